@@ -1,0 +1,231 @@
+#!/usr/bin/env bash
+# Builds reeve and tests it: tests/run.sh [quick|full|all]
+#
+#   quick   layout checks, a gcc build, unit tests and the simulator's seeds, the short system tests: under 2 minutes
+#   full    (default) also: clang, clang-tidy, every header alone, address, undefined and thread sanitizers, fuzzers for
+#           20 s each, all system tests, the quickstart: under 30 minutes on 2 cores
+#   all     also: fuzzers for 5 minutes each, soak tests
+#
+# Installs what is missing (deploy/packages.txt) and asks the network for nothing else. Goes on after a failure; each
+# stage's output is in build/logs, and the end of a failing one is shown. Ends 0 only when everything passed.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+level=${1:-full}
+case $level in
+quick | full | all) ;;
+*)
+    sed -n '2,9s/^# \{0,1\}//p' tests/run.sh >&2
+    exit 2
+    ;;
+esac
+
+unset CC CFLAGS LDFLAGS CPPFLAGS MAKEFLAGS "${!REEVE_@}"
+export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
+jobs=$(nproc)
+logs=build/logs
+mkdir -p "$logs"
+
+# One at a time in one tree; whatever a stage starts does not inherit the lock.
+exec 8>build/.run.lock
+flock -n 8 || { echo "another tests/run.sh is at work here; waiting for it" >&2 && flock 8; }
+rm -f "$logs"/*
+
+started=$SECONDS
+declare -A result=()
+passed=() failed=() unrun=()
+
+# stage NAME COMMAND…: runs it with its output in build/logs/NAME.log.
+stage() {
+    local name=$1 begin=$SECONDS status
+    shift
+    "$@" >"$logs/$name.log" 2>&1 </dev/null 8>&-
+    status=$?
+    result[$name]=$status
+    if [ $status -eq 0 ]; then
+        passed+=("$name")
+        printf 'ok      %-16s %4d s\n' "$name" $((SECONDS - begin))
+    else
+        failed+=("$name")
+        printf 'FAILED  %-16s %4d s, status %d; the end of %s:\n' "$name" $((SECONDS - begin)) $status "$logs/$name.log"
+        tail -n "${tail_lines:-40}" "$logs/$name.log" | sed 's/^/        | /'
+    fi
+    return $status
+}
+
+# not_run NAME REASON: what this run leaves out, for the summary.
+not_run() {
+    unrun+=("$1: $2")
+}
+
+# after BUILD NAME COMMAND…: a stage that needs a build.
+after() {
+    local build=$1
+    shift
+    if [ "${result[$build]:-1}" -eq 0 ]; then
+        stage "$@"
+    else
+        failed+=("$1")
+        printf 'FAILED  %-16s not run: %s failed\n' "$1" "$build"
+    fi
+}
+
+tracked() { # PATTERN…: tracked files that exist
+    git -c safe.directory='*' ls-files -z -- "$@" | while IFS= read -r -d '' file; do
+        [ -f "$file" ] && printf '%s\0' "$file"
+    done
+}
+
+# ---- what it needs ----
+
+install_packages() {
+    deploy/packages.sh build test || return
+    python=
+    for candidate in python3 /usr/bin/python3; do
+        if "$candidate" -c 'import pytest' 2>/dev/null; then
+            python=$candidate
+            return 0
+        fi
+    done
+    deploy/packages.sh pytest && python=/usr/bin/python3 && "$python" -c 'import pytest'
+}
+
+# ---- layout ----
+
+check_format() {
+    tracked '*.c' '*.h' | xargs -0r clang-format --dry-run -Werror
+}
+
+check_sizes() {
+    tracked '*.c' '*.h' '*.def' '*.py' '*.sh' '*.cmake' '*.sql' '*.md' | xargs -0r "$python" tests/lint/size.py
+}
+
+check_rooms() {
+    tracked '*.c' '*.h' | xargs -0r "$python" tests/lint/rooms.py
+}
+
+check_words() {
+    tracked . ':!LICENSE' ':!tests/fuzz/corpus' | xargs -0r tests/lint/words.sh
+}
+
+check_scripts() {
+    local script status=0
+    while IFS= read -r -d '' script; do
+        case $(head -n 1 "$script") in
+        *bash*) bash -n "$script" || status=1 ;;
+        *sh*) sh -n "$script" || status=1 ;;
+        esac
+    done < <(tracked '*.sh' .ci/run)
+    tracked '*.py' | xargs -0r "$python" -c 'import sys
+for path in sys.argv[1:]:
+    compile(open(path, encoding="utf-8").read(), path, "exec")' || status=1
+    return $status
+}
+
+check_headers() {
+    tracked '*.h' | xargs -0r -n 8 -P "$jobs" tests/lint/headers.sh
+}
+
+# ---- builds ----
+
+build_preset() {
+    local launcher=()
+    command -v ccache >/dev/null && launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
+    cmake --preset "$1" "${launcher[@]}" && cmake --build --preset "$1" -j "$jobs"
+}
+
+check_tidy() {
+    tracked 'common/*.c' 'proto/*.c' 'master/*.c' 'worker/*.c' 'cli/*.c' 'operators/*.c' |
+        xargs -0r -n 1 -P "$jobs" tests/lint/tidy.sh build/clang
+}
+
+# ---- tests ----
+
+run_ctest() { # PRESET ARGUMENT…
+    local preset=$1
+    shift
+    local alone=()
+    # The thread sanitizer wants the address space where it expects it.
+    setarch -R true 2>/dev/null && alone=(setarch -R)
+    ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+        TSAN_OPTIONS=suppressions=$PWD/tests/tsan.supp \
+        "${alone[@]}" ctest --test-dir "build/$preset" --output-on-failure -j "$jobs" --no-tests=error "$@"
+}
+
+run_pytest() { # PRESET SECONDS ARGUMENT…
+    local preset=$1 seconds=$2
+    shift 2
+    REEVE_BIN=$PWD/build/$preset/bin timeout -k 30 "$seconds" "$python" -m pytest tests/system -p no:cacheprovider \
+        -ra --durations=10 -o faulthandler_timeout=600 "$@"
+}
+
+run_fuzzers() { # SECONDS
+    local fuzzer
+    for fuzzer in build/fuzz/bin/fuzz_*; do
+        [ -x "$fuzzer" ] || { echo "there is no fuzzer in build/fuzz/bin" && return 1; }
+        printf '%s\0' "$fuzzer"
+    done | xargs -0r -n 1 -P "$jobs" tests/fuzz/run.sh "$1"
+}
+
+# ---- the run ----
+
+python=python3
+install_log=$logs/packages.log
+if ! install_packages >"$install_log" 2>&1 8>&-; then
+    cat "$install_log"
+    echo "FAILED  what is missing could not be installed"
+    exit 1
+fi
+
+stage format check_format
+stage sizes check_sizes
+stage rooms check_rooms
+stage words check_words
+stage scripts check_scripts
+stage build_dev build_preset dev
+after build_dev ctest_dev run_ctest dev
+
+if [ "$level" = quick ]; then
+    after build_dev system run_pytest dev 300 -m "not slow and not soak"
+    not_run "headers, build_clang, tidy, asan, tsan, fuzzers, slow system tests" "quick leaves them to full"
+else
+    stage headers check_headers
+    stage build_clang build_preset clang
+    after build_clang tidy check_tidy
+    stage build_asan build_preset asan
+    after build_asan ctest_asan run_ctest asan
+    stage build_tsan build_preset tsan
+    after build_tsan ctest_tsan run_ctest tsan -L threads
+    stage build_fuzz build_preset fuzz
+    if [ "$level" = full ]; then
+        after build_fuzz fuzzers run_fuzzers 20
+        after build_dev system run_pytest dev 1500 -m "not soak"
+        not_run "soak tests, fuzzers for 5 minutes" "full leaves them to all"
+    else
+        after build_fuzz fuzzers run_fuzzers 300
+        after build_dev system run_pytest dev 7200
+    fi
+    after build_asan system_asan run_pytest asan 900 -m "not slow and not soak"
+fi
+command -v ccache >/dev/null || not_run ccache "not installed; builds take longer"
+
+# ---- what happened ----
+
+echo
+for log in "$logs"/ctest_*.log "$logs"/system*.log; do
+    [ -f "$log" ] || continue
+    name=$(basename "$log" .log)
+    while IFS= read -r line; do
+        not_run "$name" "$line"
+    done < <(grep -E '^(SKIPPED|XFAIL) |\*\*\*(Skipped|Not Run)' "$log")
+    echo "$name:"
+    grep -E '^[0-9]+% tests passed|^Total Test time|^No tests were found|^=+ .*(passed|failed|error|no tests ran).* =+$' "$log"
+done
+echo
+if [ ${#unrun[@]} -gt 0 ]; then
+    echo "not run:"
+    printf '    %s\n' "${unrun[@]}"
+fi
+[ ${#failed[@]} -gt 0 ] && echo "failed: ${failed[*]}"
+echo "tests/run.sh $level: ${#passed[@]} stages passed, ${#failed[@]} failed, $((SECONDS - started)) s"
+[ ${#failed[@]} -eq 0 ]
