@@ -1,0 +1,60 @@
+/*
+ * transport.h - frames between processes, over ZeroMQ. The one file that knows czmq and zmq;
+ * everything else knows peers and frames. Belongs to one thread, and to one loop.
+ *
+ * A frame is one ZeroMQ message part of at most FRAME_MAX_BYTES; a larger one, or a message of
+ * several parts, is dropped. Endpoints are ipc:// now, tcp:// with CURVE later; `transport_peer` is
+ * how a peer is known in between: a number that this process gave to one connection's routing id
+ * and never gives again. Sends never block and never say whether they arrived: what must arrive is
+ * numbered and repeated (proto/channel.h).
+ */
+#ifndef COMMON_TRANSPORT_H
+#define COMMON_TRANSPORT_H
+
+#include "common/error.h"
+#include "common/loop.h"
+#include "common/slice.h"
+
+struct transport;
+
+typedef uint64_t transport_peer; /* 0: the one server of a client socket */
+
+/* Called for each frame that came; the bytes are borrowed for the call. */
+typedef void (*transport_frame_fn)(void *context, transport_peer peer, struct slice frame);
+
+/*
+ * Prepares czmq for this process (no signal handlers). Call once, while there is one thread, and
+ * after the last fork without exec.
+ */
+void transport_start(void);
+/* Ends czmq, after the last transport_destroy. Waits up to 0.2 s for frames that are still on their
+ * way. */
+void transport_stop(void);
+
+/*
+ * Binds (many peers) an endpoint. An ipc path over 107 bytes is ERR_USAGE; a live peer's path is
+ * the caller's to exclude (take the data directory's lock first). The socket file gets mode 0600.
+ */
+int transport_bind(struct loop *loop, const char *endpoint, transport_frame_fn callback,
+    void *context, struct transport **ret_transport, struct error *error);
+/*
+ * Connects to a server, which need not be there yet; reconnects by itself with backoff (0.1 s to 2
+ * s). What is sent while there is no server waits for it, up to a bound.
+ */
+int transport_connect(struct loop *loop, const char *endpoint, transport_frame_fn callback,
+    void *context, struct transport **ret_transport, struct error *error);
+/* May be called inside its own callback, which then gets no further frame. */
+void transport_destroy(struct transport *transport);
+
+/* Queues a frame (copied). A peer that is unknown or gone, or whose queue is full, loses it
+ * silently. */
+void transport_send(struct transport *transport, transport_peer peer, struct slice frame);
+/* As transport_send without a copy: takes `bytes` (from malloc), frees it when sent. */
+void transport_send_owned(
+    struct transport *transport, transport_peer peer, char *bytes, size_t length);
+/* Stops reading frames (back-pressure) or goes on; sending is not affected. */
+void transport_pause(struct transport *transport, bool paused);
+/* Connections that a bound socket knows now: those that spoke and were not found gone by a send. */
+size_t transport_peer_count(const struct transport *transport);
+
+#endif

@@ -1,0 +1,155 @@
+#include "common/wheel.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+enum { SLOT_BITS = 6, SLOT_MASK = WHEEL_SLOTS - 1 };
+static_assert(1 << SLOT_BITS == WHEEL_SLOTS, "a level is a power of two");
+
+static void list_init(struct wheel_timer *head)
+{
+    head->next = head;
+    head->previous = head;
+}
+
+static void list_remove(struct wheel_timer *timer)
+{
+    timer->next->previous = timer->previous;
+    timer->previous->next = timer->next;
+    timer->next = NULL;
+    timer->previous = NULL;
+}
+
+static void list_append(struct wheel_timer *head, struct wheel_timer *timer)
+{
+    timer->next = head;
+    timer->previous = head->previous;
+    head->previous->next = timer;
+    head->previous = timer;
+}
+
+void wheel_init(struct wheel *wheel, uint64_t now_ms)
+{
+    wheel->tick = now_ms / WHEEL_TICK_MS;
+    wheel->armed = 0;
+    for (int level = 0; level < WHEEL_LEVELS; level++) {
+        for (int slot = 0; slot < WHEEL_SLOTS; slot++)
+            list_init(&wheel->slots[level][slot]);
+    }
+}
+
+/* The tick that is wholly past the due time: firing is never early. */
+static uint64_t tick_of(uint64_t due_ms)
+{
+    return due_ms / WHEEL_TICK_MS + (due_ms % WHEEL_TICK_MS != 0);
+}
+
+/* A tick belongs to the lowest level on which it differs from the wheel's tick by less than one
+ * turn. */
+static struct wheel_timer *slot_of(struct wheel *wheel, uint64_t tick)
+{
+    uint64_t last = wheel->tick + ((uint64_t)1 << (SLOT_BITS * WHEEL_LEVELS)) - 1;
+    if (tick <= wheel->tick)
+        tick = wheel->tick + 1;
+    if (tick > last)
+        tick = last;
+    uint64_t differing = tick ^ wheel->tick;
+    int level = 0;
+    while (level < WHEEL_LEVELS - 1 && (differing >> (SLOT_BITS * (level + 1))) != 0)
+        level++;
+    return &wheel->slots[level][(tick >> (SLOT_BITS * level)) & SLOT_MASK];
+}
+
+void wheel_arm(struct wheel *wheel, struct wheel_timer *timer, uint64_t due_ms)
+{
+    wheel_disarm(wheel, timer);
+    timer->due_ms = due_ms;
+    list_append(slot_of(wheel, tick_of(due_ms)), timer);
+    wheel->armed++;
+}
+
+void wheel_disarm(struct wheel *wheel, struct wheel_timer *timer)
+{
+    if (!wheel_is_armed(timer))
+        return;
+    list_remove(timer);
+    wheel->armed--;
+}
+
+/* Moves the timers of the upper levels' slots that begin at the wheel's tick down to where they now
+ * belong. */
+static void cascade(struct wheel *wheel)
+{
+    for (int level = 1; level < WHEEL_LEVELS; level++) {
+        uint64_t below = ((uint64_t)1 << (SLOT_BITS * level)) - 1;
+        if ((wheel->tick & below) != 0)
+            return;
+        struct wheel_timer *head =
+            &wheel->slots[level][(wheel->tick >> (SLOT_BITS * level)) & SLOT_MASK];
+        struct wheel_timer moved;
+        list_init(&moved);
+        while (head->next != head) {
+            struct wheel_timer *timer = head->next;
+            list_remove(timer);
+            list_append(&moved, timer);
+        }
+        while (moved.next != &moved) {
+            struct wheel_timer *timer = moved.next;
+            list_remove(timer);
+            uint64_t tick = tick_of(timer->due_ms);
+            if (tick <= wheel->tick)
+                list_append(&wheel->slots[0][wheel->tick & SLOT_MASK], timer);
+            else
+                list_append(slot_of(wheel, tick), timer);
+        }
+    }
+}
+
+/* The first tick after `tick` at which some slot has to be looked at; WHEEL_NEVER when all are
+ * empty. */
+static uint64_t next_busy_tick(const struct wheel *wheel)
+{
+    uint64_t best = WHEEL_NEVER;
+    for (int level = 0; level < WHEEL_LEVELS; level++) {
+        uint64_t unit = wheel->tick >> (SLOT_BITS * level);
+        for (uint64_t ahead = 1; ahead <= WHEEL_SLOTS; ahead++) {
+            const struct wheel_timer *head = &wheel->slots[level][(unit + ahead) & SLOT_MASK];
+            if (head->next == head)
+                continue;
+            uint64_t tick = (unit + ahead) << (SLOT_BITS * level);
+            if (tick < best)
+                best = tick;
+            break;
+        }
+    }
+    return best;
+}
+
+struct wheel_timer *wheel_pop(struct wheel *wheel, uint64_t now_ms)
+{
+    uint64_t now_tick = now_ms / WHEEL_TICK_MS;
+    for (;;) {
+        struct wheel_timer *head = &wheel->slots[0][wheel->tick & SLOT_MASK];
+        if (head->next != head) {
+            struct wheel_timer *timer = head->next;
+            list_remove(timer);
+            wheel->armed--;
+            return timer;
+        }
+        if (wheel->tick >= now_tick)
+            return NULL;
+        uint64_t next = wheel->armed > 0 ? next_busy_tick(wheel) : WHEEL_NEVER;
+        wheel->tick = next < now_tick ? next : now_tick;
+        cascade(wheel);
+    }
+}
+
+uint64_t wheel_next_ms(const struct wheel *wheel)
+{
+    if (wheel->armed == 0)
+        return WHEEL_NEVER;
+    const struct wheel_timer *head = &wheel->slots[0][wheel->tick & SLOT_MASK];
+    if (head->next != head)
+        return wheel->tick * WHEEL_TICK_MS;
+    return next_busy_tick(wheel) * WHEEL_TICK_MS;
+}
