@@ -1,0 +1,98 @@
+#include "worker/runner/attempt.h"
+
+#include "common/duration.h"
+#include "common/limits.h"
+#include "common/memory.h"
+
+#include <stdlib.h>
+#include <sys/wait.h>
+
+void end_put_error(struct attempt *attempt, struct slice text)
+{
+    free(attempt->error);
+    size_t length = text.length < ATTEMPT_ERROR_MAX_BYTES ? text.length : ATTEMPT_ERROR_MAX_BYTES;
+    attempt->error = length > 0 ? xstrndup(text.ptr, length) : NULL;
+}
+
+static void error_of_duration(struct attempt *attempt, const char *before, uint64_t ms)
+{
+    char duration[DURATION_TEXT_MAX];
+    duration_format(ms, duration);
+    free(attempt->error);
+    attempt->error = xasprintf("%s %s", before, duration);
+}
+
+static void error_of_status(struct attempt *attempt)
+{
+    const struct msg_runner_exited *end = &attempt->end;
+    const char *signal_name = end->signal != 0 ? sigabbrev_np((int)end->signal) : NULL;
+    free(attempt->error);
+    if (end->signal == 0)
+        attempt->error =
+            end->exit_code == 0 ? NULL : xasprintf("exited with status %d", (int)end->exit_code);
+    else if (signal_name != NULL)
+        attempt->error = xasprintf("ended by signal SIG%s", signal_name);
+    else
+        attempt->error = xasprintf("ended by signal %u", end->signal);
+}
+
+/* The one line for a person. Reasons that came with a runner_kill are told better by whoever gave
+ * them. */
+static void error_of_end(struct attempt *attempt)
+{
+    switch (attempt->end.reason) {
+    case REASON_TIMEOUT:
+        error_of_duration(attempt, "ran longer than its execution_timeout of", attempt->timeout_ms);
+        break;
+    case REASON_LEASE:
+        error_of_duration(attempt, "killed: nobody renewed its lease for", attempt->lease_ms);
+        break;
+    case REASON_OUT_OF_MEMORY:
+        end_put_error(attempt, slice_of("killed by the kernel: out of memory"));
+        break;
+    case REASON_EXIT_CODE:
+    case REASON_SIGNAL:
+        error_of_status(attempt);
+        break;
+    default:
+        break;
+    }
+}
+
+static uint32_t reason_of_end(const struct attempt *attempt)
+{
+    if (attempt->reason != REASON_NONE)
+        return attempt->reason;
+    if (attempt->end.signal == 0)
+        return REASON_EXIT_CODE;
+    return attempt->out_of_memory ? REASON_OUT_OF_MEMORY : REASON_SIGNAL;
+}
+
+void end_add_usage(struct attempt *attempt, const struct runner_event *event)
+{
+    attempt->end.cpu_us += event->cpu_us;
+    if (event->max_rss_kb > attempt->end.max_rss_kb)
+        attempt->end.max_rss_kb = event->max_rss_kb;
+}
+
+void end_note(struct attempt *attempt, const struct runner_event *event)
+{
+    struct msg_runner_exited *end = &attempt->end;
+    end->id = attempt->id;
+    end->started_at = attempt->started_at;
+    end->exit_code = -1;
+    end_add_usage(attempt, event);
+    if (event->kind == RUNNER_EVENT_SPAWN_FAILED) {
+        end->reason = attempt->reason != REASON_NONE ? attempt->reason : event->reason;
+        end->started_at = 0;
+        end_put_error(attempt, event->text);
+        return;
+    }
+    if (WIFEXITED(event->status))
+        end->exit_code = WEXITSTATUS(event->status);
+    else
+        end->signal = (uint32_t)WTERMSIG(event->status);
+    attempt->out_of_memory = event->out_of_memory;
+    end->reason = reason_of_end(attempt);
+    error_of_end(attempt);
+}
