@@ -1,0 +1,109 @@
+"""What goes wrong, and what a person is told: exit codes and messages of INTERFACE."""
+
+import os
+import pty
+import re
+import subprocess
+
+import pytest
+
+import reeve
+
+MISTAKES = reeve.ROOT / "tests/system/data/ten_mistakes.yaml"
+
+
+def test_no_master_names_all_places_and_how_to_start_one(cluster):
+    result = cluster.reeve("status", "d/1")
+    assert result.status == 5
+    for place in (str(cluster.data), "reeve-master"):
+        assert place in result.err
+    del cluster.env["REEVE_DATA"]
+    result = cluster.reeve("status", "d/1")
+    assert result.status == 5
+    for place in ("/var/lib/reeve/master", f"{cluster.folder}/.local/share/reeve/master", "reeve-master"):
+        assert place in result.err
+
+
+@pytest.mark.parametrize("arguments", [
+    ["frobnicate"], ["submit"], ["status", "--no-such-option"], ["wait"], ["logs", "a", "b"], ["cancel"]])
+def test_wrong_usage_ends_two_and_shows_the_way(cluster, arguments):
+    result = cluster.reeve(*arguments)
+    assert result.status == 2, (result.out, result.err)
+    assert result.err and not result.out
+
+
+def test_misspelt_command_gets_the_right_one(cluster):
+    assert "submit" in cluster.reeve("sumbit").err
+
+
+def test_what_is_not_there_ends_six(started):
+    for arguments in (["status", "nothing/1"], ["logs", "nothing/1"], ["wait", "nothing/1"], ["cancel", "nothing/1"],
+                      ["status", "nothing"], ["submit", "nothing"]):
+        result = started.reeve(*arguments)
+        assert result.status == 6, (arguments, result)
+        assert "nothing" in result.err
+
+
+def expected_mistakes():
+    """(line, word) of each comment `#! WORD` of the file."""
+    lines = MISTAKES.read_text().splitlines()
+    return [(number, line.split("#! ")[1]) for number, line in enumerate(lines, 1) if "#! " in line]
+
+
+@pytest.mark.parametrize("command", ["validate", "submit", "run"])
+def test_ten_mistakes_get_ten_messages_at_their_lines(started, command):
+    result = started.reeve(command, MISTAKES)
+    assert result.status == 3
+    found = re.findall(r"^(\S+?):(\d+):(\d+): (.*)$", result.out + result.err, re.MULTILINE)
+    assert len(expected_mistakes()) == 10
+    assert len(found) == 10, result.out + result.err
+    for line, word in expected_mistakes():
+        assert any(int(l) == line and word in text for _, l, _, text in found), (line, word, found)
+    assert started.json("runs") == []
+
+
+def test_mistake_shows_its_line_and_a_caret(cluster):
+    path = cluster.folder / "d" / "d.yaml"
+    path.parent.mkdir()
+    path.write_text("tasks:\n  load:\n    bash: echo hi\n    timout: 5m\n")
+    result = cluster.reeve("validate", path)
+    assert result.status == 3
+    text = result.out + result.err
+    assert re.search(r'd\.yaml:4:5: unknown key "timout" in task "load"; did you mean "execution_timeout"\?', text), text
+    assert "    timout: 5m\n" in text and re.search(r"^ *\^", text, re.MULTILINE)
+
+
+def test_key_of_a_later_version_is_known(cluster):
+    result = cluster.reeve("validate", cluster.dag("d", {"a": {"bash": "true", "pool": "p"}}))
+    assert result.status == 3
+    assert "not supported in this version" in result.out + result.err
+    assert "unknown key" not in result.out + result.err
+
+
+def test_terminal_escapes_do_not_pass_to_a_terminal(started):
+    run = started.submit(started.dag("d", {"a": {"bash": r"printf 'red \033[31m\033]0;title\007 end\n'"}}))
+    started.finish(run)
+    leader, follower = pty.openpty()
+    subprocess.run([reeve.program("reeve"), "logs", f"{run}/a"], stdout=follower, env=started.env, check=True)
+    os.close(follower)
+    shown = os.read(leader, 65536)
+    os.close(leader)
+    assert b"\x1b[31m" not in shown and b"\x1b]0" not in shown and b"\x07" not in shown
+    assert b"red" in shown and b"end" in shown
+
+
+def test_second_master_on_the_same_data_is_refused(started):
+    second = subprocess.run([reeve.program("reeve-master"), "--data", str(started.data)], capture_output=True, text=True,
+                            env=started.env, timeout=30, check=False)
+    assert second.returncode == 7
+    assert str(started.data) in second.stderr and "in use" in second.stderr
+    assert started.reeve("ping").status == 0
+
+
+def test_data_folder_too_long_for_a_socket_is_refused_by_name(cluster):
+    long = cluster.folder / ("x" * 120)
+    result = subprocess.run([reeve.program("reeve-master"), "--data", str(long)], capture_output=True, text=True,
+                            env=cluster.env, timeout=30, check=False)
+    assert result.returncode not in (0, -6, -11)
+    assert "long" in result.stderr
+    assert not long.exists()
