@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""What reeve costs, beside what the same work costs without it, measured in one run: bench.py [NAME…]
+
+Each figure comes from real processes, real sockets and the durable store. Prints a table in Markdown, with the goal
+that the design sets; ends 1 when a goal is missed.
+"""
+
+import contextlib
+import datetime
+import pathlib
+import random
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+import reeve  # noqa: E402 (the harness lies beside the system tests)
+
+SECONDS = 600
+
+
+@contextlib.contextmanager
+def cluster(workers, slots):
+    own = reeve.Cluster()
+    try:
+        own.start(workers=workers, slots=slots)
+        yield own
+    finally:
+        own.close()
+
+
+def write_dag(own, name, tasks):
+    """A DAG file in block style; tasks: {name: (operator's line, parents)}"""
+    path = own.dag(name, {})
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"dag: {name}\ntasks:\n")
+        for task, (operator, needs) in tasks.items():
+            file.write(f"  {task}:\n    {operator}\n    needs: [{', '.join(needs)}]\n")
+    return path
+
+
+def seconds_of(document):
+    start, end = (datetime.datetime.fromisoformat(document[key]) for key in ("started_at", "ended_at"))
+    return (end - start).total_seconds()
+
+
+def run(own, file):
+    """The run's document when it has succeeded."""
+    name = own.submit(file)
+    own.finish(name, seconds=SECONDS)
+    return own.json("status", name, seconds=SECONDS)
+
+
+def bench_noops():
+    """No-op tasks of a 100,000-task random graph, a second."""
+    dice, count = random.Random(1), 100_000
+    graph = {f"n{i}": ("noop:", sorted({f"n{dice.randrange(i)}" for _ in range(2)}) if i else []) for i in range(count)}
+    with cluster(workers=2, slots=2) as own:
+        file = write_dag(own, "noops", graph)
+        rates = [count / seconds_of(run(own, file)) for _ in range(3)]
+    rate = statistics.median(rates)
+    return "no-op tasks, 100,000 in a random graph", f"{rate:,.0f} a second", "> 50,000", rate > 50_000
+
+
+def bench_link():
+    """A chain's link: from a task's end to the start of the next."""
+    count = 300
+    chain = {f"c{i:03}": ('exec: ["true"]', [f"c{i - 1:03}"] if i else []) for i in range(count)}
+    with cluster(workers=1, slots=2) as own:
+        tasks = run(own, write_dag(own, "chain", chain))["tasks"]
+    when = {t["task"]: t["attempts"][0] for t in tasks}
+    parse = datetime.datetime.fromisoformat
+    gaps = [(parse(when[f"c{i:03}"]["started_at"]) - parse(when[f"c{i - 1:03}"]["ended_at"])).total_seconds() * 1000
+            for i in range(1, count)]
+    gap = statistics.median(gaps)
+    return "a chain's link, median", f"{gap:.1f} ms", "< 2 ms", gap < 2
+
+
+def bench_bash():
+    """bash tasks on one worker with two slots, beside xargs -P2 with the same command; turns alternate."""
+    count, ratios, rates = 2000, [], []
+    with cluster(workers=1, slots=2) as own:
+        file = write_dag(own, "bashes", {f"b{i}": ('bash: "true"', []) for i in range(count)})
+        for _ in range(3):
+            begin = time.monotonic()
+            subprocess.run(["xargs", "-P2", "-I{}", "bash", "-c", "true {}"], check=True, text=True,
+                           input="".join(f"{i}\n" for i in range(count)))
+            peer = count / (time.monotonic() - begin)
+            mine = count / seconds_of(run(own, file))
+            ratios.append(mine / peer)
+            rates.append(mine)
+    ratio = statistics.median(ratios)
+    text = f"{statistics.median(rates):,.0f} a second, {ratio:.2f} of xargs"
+    return "bash tasks, 2 slots, beside `xargs -P2`", text, "≥ 0.85", ratio >= 0.85
+
+
+def pss_mib(pid):
+    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"no Pss of {pid}")
+
+
+def bench_memory():
+    """What an idle worker (agent and runner) and an idle master hold."""
+    with cluster(workers=1, slots=2) as own:
+        worker = pss_mib(own.processes["w1"].pid) + sum(pss_mib(pid) for pid in own.runners())
+        master = pss_mib(own.processes["master"].pid)
+    fine = worker < 10 and master < 20
+    return "idle: worker with its runner, master", f"{worker:.1f}, {master:.1f} MiB PSS", "< 10, < 20", fine
+
+
+BENCHES = {"noops": bench_noops, "link": bench_link, "bash": bench_bash, "memory": bench_memory}
+
+
+def main(names):
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        sys.exit(f"no such bench: {', '.join(unknown)}; there are {', '.join(BENCHES)}")
+    print("| what | measured | goal |\n|---|---|---|")
+    missed = 0
+    for name in names or BENCHES:
+        what, measured, goal, fine = BENCHES[name]()
+        print(f"| {what} | {measured} | {goal}{'' if fine else ' (missed)'} |", flush=True)
+        missed += not fine
+    return missed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
