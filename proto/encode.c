@@ -27,10 +27,8 @@ static void pack_bytes(msgpack_packer *packer, const struct slice *bytes)
     (void)msgpack_pack_bin_body(packer, bytes->ptr, bytes->length);
 }
 
-static void pack_texts(
-    msgpack_packer *packer, const struct field_shape *field, const struct texts *texts)
+static void pack_texts(msgpack_packer *packer, const struct texts *texts)
 {
-    assert(texts->count <= field->max);
     (void)msgpack_pack_array(packer, texts->count);
     for (uint32_t i = 0; i < texts->count; i++)
         pack_text(packer, &texts->items[i]);
@@ -82,7 +80,8 @@ static void pack_field(msgpack_packer *packer, const struct field_shape *field, 
         pack_list(packer, field, record_list_read(value));
         break;
     case FIELD_KIND_TEXTS:
-        pack_texts(packer, field, value);
+        assert(((const struct texts *)value)->count <= field->max);
+        pack_texts(packer, value);
         break;
     }
 }
