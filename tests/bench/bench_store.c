@@ -1,6 +1,6 @@
 /*
- * How many facts of attempts a second the store makes durable: a run of TASKS tasks, each assigned in one batch and
- * ended in a later one, in random order as a DAG without layers gives them.
+ * How many facts of attempts a second the store makes durable: a run of TASKS tasks, each assigned
+ * in one batch and ended in a later one, in random order as a DAG without layers gives them.
  *     bench_store [TASKS [FACTS_A_BATCH [FOLDER]]]
  */
 #include "common/file.h"
@@ -170,7 +170,8 @@ int main(int argc, char **argv)
     double begin = now_ms();
     run(&bench);
     double seconds = (now_ms() - begin) / 1e3;
-    (void)printf("attempt facts: %u in batches of %u, %.2f s, %.0f a second, longest wait %.0f ms\n",
+    (void)printf(
+        "attempt facts: %u in batches of %u, %.2f s, %.0f a second, longest wait %.0f ms\n",
         2 * bench.tasks, bench.batch_facts, seconds, 2 * bench.tasks / seconds, bench.slowest_ms);
     size_t loaded = 0;
     struct store_loader loader = {&loaded, skip_dag, skip_worker, skip_session, count_run};

@@ -1,0 +1,124 @@
+/*
+ * store.h - the master's durable state behind one interface; store_sqlite*.c is the embedded
+ * default. One data directory, one leader: store_open takes its lock.
+ *
+ * Writing: batches of effects are handed over in order and committed by the store's own thread, one
+ * transaction and one fsync a batch; committed batches come back in the same order. Nothing is
+ * rolled back: out of space, the same batch is tried again (store_state says so); after any other
+ * failed write the process must end (store_state), and a restart reads the disk. Reading: a
+ * connection of its own on the caller's thread; it sees what was committed.
+ */
+#ifndef MASTER_STORE_STORE_H
+#define MASTER_STORE_STORE_H
+
+#include "common/error.h"
+#include "master/core/effects.h"
+
+struct store;
+
+enum { STORE_CLUSTER_MAX = 37, STORE_BATCHES_IN_FLIGHT = 2 };
+
+struct store_identity {
+    char cluster[STORE_CLUSTER_MAX]; /* the store's id, a UUID as text, made once */
+    uint64_t epoch;
+    uint64_t leader;
+};
+
+/*
+ * Opens (or makes) DIR/store.db: lock, version check and migrations, before anything is touched in
+ * it. Refused by name: a directory in use, of a later version, not writable, on a full disk, on a
+ * network file system, a file that is damaged or is no store of ours. `wake` is called from the
+ * store's thread when a batch has committed or failed.
+ */
+int store_open(const char *folder, void (*wake)(void *context), void *context,
+    struct store **ret_store, struct error *error);
+/* Waits for the batches in flight. */
+void store_close(struct store *store);
+
+/* Begins a leadership: the epoch grows by one, in a transaction of its own. */
+int store_lead(struct store *store, uint64_t leader, int64_t now_wall,
+    struct store_identity *ret_identity, struct error *error);
+
+/* ---- writing ---- */
+
+/* Hands over a batch; at most STORE_BATCHES_IN_FLIGHT may be out (asserted). It checks the epoch in
+ * the transaction. */
+void store_commit(struct store *store, struct effects *batch);
+uint32_t store_in_flight(const struct store *store);
+/* The oldest batch that has committed, given back to the caller, or NULL. */
+struct effects *store_take_committed(struct store *store);
+
+enum store_state {
+    STORE_OK,
+    STORE_FULL,  /* out of space: it goes on trying; refuse new work by name */
+    STORE_FAILED /* the process must end */
+};
+enum store_state store_state(struct store *store, struct error *error);
+
+/* ---- loading ---- */
+
+/* One run as it lies in the store. Everything is borrowed for the call. */
+struct store_run {
+    struct run_row run;
+    const struct span_row *spans; /* by order */
+    size_t span_count;
+    const struct attempt_row *attempts; /* by task, map, attempt */
+    size_t attempt_count;
+};
+
+struct store_loader {
+    void *context;
+    void (*dag)(void *context, const struct dag_row *row);
+    void (*worker)(void *context, const struct worker_row *row);
+    void (*session)(void *context, const struct session_row *row);
+    int (*run)(void *context, const struct store_run *run, struct error *error);
+};
+
+/* What a restart needs: all dags and workers, the sessions that live attempts name, the live runs
+ * by order. History is not read. */
+int store_load(struct store *store, const struct store_loader *loader, struct error *error);
+/* One run, live or ended. ERR_NOT_FOUND. */
+int store_load_run(
+    struct store *store, uint64_t run, const struct store_loader *loader, struct error *error);
+
+/* ---- questions; all answered from committed rows ---- */
+
+/* Rows' texts borrow `arena`. */
+int store_find_run(struct store *store, struct slice dag, uint32_t number, struct arena *arena,
+    struct run_row *ret_run, struct error *error);
+int store_get_run(struct store *store, uint64_t run, struct arena *arena, struct run_row *ret_run,
+    struct error *error);
+/* The newest run of a DAG; an empty name: of all. */
+int store_last_run(struct store *store, struct slice dag, struct arena *arena,
+    struct run_row *ret_run, struct error *error);
+/* A run of this dag with this key text, or with this given date. ERR_NOT_FOUND. */
+int store_find_key(struct store *store, struct slice dag, struct slice key_text,
+    struct arena *arena, struct run_row *ret_run, struct error *error);
+int store_find_date(struct store *store, struct slice dag, int64_t logical_date,
+    struct arena *arena, struct run_row *ret_run, struct error *error);
+/* The answer that was given to a request; ERR_NOT_FOUND. */
+int store_find_request(struct store *store, uint64_t request, struct arena *arena,
+    struct slice *ret_answer, struct error *error);
+
+struct store_runs_filter {
+    struct slice dag; /* empty: all */
+    uint32_t state;   /* 0: all */
+    int64_t since;    /* wall; 0: all */
+    uint32_t limit;
+};
+/* Newest first; the array lies in the arena. */
+int store_list_runs(struct store *store, const struct store_runs_filter *filter,
+    struct arena *arena, struct run_row **ret_runs, size_t *ret_count, struct error *error);
+/* Attempts of the tasks first..last of a run, by task, map, attempt. */
+int store_list_attempts(struct store *store, uint64_t run, uint32_t first, uint32_t last,
+    struct arena *arena, struct attempt_row **ret_attempts, size_t *ret_count, struct error *error);
+int store_list_spans(struct store *store, uint64_t run, struct arena *arena,
+    struct span_row **ret_spans, size_t *ret_count, struct error *error);
+/* Every dag that ever ran, by name. */
+int store_list_dags(struct store *store, struct arena *arena, struct dag_row **ret_dags,
+    size_t *ret_count, struct error *error);
+/* The name and host of a worker's number; ERR_NOT_FOUND. */
+int store_get_worker(struct store *store, uint32_t number, struct arena *arena,
+    struct worker_row *ret_worker, struct error *error);
+
+#endif
