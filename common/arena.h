@@ -1,6 +1,6 @@
 /*
- * arena.h - memory that is freed all at once: the effects of a batch, a decoded frame. Pointers stay valid until
- * arena_reset or arena_fini. Not thread-safe.
+ * arena.h - memory that is freed all at once: the effects of a batch, a decoded frame. Pointers
+ * stay valid until arena_reset or arena_fini. Not thread-safe.
  */
 #ifndef COMMON_ARENA_H
 #define COMMON_ARENA_H

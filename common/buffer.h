@@ -18,7 +18,8 @@ void buffer_append_text(struct buffer *buffer, const char *text);
 void buffer_append_slice(struct buffer *buffer, struct slice bytes);
 void buffer_printf(struct buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Room for `length` more bytes; returns where they go. The caller adds to buffer->length what it wrote. */
+/* Room for `length` more bytes; returns where they go. The caller adds to buffer->length what it
+ * wrote. */
 char *buffer_reserve(struct buffer *buffer, size_t length) __attribute__((returns_nonnull));
 /* Drops `length` bytes from the front (at most all). */
 void buffer_consume(struct buffer *buffer, size_t length);

@@ -1,6 +1,6 @@
 /*
- * clock.h - the two clocks. Leases, timeouts and timers use boot time (it goes on while the machine sleeps and does
- * not jump); wall time is only for what a person reads and for a retry's due time.
+ * clock.h - the two clocks. Leases, timeouts and timers use boot time (it goes on while the machine
+ * sleeps and does not jump); wall time is only for what a person reads and for a retry's due time.
  */
 #ifndef COMMON_CLOCK_H
 #define COMMON_CLOCK_H

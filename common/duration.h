@@ -1,6 +1,6 @@
 /*
- * duration.h - "90s", "5m", "1h30m", "2d", "250ms" <-> milliseconds. A unit is always written; units fall in order,
- * each at most once (d h m s ms); the sum fits 10 years.
+ * duration.h - "90s", "5m", "1h30m", "2d", "250ms" <-> milliseconds. A unit is always written;
+ * units fall in order, each at most once (d h m s ms); the sum fits 10 years.
  */
 #ifndef COMMON_DURATION_H
 #define COMMON_DURATION_H
@@ -14,7 +14,8 @@
 int duration_parse(struct slice text, uint64_t *ret_ms, struct error *error);
 
 enum { DURATION_TEXT_MAX = 40 };
-/* The shortest writing that duration_parse reads back to the same number; 0 is "0s". */
+/* The writing with the largest units first, "1m30s"; duration_parse reads it back to the same
+ * number. 0 is "0s". */
 void duration_format(uint64_t ms, char text[DURATION_TEXT_MAX]);
 
 #endif

@@ -72,7 +72,8 @@ int error_prefix(struct error *error, const char *format, ...)
 
 const char *error_name(int code)
 {
-    static char names[ROW_COUNT][24];
+    /* Per thread: each may be the first to ask. */
+    static _Thread_local char names[ROW_COUNT][24];
     const struct error_row *row = row_of(code);
     if (row == NULL)
         return code == 0 ? "ok" : "unknown";

@@ -1,9 +1,10 @@
 /*
  * error.h - error codes, and the one line of text that goes to a person.
  *
- * A function that can fail returns 0 or a negative ERR_ code; the text travels in a caller-owned `struct error`,
- * of fixed size, so that reporting an error never allocates. Every `struct error *` parameter may be NULL.
- * Nothing here logs: a library returns, a program's main or its io adapters log.
+ * A function that can fail returns 0 or a negative ERR_ code; the text travels in a caller-owned
+ * `struct error`, of fixed size, so that reporting an error never allocates. Every `struct error *`
+ * parameter may be NULL. Nothing here logs: a library returns, a program's main or its io adapters
+ * log.
  */
 #ifndef COMMON_ERROR_H
 #define COMMON_ERROR_H
@@ -34,7 +35,8 @@ int error_set_errno(struct error *error, int code, int errno_value, const char *
 int error_prefix(struct error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* A code's name in snake_case ("not_found"), its text, and its exit status; "unknown" and 1 for a foreign number. */
+/* A code's name in snake_case ("not_found"), its text, and its exit status; "unknown" and 1 for a
+ * foreign number. */
 const char *error_name(int code);
 const char *error_text(int code);
 int error_exit_status(int code);

@@ -1,12 +1,13 @@
 /*
- * limits.h - every bound that more than one room must agree on, and what happens at it. A bound that is one file's
- * own stands in that file.
+ * limits.h - every bound that more than one room must agree on, and what happens at it. A bound
+ * that is one file's own stands in that file.
  */
 #ifndef COMMON_LIMITS_H
 #define COMMON_LIMITS_H
 
 enum {
-    /* Names of DAGs, tasks, workers, queues: longer is an error of the DAG file or of the command line. */
+    /* Names of DAGs, tasks, workers, queues: longer is an error of the DAG file or of the command
+       line. */
     NAME_MAX_BYTES = 128,
     /* Tasks of one DAG; more is an error of the DAG file. */
     DAG_TASKS_MAX = 1000000,
@@ -20,14 +21,15 @@ enum {
 
     /* An attempt's outputs; more fails the attempt with reason `output`. */
     OUTPUTS_MAX_BYTES = 64 * 1024,
-    /* One environment value or argument (Linux MAX_ARG_STRLEN less the NUL), and all of a task together; more
-       fails the task before it is dispatched, by name. */
+    /* One environment value or argument (Linux MAX_ARG_STRLEN less the NUL), and all of a task
+       together; more fails the task before it is dispatched, by name. */
     ARGUMENT_MAX_BYTES = 131071,
     ARGUMENTS_MAX_BYTES = 2 * 1024 * 1024,
     /* The one-line error of an attempt; cut. */
     ATTEMPT_ERROR_MAX_BYTES = 1024,
 
-    /* A frame on any socket; a larger one closes the connection (ZMQ_MAXMSGSIZE) or is refused as malformed. */
+    /* A frame on any socket; a larger one closes the connection (ZMQ_MAXMSGSIZE) or is refused as
+       malformed. */
     FRAME_MAX_BYTES = 8 * 1024 * 1024,
     /* Senders cut their frames at this size (one message may be longer). */
     FRAME_TARGET_BYTES = 64 * 1024,
@@ -36,7 +38,8 @@ enum {
     /* Log bytes in one message. */
     LOG_CHUNK_BYTES = 64 * 1024,
 
-    /* What a connection may hold unacknowledged; a sender stops there, a receiver that sees more closes. */
+    /* What a connection may hold unacknowledged; a sender stops there, a receiver that sees more
+       closes. */
     CHANNEL_UNACKED_MAX_BYTES = 64 * 1024 * 1024,
 
     /* noops in flight on one worker; the rest waits as ready. */
@@ -45,14 +48,15 @@ enum {
     STEP_TASKS_MAX = 10000,
 };
 
-#define HEARTBEAT_INTERVAL_MS  1000u  /* the agent's */
-#define SILENT_AFTER_MS        2500u  /* no sign of life: shown as silent (promised: within 3 s) */
-#define START_FRESH_MS         3000u  /* an in-hand task starts only while the last ack is younger */
-#define CHANNEL_RESEND_MS      2000u  /* unacknowledged for so long: sent again */
-#define LEASE_DEFAULT_MS       300000u
-#define KILL_GRACE_DEFAULT_MS  10000u
+#define HEARTBEAT_INTERVAL_MS 1000u /* the agent's */
+#define SILENT_AFTER_MS       2500u /* no sign of life: shown as silent (promised: within 3 s) */
+#define START_FRESH_MS        3000u /* an in-hand task starts only while the last ack is younger */
+#define CHANNEL_RESEND_MS     2000u /* unacknowledged for so long: sent again */
+#define LEASE_DEFAULT_MS      300000u
+#define KILL_GRACE_DEFAULT_MS 10000u
 
-/* How long the master waits after a heartbeat's receipt before another attempt may start (DESIGN: lease + margin). */
+/* How long the master waits after a heartbeat's receipt before another attempt may start (DESIGN:
+ * lease + margin). */
 #define LEASE_MARGIN_MS(lease_ms) ((lease_ms) / 5 + 5000u)
 
 #endif

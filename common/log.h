@@ -1,6 +1,7 @@
 /*
- * log.h - the program's own log: one line a message on stderr, "2026-11-21T03:00:00.000Z level program: text".
- * Under systemd (JOURNAL_STREAM) with <n> prefixes instead of the time. Control characters are escaped. Thread-safe.
+ * log.h - the program's own log: one line a message on stderr, "2026-11-21T03:00:00.000Z level
+ * program: text". Under systemd (JOURNAL_STREAM) with <n> prefixes instead of the time. Control
+ * characters are escaped. Thread-safe.
  */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H

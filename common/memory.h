@@ -1,6 +1,6 @@
 /*
- * memory.h - allocation that cannot fail: out of memory, the process says so on stderr and aborts. A restart is
- * always safe, because nothing was acknowledged that is not on disk.
+ * memory.h - allocation that cannot fail: out of memory, the process says so on stderr and aborts.
+ * A restart is always safe, because nothing was acknowledged that is not on disk.
  */
 #ifndef COMMON_MEMORY_H
 #define COMMON_MEMORY_H
@@ -18,8 +18,8 @@ char *xasprintf(const char *format, ...)
     __attribute__((malloc, returns_nonnull, format(printf, 1, 2)));
 
 /*
- * Makes room for one more element in a growable array: `items` (a pointer variable), `count`, `capacity`.
- *     vector_reserve(&list->items, list->count, &list->capacity);
+ * Makes room for one more element in a growable array: `items` (a pointer variable), `count`,
+ * `capacity`. vector_reserve(&list->items, list->count, &list->capacity);
  *     list->items[list->count++] = item;
  */
 #define vector_reserve(items, count, capacity)                                                     \

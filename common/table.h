@@ -1,7 +1,8 @@
 /*
- * table.h - two hash tables: by 64-bit key, and by bytes. Open addressing, power-of-two sizes, values are 64-bit
- * (an index, or a pointer cast). Iteration order is not defined; whoever needs an order keeps one. Not
- * thread-safe. Deterministic: no random seed (keys from outside are bounded in number by their callers).
+ * table.h - two hash tables: by 64-bit key, and by bytes. Open addressing, power-of-two sizes,
+ * values are 64-bit (an index, or a pointer cast). Iteration order is not defined; whoever needs an
+ * order keeps one. Not thread-safe. Deterministic: no random seed (keys from outside are bounded in
+ * number by their callers).
  */
 #ifndef COMMON_TABLE_H
 #define COMMON_TABLE_H

@@ -44,15 +44,15 @@ static uint64_t tick_of(uint64_t due_ms)
     return due_ms / WHEEL_TICK_MS + (due_ms % WHEEL_TICK_MS != 0);
 }
 
-/* A tick belongs to the lowest level on which it differs from the wheel's tick by less than one
- * turn. */
+/*
+ * A tick belongs to the lowest level on which it differs from the wheel's tick by less than one
+ * turn. One that is farther than the last level's turn lies there in the slot of its own digit, and
+ * is put anew each time that slot comes round.
+ */
 static struct wheel_timer *slot_of(struct wheel *wheel, uint64_t tick)
 {
-    uint64_t last = wheel->tick + ((uint64_t)1 << (SLOT_BITS * WHEEL_LEVELS)) - 1;
     if (tick <= wheel->tick)
         tick = wheel->tick + 1;
-    if (tick > last)
-        tick = last;
     uint64_t differing = tick ^ wheel->tick;
     int level = 0;
     while (level < WHEEL_LEVELS - 1 && (differing >> (SLOT_BITS * (level + 1))) != 0)
@@ -105,24 +105,24 @@ static void cascade(struct wheel *wheel)
     }
 }
 
-/* The first tick after `tick` at which some slot has to be looked at; WHEEL_NEVER when all are
- * empty. */
+/*
+ * The first tick after the wheel's at which some slot has to be looked at; WHEEL_NEVER when all are
+ * empty. Whatever lies on a level begins before all that lies on the levels above: a timer goes up
+ * a level only because it is past the end of the current turn of the level below.
+ */
 static uint64_t next_busy_tick(const struct wheel *wheel)
 {
-    uint64_t best = WHEEL_NEVER;
     for (int level = 0; level < WHEEL_LEVELS; level++) {
         uint64_t unit = wheel->tick >> (SLOT_BITS * level);
+        /* One whole turn ahead is the current slot again; on the last level far timers lie there.
+         */
         for (uint64_t ahead = 1; ahead <= WHEEL_SLOTS; ahead++) {
             const struct wheel_timer *head = &wheel->slots[level][(unit + ahead) & SLOT_MASK];
-            if (head->next == head)
-                continue;
-            uint64_t tick = (unit + ahead) << (SLOT_BITS * level);
-            if (tick < best)
-                best = tick;
-            break;
+            if (head->next != head)
+                return (unit + ahead) << (SLOT_BITS * level);
         }
     }
-    return best;
+    return WHEEL_NEVER;
 }
 
 struct wheel_timer *wheel_pop(struct wheel *wheel, uint64_t now_ms)

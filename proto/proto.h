@@ -18,6 +18,10 @@
 
 enum { PROTOCOL_VERSION = 1 };
 
+/* In the texts of an assign: stands for the folder of the artifacts, which the agent alone knows
+ * and puts in its place. */
+#define ASSIGN_ARTIFACTS_MARK "\001reeve-artifacts\001"
+
 enum run_state {
 #define RUN_STATE(name, number, text) RUN_##name = number,
 #include "proto/states.def"

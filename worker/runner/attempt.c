@@ -105,32 +105,15 @@ static const struct rule rules[LIFE_COUNT][INPUT_COUNT] = {
 };
 /* clang-format on */
 
-/* An attempt_id without padding: what the table of attempts is keyed by. */
-enum { KEY_BYTES = 20 };
-struct key {
-    unsigned char bytes[KEY_BYTES];
-};
-
 static uint64_t add_capped(uint64_t a, uint64_t b)
 {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-static struct key key_of(struct attempt_id id)
-{
-    struct key key;
-    memcpy(key.bytes, &id.run, 8);
-    memcpy(key.bytes + 8, &id.task, 4);
-    memcpy(key.bytes + 12, &id.map, 4);
-    memcpy(key.bytes + 16, &id.attempt, 4);
-    return key;
-}
-
 struct attempt *attempt_find(const struct runner_core *core, struct attempt_id id)
 {
-    struct key key = key_of(id);
     uint64_t value;
-    if (!names_get(&core->by_id, slice_make(key.bytes, KEY_BYTES), &value))
+    if (!names_get(&core->by_id, attempt_key(&id), &value))
         return NULL;
     return (struct attempt *)(uintptr_t)value;
 }
@@ -151,8 +134,7 @@ struct attempt *attempt_add(struct runner_core *core, const struct msg_runner_st
     attempt->previous = core->newest;
     *(core->newest != NULL ? &core->newest->next : &core->oldest) = attempt;
     core->newest = attempt;
-    struct key key = key_of(start->id);
-    names_set(&core->by_id, slice_make(key.bytes, KEY_BYTES), (uintptr_t)attempt);
+    names_set(&core->by_id, attempt_key(&attempt->id), (uintptr_t)attempt);
     core->held++;
     return attempt;
 }
@@ -167,8 +149,7 @@ void attempt_free(struct runner_core *core, struct attempt *attempt)
 
 static void attempt_remove(struct runner_core *core, struct attempt *attempt)
 {
-    struct key key = key_of(attempt->id);
-    (void)names_remove(&core->by_id, slice_make(key.bytes, KEY_BYTES));
+    (void)names_remove(&core->by_id, attempt_key(&attempt->id));
     *(attempt->previous != NULL ? &attempt->previous->next : &core->oldest) = attempt->next;
     *(attempt->next != NULL ? &attempt->next->previous : &core->newest) = attempt->previous;
     core->held--;

@@ -30,7 +30,9 @@
 #include "common/arena.h"
 #include "proto/proto.h"
 
+#include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct runner_core;
@@ -40,6 +42,13 @@ enum { RUNNER_BOOT_BYTES = 16 };
 #define RUNNER_ALONE_MAX_MS (UINT64_C(24) * 60 * 60 * 1000)
 /* What an agent's cookie may hold; a longer one is cut. */
 enum { RUNNER_COOKIE_MAX_BYTES = 4096 };
+
+/* The bytes by which an attempt is known in tables: those of its fields. Borrows `id`. */
+static inline struct slice attempt_key(const struct attempt_id *id)
+{
+    static_assert(offsetof(struct attempt_id, attempt) == 16, "no padding before the last field");
+    return slice_make(id, 20);
+}
 
 /* ---- events ---- */
 

@@ -1,0 +1,48 @@
+# How every target of reeve is built, and the libraries that the rooms may ask for by name.
+
+set(CMAKE_C_STANDARD 17)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(CZMQ REQUIRED IMPORTED_TARGET libczmq libzmq)
+pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
+pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
+pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-i18n icu-uc)
+pkg_check_modules(MSGPACK REQUIRED IMPORTED_TARGET msgpack)
+
+add_library(reeve_flags INTERFACE)
+target_include_directories(reeve_flags INTERFACE "${CMAKE_SOURCE_DIR}")
+target_compile_definitions(reeve_flags INTERFACE _GNU_SOURCE
+    REEVE_VERSION="${PROJECT_VERSION}" $<$<BOOL:${REEVE_CHECKS}>:REEVE_CHECKS=1>)
+target_compile_options(reeve_flags INTERFACE
+    -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wno-sign-conversion
+    -Wstrict-prototypes -Wmissing-prototypes -Wvla -fno-common -UNDEBUG
+    $<$<BOOL:${REEVE_WERROR}>:-Werror>)
+if(REEVE_SANITIZE)
+    target_compile_options(reeve_flags INTERFACE
+        -fsanitize=${REEVE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(reeve_flags INTERFACE -fsanitize=${REEVE_SANITIZE})
+endif()
+if(REEVE_FUZZ)
+    target_compile_options(reeve_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# reeve_library(NAME SOURCES a.c b.c LINK x y): one room.
+function(reeve_library name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+    add_library(${name} STATIC ${ARG_SOURCES})
+    target_link_libraries(${name} PUBLIC reeve_flags ${ARG_LINK})
+endfunction()
+
+# reeve_program(NAME SOURCES a.c LINK x y): one executable, in build/PRESET/bin.
+function(reeve_program name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+    add_executable(${name} ${ARG_SOURCES})
+    target_link_libraries(${name} PRIVATE reeve_flags ${ARG_LINK})
+endfunction()

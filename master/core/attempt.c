@@ -1,0 +1,381 @@
+/*
+ * The life of an attempt: assigned -> running -> an end that never changes. Its row is written at
+ * its assignment and at its end. A lost one keeps its place until the next is assigned, because a
+ * late result still counts till then.
+ */
+#include "common/limits.h"
+#include "common/memory.h"
+#include "master/core/state.h"
+
+#include <stdlib.h>
+
+/* ---- slots and links ---- */
+
+static struct attempt *take_slot(struct core *core, uint32_t *ret_slot)
+{
+    if (core->free_attempts == NONE) {
+        vector_reserve(&core->attempts, core->attempt_count, &core->attempt_capacity);
+        *ret_slot = (uint32_t)core->attempt_count;
+        core->attempts[core->attempt_count] = xcalloc(1, sizeof(struct attempt));
+        return core->attempts[core->attempt_count++];
+    }
+    *ret_slot = core->free_attempts;
+    struct attempt *attempt = core->attempts[core->free_attempts];
+    core->free_attempts = attempt->next;
+    return attempt;
+}
+
+static void link_to_worker(struct core *core, struct attempt *attempt, uint32_t slot)
+{
+    struct worker *worker = core->workers[attempt->worker];
+    attempt->previous = NONE;
+    attempt->next = worker->attempts;
+    if (worker->attempts != NONE)
+        core->attempts[worker->attempts]->previous = slot;
+    worker->attempts = slot;
+    if (attempt->lease_ms > 0 && attempt->lease_ms < worker->shortest_lease_ms)
+        worker->shortest_lease_ms = attempt->lease_ms;
+}
+
+static void unlink_from_worker(struct core *core, struct attempt *attempt)
+{
+    struct worker *worker = core->workers[attempt->worker];
+    if (attempt->previous != NONE)
+        core->attempts[attempt->previous]->next = attempt->next;
+    else
+        worker->attempts = attempt->next;
+    if (attempt->next != NONE)
+        core->attempts[attempt->next]->previous = attempt->previous;
+    if (worker->attempts == NONE)
+        worker->shortest_lease_ms = UINT64_MAX;
+}
+
+/* What an attempt takes of its worker; an expired one takes nothing. */
+static uint32_t *counter_of(const struct core *core, const struct attempt *attempt)
+{
+    struct worker *worker = core->workers[attempt->worker];
+    if ((attempt->flags & ATTEMPT_FLAG_NOOP) != 0)
+        return &worker->noops;
+    return attempt->state == ATTEMPT_RUNNING ? &worker->running : &worker->in_hand;
+}
+
+/* The question whether it can be taken back is answered, or has died with its session. */
+void attempt_clear_asked(struct core *core, struct attempt *attempt)
+{
+    core->asked -= (attempt->flags & ATTEMPT_FLAG_ASKED) != 0;
+    attempt->flags &= (uint8_t)~ATTEMPT_FLAG_ASKED;
+}
+
+static void release(struct core *core, struct attempt *attempt)
+{
+    attempt_clear_asked(core, attempt);
+    if ((attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0)
+        return;
+    uint32_t *counter = counter_of(core, attempt);
+    assert(*counter > 0);
+    --*counter;
+    queues_unstick(core, core->workers[attempt->worker]);
+}
+
+static struct attempt *make(
+    struct core *core, struct run *run, uint32_t task, uint32_t number, uint32_t worker)
+{
+    uint32_t slot = 0;
+    struct attempt *attempt = take_slot(core, &slot);
+    const struct plan_task *plan = run_plan_task(run, task);
+    *attempt = (struct attempt){
+        .timer_kind = TIMER_ATTEMPT,
+        .state = ATTEMPT_ASSIGNED,
+        .flags = plan->kind == OPERATOR_NOOP ? ATTEMPT_FLAG_NOOP : 0,
+        .in_use = true,
+        .run = run_slot(core, run),
+        .task = task,
+        .number = number,
+        .worker = worker,
+        .lease_ms = plan->lease_ms,
+        .assigned_ms = core->now_ms,
+    };
+    link_to_worker(core, attempt, slot);
+    run->tasks[task].live = slot;
+    core->live_attempts++;
+    ++*counter_of(core, attempt);
+    return attempt;
+}
+
+void attempt_destroy(struct core *core, struct attempt *attempt)
+{
+    struct task *task = &core->runs[attempt->run].tasks[attempt->task];
+    uint32_t slot = task->live;
+    assert(core->attempts[slot] == attempt);
+    release(core, attempt);
+    wheel_disarm(&core->wheel, &attempt->expiry);
+    unlink_from_worker(core, attempt);
+    task->live = NONE;
+    attempt->in_use = false;
+    attempt->next = core->free_attempts;
+    core->free_attempts = slot;
+    core->live_attempts--;
+    worker_left(core, core->workers[attempt->worker]);
+}
+
+struct attempt *attempt_find(const struct core *core, const struct attempt_id *id)
+{
+    const struct run *run = run_by_key(core, id->run);
+    if (run == NULL || id->task >= run->task_count || id->map != 0)
+        return NULL;
+    uint32_t live = run->tasks[id->task].live;
+    if (live == NONE || core->attempts[live]->number != id->attempt)
+        return NULL;
+    return core->attempts[live];
+}
+
+struct attempt_id attempt_id_of(const struct core *core, const struct attempt *attempt)
+{
+    return (struct attempt_id){
+        .run = core->runs[attempt->run].key, .task = attempt->task, .attempt = attempt->number};
+}
+
+/* ---- its row ---- */
+
+static struct attempt_row *add_row(struct core *core, const struct attempt *attempt, uint32_t state)
+{
+    struct attempt_row *row = &effects_add_fact(core->effects, FACT_ATTEMPT)->attempt;
+    *row = (struct attempt_row){
+        .id = attempt_id_of(core, attempt),
+        .round = core->runs[attempt->run].tasks[attempt->task].round,
+        .state = state,
+        .worker = core->workers[attempt->worker]->number,
+        .session = attempt->session,
+        .epoch = attempt->epoch,
+        .assigned_at = attempt->assigned_at,
+        .started_at = attempt->started_at,
+        .exit_code = -1,
+    };
+    return row;
+}
+
+static void add_lost_row(
+    struct core *core, const struct attempt *attempt, enum reason reason, struct slice error)
+{
+    struct attempt_row *row = add_row(core, attempt, ATTEMPT_LOST);
+    row->ended_at = core->now_wall;
+    row->reason = reason;
+    row->error = arena_copy(&core->effects->arena, error);
+}
+
+struct attempt *attempt_create(
+    struct core *core, struct run *run, uint32_t index, struct worker *worker)
+{
+    struct task *task = &run->tasks[index];
+    if (task->live != NONE)
+        attempt_bury(core, core->attempts[task->live]);
+    struct attempt *attempt = make(core, run, index, ++task->attempt, worker->number - 1);
+    attempt->session = worker->channel.session;
+    attempt->epoch = core->epoch;
+    attempt->instance = worker->instance;
+    attempt->assigned_at = core->now_wall;
+    (void)add_row(core, attempt, ATTEMPT_ASSIGNED);
+    task_move(core, run, index, TASK_EVENT_ASSIGN, REASON_NONE);
+    task_show(core, run, index, (struct slice){0});
+    return attempt;
+}
+
+struct attempt *attempt_restore(struct core *core, struct run *run, const struct attempt_row *row)
+{
+    struct attempt *attempt = make(core, run, row->id.task, row->id.attempt, row->worker - 1);
+    uint64_t instance = 0;
+    (void)table_get(&core->session_instances, row->session, &instance);
+    attempt->session = row->session;
+    attempt->epoch = row->epoch;
+    attempt->instance = instance;
+    attempt->assigned_at = row->assigned_at;
+    attempt->started_at = row->started_at;
+    return attempt;
+}
+
+/* ---- what happens to it ---- */
+
+void attempt_started(struct core *core, struct attempt *attempt, int64_t started_at)
+{
+    if (attempt->state == ATTEMPT_RUNNING || (attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0)
+        return;
+    struct run *run = &core->runs[attempt->run];
+    attempt_clear_asked(core, attempt);
+    --*counter_of(core, attempt);
+    attempt->state = ATTEMPT_RUNNING;
+    ++*counter_of(core, attempt);
+    queues_unstick(core, core->workers[attempt->worker]);
+    attempt->started_at = started_at;
+    task_move(core, run, attempt->task, TASK_EVENT_START, REASON_NONE);
+    task_show(core, run, attempt->task, (struct slice){0});
+}
+
+static bool is_cancel_wished(const struct run *run, uint32_t task)
+{
+    return run->cancelled || (run->tasks[task].flags & TASK_FLAG_CANCEL) != 0;
+}
+
+/* What the end of an attempt means for its task. */
+static enum task_event event_of_end(const struct run *run, uint32_t index, uint32_t state)
+{
+    const struct task *task = &run->tasks[index];
+    if (state == ATTEMPT_SUCCESS)
+        return TASK_EVENT_SUCCESS;
+    if (is_cancel_wished(run, index) || state == ATTEMPT_CANCELLED)
+        return TASK_EVENT_CANCEL;
+    if (state == ATTEMPT_SKIPPED)
+        return TASK_EVENT_SKIP;
+    return task->tries <= run_plan_task(run, index)->retries ? TASK_EVENT_RETRY : TASK_EVENT_FAIL;
+}
+
+static void keep_leaving(struct run *run, uint32_t task, const struct msg_ended *ended)
+{
+    if (ended->outputs.length == 0 && ended->artifacts.length != HASH_BYTES)
+        return;
+    run_forget_leaving(run, task);
+    struct leaving *leaving = run_leaving(run, task, true);
+    if (ended->outputs.length > 0)
+        leaving->outputs =
+            json_loadb(ended->outputs.ptr, ended->outputs.length, JSON_ALLOW_NUL, NULL);
+    leaving->has_manifest = ended->artifacts.length == HASH_BYTES;
+    if (leaving->has_manifest)
+        memcpy(leaving->manifest, ended->artifacts.ptr, HASH_BYTES);
+}
+
+static int64_t wall_of(
+    const struct core *core, const struct worker *worker, uint64_t boot_ms, int64_t otherwise)
+{
+    if (boot_ms == 0)
+        return otherwise;
+    int64_t wall = worker->clock_offset + (int64_t)boot_ms;
+    return wall < core->now_wall ? wall : core->now_wall;
+}
+
+static struct slice cut(struct slice text, size_t most)
+{
+    return slice_make(text.ptr, text.length < most ? text.length : most);
+}
+
+static void add_end_row(
+    struct core *core, struct attempt *attempt, uint32_t state, const struct msg_ended *ended)
+{
+    const struct worker *worker = core->workers[attempt->worker];
+    struct arena *arena = &core->effects->arena;
+    struct attempt_row *row = add_row(core, attempt, state);
+    row->started_at = wall_of(core, worker, ended->started_at, attempt->started_at);
+    row->ended_at = wall_of(core, worker, ended->ended_at, core->now_wall);
+    row->exit_code = ended->exit_code;
+    row->signal = ended->signal;
+    row->reason = ended->reason;
+    row->error = arena_copy(arena, cut(ended->error, ATTEMPT_ERROR_MAX_BYTES));
+    row->log_bytes = ended->log_bytes;
+    if (state == ATTEMPT_SUCCESS) {
+        row->outputs = arena_copy(arena, ended->outputs);
+        row->artifacts = arena_copy(arena, ended->artifacts);
+    }
+}
+
+/* The worker says that its own runner ended it for no reason of ours, or lost it: that is no
+ * failure of the task. */
+static bool is_loss(const struct msg_ended *ended)
+{
+    return ended->state == ATTEMPT_LOST ||
+           (ended->state != ATTEMPT_SUCCESS && ended->reason == REASON_LEASE);
+}
+
+void attempt_ended(struct core *core, struct attempt *attempt, const struct msg_ended *ended)
+{
+    if (is_loss(ended)) {
+        attempt_gone(core, attempt, ended->reason, ended->error);
+        return;
+    }
+    struct run *run = &core->runs[attempt->run];
+    uint32_t index = attempt->task;
+    struct task *task = &run->tasks[index];
+    uint32_t state = ended->state;
+    bool own_end = state == ATTEMPT_SUCCESS || state == ATTEMPT_SKIPPED;
+    if (!own_end && is_cancel_wished(run, index))
+        state = ATTEMPT_CANCELLED;
+    if (state == ATTEMPT_FAILED)
+        task->tries++;
+    enum task_event event = event_of_end(run, index, state);
+    if (event == TASK_EVENT_CANCEL)
+        state = ATTEMPT_CANCELLED;
+    add_end_row(core, attempt, state, ended);
+    if (state == ATTEMPT_SUCCESS)
+        keep_leaving(run, index, ended);
+    attempt_destroy(core, attempt);
+    task_move(core, run, index, event, ended->reason);
+    if (event == TASK_EVENT_RETRY)
+        task_wait_until(
+            core, run, index, task_retry_delay_ms(run_plan_task(run, index), task->tries));
+    task_show(core, run, index, cut(ended->error, ATTEMPT_ERROR_MAX_BYTES));
+    run_check_end(core, run);
+}
+
+void attempt_gone(
+    struct core *core, struct attempt *attempt, enum reason reason, struct slice error)
+{
+    struct run *run = &core->runs[attempt->run];
+    uint32_t task = attempt->task;
+    add_lost_row(core, attempt, reason, cut(error, ATTEMPT_ERROR_MAX_BYTES));
+    attempt_destroy(core, attempt);
+    if (is_cancel_wished(run, task)) {
+        task_end(core, run, task, TASK_EVENT_CANCEL, REASON_CANCELLED, (struct slice){0});
+        return;
+    }
+    task_move(core, run, task, TASK_EVENT_BACK, reason);
+    task_show(core, run, task, error);
+}
+
+void attempt_expire(struct core *core, struct attempt *attempt)
+{
+    struct run *run = &core->runs[attempt->run];
+    uint32_t task = attempt->task;
+    if (is_cancel_wished(run, task)) {
+        attempt_gone(
+            core, attempt, REASON_WORKER_LOST, slice_of("its worker was silent past its lease"));
+        return;
+    }
+    release(core, attempt);
+    attempt->flags |= ATTEMPT_FLAG_EXPIRED;
+    task_move(core, run, task, TASK_EVENT_BACK, REASON_WORKER_LOST);
+    task_show(core, run, task, (struct slice){0});
+}
+
+void attempt_bury(struct core *core, struct attempt *attempt)
+{
+    assert((attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0);
+    add_lost_row(
+        core, attempt, REASON_WORKER_LOST, slice_of("its worker was silent past its lease"));
+    attempt_destroy(core, attempt);
+}
+
+void attempt_kill(struct core *core, struct attempt *attempt, enum reason reason)
+{
+    struct worker *worker = core->workers[attempt->worker];
+    struct run *run = &core->runs[attempt->run];
+    attempt->flags |= ATTEMPT_FLAG_KILL;
+    if (worker->open) {
+        struct msg_kill kill = {.id = attempt_id_of(core, attempt), .reason = reason};
+        channel_add(&worker->channel, MESSAGE_kill, &kill);
+        worker_mark_dirty(core, worker);
+    }
+    task_show(core, run, attempt->task, (struct slice){0});
+}
+
+void attempt_arm(struct core *core, struct attempt *attempt, uint64_t base_ms)
+{
+    if (attempt->lease_ms == 0 || (attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0)
+        return;
+    wheel_arm(&core->wheel, &attempt->expiry,
+        base_ms + attempt->lease_ms + LEASE_MARGIN_MS(attempt->lease_ms));
+}
+
+uint32_t attempt_shown_state(const struct core *core, const struct attempt *attempt)
+{
+    uint32_t shown = task_shown_state(core, &core->runs[attempt->run], attempt->task);
+    if (shown == TASK_UNREACHABLE || (attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0)
+        return ATTEMPT_UNREACHABLE;
+    return shown == TASK_CANCELLING ? ATTEMPT_CANCELLING : attempt->state;
+}

@@ -1,0 +1,159 @@
+/*
+ * The invariants of the core's memory, walked in test builds: each step checks the totals, each
+ * 1,024th step, and every step while all graphs are small, walks everything. A breach is a
+ * programmer's error: it aborts with its name.
+ */
+#include "master/core/state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { WALK_EVERY_STEPS = 1024, SMALL_TASKS = 50 };
+
+static void must(bool holds, const char *what)
+{
+    if (holds)
+        return;
+    (void)fprintf(stderr, "core_check: %s\n", what);
+    abort();
+}
+
+struct totals {
+    uint64_t ready, live;
+};
+
+static void check_counts(const struct core *core, const struct run *run)
+{
+    uint32_t counts[TASK_CANCELLING + 1] = {0};
+    uint32_t fatal = 0;
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        const struct task *task = &run->tasks[i];
+        bool allowed = (run_plan_task(run, i)->flags & PLAN_TASK_ALLOW_FAILURE) != 0;
+        counts[task->state]++;
+        fatal += !allowed && (task->state == TASK_FAILED || task->state == TASK_CANCELLED);
+        bool active = task->state == TASK_ASSIGNED || task->state == TASK_RUNNING;
+        must(!active || task->live != NONE, "an assigned or running task has a live attempt");
+        must(task->live == NONE || active || task->state == TASK_READY,
+            "a task with a live attempt is assigned, running or, when that expired, ready");
+        must((task->state == TASK_RETRYING) == table_get(&run->waits, i, NULL),
+            "a retrying task has a timer, no other has");
+    }
+    must(memcmp(counts, run->counts, sizeof counts) == 0, "a run counts its tasks by state");
+    must(fatal == run->fatal, "a run counts its fatal tasks");
+    must(run->active == counts[TASK_ASSIGNED] + counts[TASK_RUNNING],
+        "a run counts its active tasks");
+    uint32_t ended = 0;
+    for (uint32_t state = TASK_SUCCESS; state <= TASK_CANCELLED; state++)
+        ended += counts[state];
+    bool over = run->state != RUN_QUEUED && run->state != RUN_RUNNING;
+    must(over == (ended == run->task_count) || !core->loaded,
+        "a run is over when all its tasks are");
+}
+
+static void check_lanes(const struct run *run, struct totals *totals)
+{
+    for (uint32_t i = 0; i < run->lane_count; i++) {
+        const struct lane *lane = &run->lanes[i];
+        uint32_t count = 0;
+        for (uint32_t task = lane->head; task != NONE; task = run->tasks[task].next, count++) {
+            must(run->tasks[task].state == TASK_READY, "a lane holds ready tasks");
+            must(run->tasks[task].lane == i, "a task stands in its own lane");
+        }
+        must(count == lane->count, "a lane counts its tasks");
+        must((lane->heap_position != NONE) == (count > 0 && !run->parked),
+            "a lane with tasks is in its queue's heap unless its run is parked");
+        totals->ready += count;
+    }
+    uint32_t in_lanes = 0;
+    for (uint32_t i = 0; i < run->lane_count; i++)
+        in_lanes += run->lanes[i].count;
+    must(in_lanes == run->counts[TASK_READY], "every ready task stands in a lane");
+}
+
+/* What the predecessors of a task ended as, counted anew. Only while no end is still being told. */
+static void check_predecessors(const struct run *run)
+{
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        struct task counted = {0};
+        for (uint32_t e = run->plan.predecessor_starts[i]; e < run->plan.predecessor_starts[i + 1];
+             e++) {
+            uint32_t state = run->tasks[run->plan.predecessors[e]].state;
+            counted.success += state == TASK_SUCCESS;
+            counted.failed += state == TASK_FAILED || state == TASK_CANCELLED;
+            counted.skipped += state == TASK_SKIPPED;
+            counted.upstream_failed += state == TASK_UPSTREAM_FAILED;
+        }
+        const struct task *task = &run->tasks[i];
+        must(counted.success == task->success && counted.failed == task->failed &&
+                 counted.skipped == task->skipped &&
+                 counted.upstream_failed == task->upstream_failed,
+            "a task counts how its predecessors ended");
+    }
+}
+
+static void check_worker(
+    const struct core *core, const struct worker *worker, struct totals *totals)
+{
+    uint32_t running = 0, in_hand = 0, noops = 0, before = NONE;
+    for (uint32_t slot = worker->attempts; slot != NONE; slot = core->attempts[slot]->next) {
+        const struct attempt *attempt = core->attempts[slot];
+        must(attempt->in_use && attempt->previous == before, "a worker's attempts are linked");
+        must(core->runs[attempt->run].tasks[attempt->task].live == slot,
+            "an attempt and its task name each other");
+        before = slot;
+        totals->live++;
+        if ((attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0)
+            continue;
+        if ((attempt->flags & ATTEMPT_FLAG_NOOP) != 0)
+            noops++;
+        else if (attempt->state == ATTEMPT_RUNNING)
+            running++;
+        else
+            in_hand++;
+    }
+    must(running == worker->running && in_hand == worker->in_hand && noops == worker->noops,
+        "a worker counts its attempts");
+}
+
+static void check_dags(const struct core *core)
+{
+    for (size_t d = 0; d < core->dag_count; d++) {
+        const struct dag *dag = &core->dags[d];
+        uint32_t active = 0;
+        for (uint32_t slot = dag->first_run; slot != NONE; slot = core->runs[slot].next_of_dag)
+            active += core->runs[slot].state == RUN_RUNNING;
+        must(active == dag->active, "a DAG counts its running runs");
+        for (uint32_t slot = dag->queued_head; slot != NONE; slot = core->runs[slot].next_queued)
+            must(core->runs[slot].state == RUN_QUEUED, "a DAG's queue holds queued runs");
+    }
+}
+
+void core_check(const struct core *core)
+{
+    struct totals totals = {0};
+    for (size_t i = 0; i < core->run_count; i++) {
+        const struct run *run = &core->runs[i];
+        if (run->key == 0)
+            continue;
+        check_counts(core, run);
+        check_lanes(run, &totals);
+        if (core->work_count == 0)
+            check_predecessors(run);
+    }
+    for (size_t i = 0; i < core->worker_count; i++)
+        check_worker(core, core->workers[i], &totals);
+    check_dags(core);
+    must(totals.ready == core->ready_count, "the ready tasks are counted");
+    must(totals.live == core->live_attempts, "the live attempts are counted");
+}
+
+#ifdef REEVE_CHECKS
+void core_check_step(const struct core *core)
+{
+    bool small = true;
+    for (size_t i = 0; i < core->run_count && small; i++)
+        small = core->runs[i].task_count <= SMALL_TASKS;
+    if (small || core->steps % WALK_EVERY_STEPS == 0)
+        core_check(core);
+}
+#endif

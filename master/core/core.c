@@ -1,0 +1,266 @@
+/*
+ * One step: an event goes to whom it concerns; then whatever follows from it, as far as a step's
+ * bound allows.
+ */
+#include "master/core/core.h"
+
+#include "common/memory.h"
+#include "master/core/state.h"
+
+#include <stdlib.h>
+
+struct slice slice_keep(struct slice bytes)
+{
+    if (bytes.length == 0)
+        return (struct slice){0};
+    return (struct slice){xstrndup(bytes.ptr, bytes.length), bytes.length};
+}
+
+void slice_free(struct slice *bytes)
+{
+    free((void *)(uintptr_t)bytes->ptr);
+    *bytes = (struct slice){0};
+}
+
+struct core *core_create(const struct core_config *config)
+{
+    struct core *core = xcalloc(1, sizeof *core);
+    core->epoch = config->epoch;
+    core->leader = config->leader;
+    core->cluster = slice_keep(config->cluster);
+    core->bundles = slice_keep(config->bundles);
+    core->now_ms = config->now_ms;
+    core->next_order = 1;
+    core->free_runs = NONE;
+    core->free_attempts = NONE;
+    core->ended_head = NONE;
+    core->ended_tail = NONE;
+    core->rebalance.timer_kind = TIMER_REBALANCE;
+    wheel_init(&core->wheel, config->now_ms);
+    return core;
+}
+
+static void destroy_runs(struct core *core)
+{
+    for (size_t i = 0; i < core->run_count; i++) {
+        if (core->runs[i].key != 0)
+            run_destroy(core, &core->runs[i]);
+    }
+    free(core->runs);
+    table_fini(&core->runs_by_key);
+    for (size_t i = 0; i < core->dag_count; i++)
+        slice_free(&core->dags[i].name);
+    free(core->dags);
+    names_fini(&core->dags_by_name);
+}
+
+static void destroy_workers(struct core *core)
+{
+    for (size_t i = 0; i < core->attempt_count; i++)
+        free(core->attempts[i]);
+    free(core->attempts);
+    for (size_t i = 0; i < core->worker_count; i++)
+        worker_destroy(core->workers[i]);
+    free(core->workers);
+    names_fini(&core->workers_by_key);
+    table_fini(&core->sessions);
+    table_fini(&core->session_instances);
+}
+
+static void destroy_queues(struct core *core)
+{
+    for (size_t i = 0; i < core->queue_count; i++) {
+        slice_free(&core->queues[i].name);
+        free(core->queues[i].heap);
+        free(core->queues[i].workers);
+    }
+    free(core->queues);
+    names_fini(&core->queues_by_name);
+}
+
+void core_destroy(struct core *core)
+{
+    if (core == NULL)
+        return;
+    destroy_runs(core);
+    destroy_workers(core);
+    destroy_queues(core);
+    requests_fini(core);
+    free(core->dirty);
+    free(core->work);
+    slice_free(&core->cluster);
+    slice_free(&core->bundles);
+    slice_free(&core->fenced_text);
+    arena_fini(&core->scratch);
+    buffer_fini(&core->frame);
+    free(core);
+}
+
+/* ---- timers ---- */
+
+static void retry_due(struct core *core, struct retry_wait *wait)
+{
+    struct run *run = &core->runs[wait->run];
+    uint32_t task = wait->task;
+    task_move(core, run, task, TASK_EVENT_DUE, run->tasks[task].reason);
+    task_show(core, run, task, (struct slice){0});
+}
+
+static void run_timers(struct core *core)
+{
+    struct wheel_timer *timer;
+    while ((timer = wheel_pop(&core->wheel, core->now_ms)) != NULL) {
+        switch ((enum timer_kind)((struct any_timer *)timer)->timer_kind) {
+        case TIMER_ATTEMPT:
+            attempt_expire(core, (struct attempt *)timer);
+            break;
+        case TIMER_WORKER:
+            worker_timer(core, (struct worker *)timer);
+            break;
+        case TIMER_RETRY:
+            retry_due(core, (struct retry_wait *)timer);
+            break;
+        case TIMER_REBALANCE:
+            break; /* the flush of this batch asks */
+        }
+    }
+}
+
+/* ---- the end of a batch ---- */
+
+static void make_frames(struct core *core)
+{
+    struct frame_header header = {
+        .version = PROTOCOL_VERSION, .epoch = core->epoch, .leader = core->leader};
+    for (size_t i = 0; i < core->dirty_count; i++) {
+        struct worker *worker = core->workers[core->dirty[i]];
+        worker->dirty = false;
+        if (!worker->open)
+            continue;
+        buffer_clear(&core->frame);
+        while (channel_frame(&worker->channel, &header, core->now_ms, &core->frame)) {
+            effects_add_send(core->effects, worker->peer, buffer_slice(&core->frame), false);
+            buffer_clear(&core->frame);
+        }
+    }
+    core->dirty_count = 0;
+}
+
+static void flush(struct core *core)
+{
+    core->flushes++;
+    dispatch(core);
+    rebalance(core);
+    span_flush(core);
+    runs_evict(core);
+    make_frames(core);
+}
+
+/* ---- loading ---- */
+
+static void load_worker(struct core *core, const struct worker_row *row)
+{
+    struct worker *worker = worker_by_key(core, row->key);
+    if (worker != NULL)
+        return;
+    worker = worker_create(core, row->key);
+    assert(worker->number == row->number && "workers are loaded in the order of their numbers");
+    worker->name = slice_keep(row->name);
+    worker->host = slice_keep(row->host);
+}
+
+static void load_session(struct core *core, const struct session_row *row)
+{
+    assert(row->worker >= 1 && row->worker <= core->worker_count);
+    struct worker *worker = core->workers[row->worker - 1];
+    table_set(&core->session_instances, row->session, row->instance);
+    memcpy(worker->boot, row->boot, sizeof worker->boot);
+    worker->instance = row->instance;
+}
+
+static void change(struct core *core, const struct event *event)
+{
+    if (request_repeat(core, event)) {
+        if (event->kind == EVENT_SUBMIT)
+            effects_add_forgotten(core->effects, event->submit.key);
+    } else if (event->kind == EVENT_SUBMIT) {
+        request_submit(core, event);
+    } else if (event->kind == EVENT_CANCEL) {
+        request_cancel(core, event);
+    } else if (event->kind == EVENT_RETRY) {
+        request_retry(core, event);
+    } else {
+        request_mark(core, event);
+    }
+}
+
+static void take(struct core *core, const struct event *event)
+{
+    switch (event->kind) {
+    case EVENT_TIMER:
+    case EVENT_FLUSH:
+        break;
+    case EVENT_FRAME:
+        frame_take(core, event->frame.peer, event->frame.bytes);
+        break;
+    case EVENT_SUBMIT:
+    case EVENT_CANCEL:
+    case EVENT_RETRY:
+    case EVENT_MARK:
+        change(core, event);
+        break;
+    case EVENT_LOAD_DAG:
+        dag_get(core, event->dag.dag)->last_number = event->dag.last_number;
+        break;
+    case EVENT_LOAD_WORKER:
+        load_worker(core, &event->worker);
+        break;
+    case EVENT_LOAD_SESSION:
+        load_session(core, &event->session);
+        break;
+    case EVENT_LOAD_RUN:
+        load_run(core, &event->load);
+        break;
+    case EVENT_LOADED:
+        load_done(core);
+        break;
+    case EVENT_KIND_COUNT:
+        assert(!"an event has a kind");
+    }
+}
+
+void core_step(struct core *core, const struct event *event, struct effects *effects)
+{
+    if (event->now_ms > core->now_ms)
+        core->now_ms = event->now_ms;
+    core->now_wall = event->now_wall;
+    core->effects = effects;
+    take(core, event);
+    if (core->loaded) {
+        run_timers(core);
+        work_go_on(core);
+    }
+    if (event->kind == EVENT_FLUSH)
+        flush(core);
+    span_flush(core);
+    core->effects = NULL;
+    core->steps++;
+#ifdef REEVE_CHECKS
+    core_check_step(core);
+#endif
+}
+
+uint64_t core_next_ms(const struct core *core)
+{
+    return wheel_next_ms(&core->wheel);
+}
+
+bool core_has_work(const struct core *core)
+{
+    return core->loaded && (core->work_count > 0 || core->dispatch_more);
+}
+
+uint64_t core_live_attempts(const struct core *core)
+{
+    return core->live_attempts;
+}

@@ -1,0 +1,129 @@
+/*
+ * fact.h - what the master makes durable: rows. A fact is the new row of its run, attempt, span, …,
+ * whole, written in place by its key; writing one twice is the same as once. The core makes them,
+ * the store keeps them and gives them back at a restart. All texts and bytes borrow the batch's
+ * arena.
+ */
+#ifndef MASTER_CORE_FACT_H
+#define MASTER_CORE_FACT_H
+
+#include "common/dag/plan.h"
+#include "common/hash.h"
+#include "proto/proto.h"
+
+enum { WORKER_KEY_BYTES = 32, BOOT_ID_BYTES = 16 };
+
+/* Key: dag. The last number that was given to a run of it. */
+struct dag_row {
+    struct slice dag;
+    uint32_t last_number;
+};
+
+/* Key: number. A worker is its public key; the number stands for it in other rows. */
+struct worker_row {
+    uint32_t number; /* 1, 2, … */
+    unsigned char key[WORKER_KEY_BYTES];
+    struct slice name;
+    struct slice host;
+};
+
+/* Key: session. Written when a session opens. */
+struct session_row {
+    uint64_t session;
+    uint32_t worker;   /* number */
+    uint64_t instance; /* of the runner */
+    unsigned char boot[BOOT_ID_BYTES];
+    uint64_t epoch;
+    uint64_t leader;
+    int64_t opened_at; /* wall */
+};
+
+/* Key: key. Written at submit, at its start (queued -> running), at a cancel, at its end, at a
+ * retry. */
+struct run_row {
+    uint64_t key;   /* random, never 0 */
+    uint64_t order; /* of submission, ascending */
+    struct slice dag;
+    uint32_t number;
+    uint32_t state; /* enum run_state */
+    bool cancelled; /* the durable wish */
+    uint32_t task_count;
+    struct hash plan;
+    struct slice bundle;   /* hash of the manifest, 32 bytes, or empty */
+    struct slice context;  /* JSON: {"values": {ds, …}, "params": {…}} */
+    struct slice key_text; /* --key, or empty; unique in its dag */
+    bool date_given;       /* logical_date is unique in its dag but for --again */
+    int64_t logical_date, submitted_at, started_at, ended_at; /* wall; 0: not yet */
+};
+
+/* Key: id. Written at its assignment and at its end (and once more when it was lost and taken for
+ * over). */
+struct attempt_row {
+    struct attempt_id id;
+    uint32_t round;   /* 0, and one more after each reset of its task */
+    uint32_t state;   /* ATTEMPT_ASSIGNED, or an end */
+    uint32_t worker;  /* number */
+    uint64_t session; /* in which it was assigned */
+    uint64_t epoch;
+    int64_t assigned_at, started_at, ended_at; /* wall */
+    int64_t exit_code;
+    uint32_t signal;
+    uint32_t reason;
+    struct slice error;
+    struct slice outputs;   /* a JSON object, or empty */
+    struct slice artifacts; /* hash of the manifest, or empty */
+    uint64_t log_bytes;
+};
+
+/*
+ * Key: (run, order). The tasks first..last ended without an attempt (or apart from their last one),
+ * or were reset. Applied in their order: an end overrides the attempts of the same round; a reset
+ * begins the next round.
+ */
+struct span_row {
+    uint64_t run;
+    uint32_t order;
+    uint32_t first, last; /* task indices, inclusive */
+    uint32_t state;       /* a task's end, SPAN_RESET or SPAN_CANCEL_WISH */
+    uint32_t reason;
+    struct slice error; /* one line, or empty */
+    int64_t at;         /* wall */
+};
+
+enum {
+    SPAN_RESET = 0,
+    SPAN_CANCEL_WISH = 100 /* a person cancelled it while an attempt was alive */
+};
+
+/* Key: request. The answer to a client's changing request, as an encoded frame. */
+struct request_row {
+    uint64_t request;
+    struct slice answer;
+    int64_t at;
+};
+
+enum fact_kind {
+    FACT_DAG,
+    FACT_WORKER,
+    FACT_SESSION,
+    FACT_RUN,
+    FACT_ATTEMPT,
+    FACT_SPAN,
+    FACT_REQUEST,
+    FACT_KIND_COUNT
+};
+
+struct fact {
+    enum fact_kind kind;
+    union {
+        struct dag_row dag;
+        struct worker_row worker;
+        struct session_row session;
+        struct run_row run;
+        struct attempt_row attempt;
+        struct span_row span;
+        struct request_row request;
+    };
+};
+
+#endif

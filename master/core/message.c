@@ -1,0 +1,182 @@
+/*
+ * Frames from workers: checked, numbered messages taken once and in order, and handed to whom they
+ * concern.
+ */
+#include "master/core/state.h"
+
+#include <stdio.h>
+
+void send_plain(struct core *core, uint64_t peer, const struct channel *channel,
+    enum message_id number, const void *body, bool at_once)
+{
+    struct frame_header header = {
+        .version = PROTOCOL_VERSION, .epoch = core->epoch, .leader = core->leader};
+    buffer_clear(&core->frame);
+    if (channel != NULL)
+        channel_plain_frame(channel, &header, &core->frame);
+    else
+        frame_begin(&core->frame, &header);
+    message_encode(&core->frame, number, body);
+    effects_add_send(core->effects, peer, buffer_slice(&core->frame), at_once);
+}
+
+static void refuse(struct core *core, uint64_t peer, int code, const char *text)
+{
+    struct msg_refused refused = {.code = code, .text = slice_of(text)};
+    send_plain(core, peer, NULL, MESSAGE_refused, &refused, true);
+}
+
+/* ---- one handler a message; `worker` has an open session ---- */
+
+/* The live attempt, if it is this worker's: nobody speaks for another. */
+static struct attempt *own_attempt(
+    const struct core *core, const struct worker *worker, const struct attempt_id *id)
+{
+    struct attempt *attempt = attempt_find(core, id);
+    if (attempt == NULL || core->workers[attempt->worker] != worker)
+        return NULL;
+    return attempt;
+}
+
+static void take_started(struct core *core, struct worker *worker, const void *body)
+{
+    const struct msg_started *message = body;
+    struct attempt *attempt = own_attempt(core, worker, &message->id);
+    if (attempt != NULL)
+        attempt_started(core, attempt, worker->clock_offset + (int64_t)message->at);
+}
+
+static void settle(struct core *core, struct worker *worker, const struct attempt_id *id)
+{
+    struct msg_settled settled = {.id = *id};
+    channel_add(&worker->channel, MESSAGE_settled, &settled);
+    worker_mark_dirty(core, worker);
+}
+
+static bool is_end(uint32_t state)
+{
+    return state >= ATTEMPT_SUCCESS && state <= ATTEMPT_LOST;
+}
+
+/* A no-op's result lies on no disk, so that there is nothing to settle. */
+static void take_ended(struct core *core, struct worker *worker, const void *body)
+{
+    const struct msg_ended *message = body;
+    struct attempt *attempt = own_attempt(core, worker, &message->id);
+    bool noop = attempt != NULL && (attempt->flags & ATTEMPT_FLAG_NOOP) != 0;
+    if (attempt != NULL && is_end(message->state))
+        attempt_ended(core, attempt, message);
+    if (!noop)
+        settle(core, worker, &message->id);
+}
+
+static void take_given_back(struct core *core, struct worker *worker, const void *body)
+{
+    const struct msg_given_back *message = body;
+    struct attempt *attempt = own_attempt(core, worker, &message->id);
+    if (attempt != NULL)
+        attempt_gone(core, attempt, REASON_NOT_STARTED, message->why);
+}
+
+static void take_heartbeat(struct core *core, struct worker *worker, const void *body)
+{
+    worker_heartbeat(core, worker, body);
+}
+
+typedef void (*take_fn)(struct core *core, struct worker *worker, const void *body);
+
+static take_fn handler_of(uint32_t number)
+{
+    switch (number) {
+    case MESSAGE_heartbeat:
+        return take_heartbeat;
+    case MESSAGE_started:
+        return take_started;
+    case MESSAGE_ended:
+        return take_ended;
+    case MESSAGE_given_back:
+        return take_given_back;
+    default:
+        return NULL;
+    }
+}
+
+/* ---- frames ---- */
+
+/* A higher epoch than ours: somebody leads after us. Nothing is dispatched any more. */
+static void fence(struct core *core, const struct frame_header *header)
+{
+    char text[200];
+    if (core->fenced || header->epoch <= core->epoch)
+        return;
+    (void)snprintf(text, sizeof text,
+        "a worker has seen epoch %llu, this master leads epoch %llu: another master leads, or an "
+        "older "
+        "store was restored; nothing is dispatched",
+        (unsigned long long)header->epoch, (unsigned long long)core->epoch);
+    core->fenced = true;
+    core->fenced_text = slice_keep(slice_of(text));
+}
+
+static struct worker *session_worker(const struct core *core, const struct frame_header *header)
+{
+    uint64_t index = 0;
+    if (header->session == 0 || !table_get(&core->sessions, header->session, &index))
+        return NULL;
+    struct worker *worker = core->workers[index];
+    return worker->open && worker->channel.session == header->session ? worker : NULL;
+}
+
+/* Hands the messages of a frame on. A frame of no open session may only register. */
+static int take_messages(struct core *core, uint64_t peer, struct frame_reader *reader,
+    struct worker *worker, struct error *error)
+{
+    struct message message;
+    uint64_t number = reader->header.number;
+    bool told = false;
+    int more;
+    while ((more = frame_next(reader, &message, error)) == 1) {
+        const struct message_shape *shape = message_shape(message.number);
+        if (message.number == MESSAGE_register) {
+            worker_register(core, peer, &reader->header, message.body);
+            continue;
+        }
+        if (worker == NULL) {
+            struct msg_register_again again = {.session = reader->header.session};
+            if (!told)
+                send_plain(core, peer, NULL, MESSAGE_register_again, &again, true);
+            told = true;
+            continue;
+        }
+        if (shape != NULL && shape->numbered && !channel_accept(&worker->channel, number++))
+            continue;
+        take_fn take = message.body != NULL ? handler_of(message.number) : NULL;
+        if (take != NULL)
+            take(core, worker, message.body);
+    }
+    return more;
+}
+
+void frame_take(struct core *core, uint64_t peer, struct slice bytes)
+{
+    struct error error = {0};
+    struct frame_reader reader;
+    arena_reset(&core->scratch);
+    int code = frame_open(bytes, &core->scratch, &reader, &error);
+    if (code != 0) {
+        refuse(core, peer, code, error.text);
+        return;
+    }
+    fence(core, &reader.header);
+    struct worker *worker = session_worker(core, &reader.header);
+    if (worker != NULL) {
+        if (channel_acked(&worker->channel, reader.header.ack, &error) != 0) {
+            refuse(core, peer, error.code, error.text);
+            return;
+        }
+        worker->peer = peer;
+        worker_traffic(core, worker);
+    }
+    if (take_messages(core, peer, &reader, worker, &error) < 0)
+        refuse(core, peer, error.code, error.text);
+}

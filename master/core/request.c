@@ -1,0 +1,395 @@
+/*
+ * What clients ask to be changed. Every change is recorded with its request's id and answered once
+ * it is durable; asked again, the first answer is given again.
+ */
+#include "common/memory.h"
+#include "master/core/state.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { REQUESTS_MAX = 4096 }; /* kept in memory; the store knows the older ones */
+
+/* ---- answers ---- */
+
+static void answer(
+    struct core *core, const struct event *event, enum message_id number, const void *body)
+{
+    struct buffer message = {0};
+    message_encode(&message, number, body);
+    effects_add_answer(core->effects, event->ticket, buffer_slice(&message));
+    buffer_fini(&message);
+}
+
+/* Keeps and records the answer to a change that was made. */
+static void answer_change(
+    struct core *core, const struct event *event, enum message_id number, const void *body)
+{
+    struct buffer message = {0};
+    message_encode(&message, number, body);
+    effects_add_answer(core->effects, event->ticket, buffer_slice(&message));
+    struct request_row *row = &effects_add_fact(core->effects, FACT_REQUEST)->request;
+    row->request = event->request;
+    row->answer = arena_copy(&core->effects->arena, buffer_slice(&message));
+    row->at = core->now_wall;
+    if (core->requests == NULL)
+        core->requests = xcalloc(REQUESTS_MAX, sizeof *core->requests);
+    struct request_answer *slot = &core->requests[core->request_next];
+    if (slot->request != 0)
+        (void)table_remove(&core->requests_by_id, slot->request);
+    slice_free(&slot->message);
+    *slot = (struct request_answer){event->request, slice_keep(buffer_slice(&message))};
+    table_set(&core->requests_by_id, event->request, core->request_next);
+    core->request_next = (core->request_next + 1) % REQUESTS_MAX;
+    buffer_fini(&message);
+}
+
+void requests_fini(struct core *core)
+{
+    for (size_t i = 0; core->requests != NULL && i < REQUESTS_MAX; i++)
+        slice_free(&core->requests[i].message);
+    free(core->requests);
+    table_fini(&core->requests_by_id);
+}
+
+bool request_repeat(struct core *core, const struct event *event)
+{
+    uint64_t slot = 0;
+    if (!table_get(&core->requests_by_id, event->request, &slot))
+        return false;
+    effects_add_answer(core->effects, event->ticket, core->requests[slot].message);
+    return true;
+}
+
+static void refuse(struct core *core, const struct event *event, int code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void refuse(struct core *core, const struct event *event, int code, const char *format, ...)
+{
+    char text[600];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    struct msg_refused refused = {.request = event->request, .code = code, .text = slice_of(text)};
+    answer(core, event, MESSAGE_refused, &refused);
+}
+
+static void accept(struct core *core, const struct event *event, uint32_t tasks, const char *text)
+{
+    struct msg_done done = {.request = event->request, .tasks = tasks, .text = slice_of(text)};
+    answer_change(core, event, MESSAGE_done, &done);
+}
+
+/* ---- submit ---- */
+
+static struct slice run_name(struct core *core, const struct run *run)
+{
+    return arena_printf(
+        &core->effects->arena, "%.*s/%u", SLICE_PRINT(core->dags[run->dag].name), run->number);
+}
+
+static void answer_submitted(
+    struct core *core, const struct event *event, const struct run *run, bool existing)
+{
+    struct msg_submitted submitted = {
+        .request = event->request,
+        .run = run_name(core, run),
+        .existing = existing,
+        .warnings = event->submit.warnings,
+    };
+    answer_change(core, event, MESSAGE_submitted, &submitted);
+}
+
+/* A run in memory with the same key, or NULL; the owner has asked the store for older ones. */
+static const struct run *same_key(
+    const struct core *core, const struct dag *dag, struct slice key_text)
+{
+    for (uint32_t slot = dag->first_run; slot != NONE; slot = core->runs[slot].next_of_dag) {
+        if (key_text.length > 0 && slice_equal(core->runs[slot].key_text, key_text))
+            return &core->runs[slot];
+    }
+    return NULL;
+}
+
+static const struct run *same_date(
+    const struct core *core, const struct dag *dag, const struct submit_event *submit)
+{
+    if (!submit->date_given || submit->again)
+        return NULL;
+    for (uint32_t slot = dag->first_run; slot != NONE; slot = core->runs[slot].next_of_dag) {
+        const struct run *run = &core->runs[slot];
+        if (run->date_given && run->logical_date == submit->logical_date)
+            return run;
+    }
+    return NULL;
+}
+
+static struct run *make_run(struct core *core, const struct submit_event *submit, struct dag *dag)
+{
+    struct run_row row = {
+        .key = submit->key,
+        .order = core->next_order++,
+        .dag = dag->name,
+        .number = ++dag->last_number,
+        .state = RUN_QUEUED,
+        .plan = submit->plan_hash,
+        .bundle = submit->bundle,
+        .context = submit->context,
+        .key_text = submit->key_text,
+        .date_given = submit->date_given,
+        .logical_date = submit->logical_date,
+        .submitted_at = core->now_wall,
+    };
+    struct dag_row *dag_row = &effects_add_fact(core->effects, FACT_DAG)->dag;
+    dag_row->dag = arena_copy(&core->effects->arena, dag->name);
+    dag_row->last_number = dag->last_number;
+    return run_create(core, &row, &submit->plan);
+}
+
+void request_submit(struct core *core, const struct event *event)
+{
+    const struct submit_event *submit = &event->submit;
+    struct slice name = plan_string(&submit->plan, submit->plan.header->name);
+    struct dag *dag = dag_get(core, name);
+    const struct run *existing = same_key(core, dag, submit->key_text);
+    if (existing != NULL) {
+        answer_submitted(core, event, existing, true);
+    } else if ((existing = same_date(core, dag, submit)) != NULL) {
+        refuse(core, event, ERR_REFUSED,
+            "%.*s has a run of this date already: %.*s/%u (--again starts another)",
+            SLICE_PRINT(name), SLICE_PRINT(name), existing->number);
+    } else {
+        struct run *run = make_run(core, submit, dag);
+        run_enqueue(core, run);
+        answer_submitted(core, event, run, false);
+        return;
+    }
+    /* The plan was not taken. */
+    effects_add_forgotten(core->effects, submit->key);
+}
+
+/* ---- the run or task that a change is about ---- */
+
+static struct run *target(struct core *core, const struct event *event)
+{
+    struct run *run = run_by_key(core, event->change.run);
+    uint32_t task = event->change.task;
+    if (run == NULL || (task != TASK_ALL && task >= run->task_count)) {
+        refuse(core, event, ERR_NOT_FOUND, "no such run or task");
+        return NULL;
+    }
+    return run;
+}
+
+static struct slice task_name(const struct run *run, uint32_t task)
+{
+    return plan_string(&run->plan, run_plan_task(run, task)->name);
+}
+
+static bool is_live(const struct run *run, uint32_t task)
+{
+    uint32_t state = run->tasks[task].state;
+    return state == TASK_ASSIGNED || state == TASK_RUNNING;
+}
+
+/* ---- cancel ---- */
+
+static void cancel_run(struct core *core, const struct event *event, struct run *run)
+{
+    if (run->state != RUN_QUEUED && run->state != RUN_RUNNING) {
+        accept(core, event, 0, "it had ended already");
+        return;
+    }
+    uint32_t open = 0;
+    for (uint32_t state = TASK_WAITING; state <= TASK_HELD; state++)
+        open += run->counts[state];
+    run->cancelled = true;
+    run_fact(core, run);
+    work_add(core, WORK_CANCEL, run);
+    accept(core, event, open, "");
+}
+
+static void cancel_task(
+    struct core *core, const struct event *event, struct run *run, uint32_t index)
+{
+    struct task *task = &run->tasks[index];
+    if (task_state_is_end(task->state)) {
+        accept(core, event, 0, "it had ended already");
+        return;
+    }
+    if (is_live(run, index)) {
+        task->flags |= TASK_FLAG_CANCEL;
+        span_add(core, run, index, SPAN_CANCEL_WISH, REASON_CANCELLED, (struct slice){0});
+        attempt_kill(core, core->attempts[task->live], REASON_CANCELLED);
+    } else {
+        if (task->live != NONE)
+            attempt_bury(core, core->attempts[task->live]);
+        task_end(core, run, index, TASK_EVENT_CANCEL, REASON_CANCELLED, (struct slice){0});
+    }
+    accept(core, event, 1, "");
+}
+
+void request_cancel(struct core *core, const struct event *event)
+{
+    struct run *run = target(core, event);
+    if (run == NULL)
+        return;
+    if (event->change.task == TASK_ALL)
+        cancel_run(core, event, run);
+    else
+        cancel_task(core, event, run, event->change.task);
+}
+
+/* ---- retry ---- */
+
+static bool goes_again(uint32_t state)
+{
+    return state == TASK_FAILED || state == TASK_CANCELLED || state == TASK_UPSTREAM_FAILED;
+}
+
+/* Marks what a retry resets: what it names, and, unless `only`, all below. Returns how many have
+ * ended. */
+static uint32_t mark_chosen(
+    const struct event *event, const struct run *run, bool *chosen, uint32_t *line)
+{
+    uint32_t head = 0, tail = 0, ended = 0;
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        bool named = event->change.task == i;
+        if (named || (event->change.task == TASK_ALL && goes_again(run->tasks[i].state))) {
+            chosen[i] = true;
+            line[tail++] = i;
+        }
+    }
+    while (head < tail) {
+        uint32_t at = line[head++];
+        ended += task_state_is_end(run->tasks[at].state);
+        for (uint32_t i = run->plan.successor_starts[at];
+             !event->change.only && i < run->plan.successor_starts[at + 1]; i++) {
+            uint32_t below = run->plan.successors[i];
+            if (!chosen[below])
+                line[tail++] = below;
+            chosen[below] = true;
+        }
+    }
+    return ended;
+}
+
+/* The first chosen task whose attempt may be alive, or NONE. */
+static uint32_t first_alive(const struct run *run, const bool *chosen)
+{
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        if (chosen[i] && run->tasks[i].live != NONE)
+            return i;
+    }
+    return NONE;
+}
+
+static void set_context(struct run *run, struct slice context)
+{
+    if (context.length == 0)
+        return;
+    json_t *parsed = json_loadb(context.ptr, context.length, JSON_ALLOW_NUL, NULL);
+    if (parsed == NULL)
+        return;
+    json_decref(run->context);
+    run->context = parsed;
+    slice_free(&run->context_text);
+    run->context_text = slice_keep(context);
+}
+
+/* Their ends are forgotten by their successors before anything is evaluated anew. */
+static void reset_chosen(struct core *core, struct run *run, const bool *chosen)
+{
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        if (!chosen[i] || !task_state_is_end(run->tasks[i].state))
+            continue;
+        task_move(core, run, i, TASK_EVENT_RESET, REASON_NONE);
+        span_add(core, run, i, SPAN_RESET, REASON_NONE, (struct slice){0});
+        task_show(core, run, i, (struct slice){0});
+    }
+    span_flush(core);
+    while (core->work_count > 0)
+        work_go_on(core);
+}
+
+static void reset_and_start(
+    struct core *core, const struct event *event, struct run *run, const bool *chosen)
+{
+    reset_chosen(core, run, chosen);
+    set_context(run, event->change.context);
+    run->cancelled = false;
+    if (run->state == RUN_RUNNING || run->state == RUN_QUEUED) {
+        run_fact(core, run);
+        work_add(core, WORK_START, run);
+        return;
+    }
+    run_enqueue(core, run);
+}
+
+void request_retry(struct core *core, const struct event *event)
+{
+    /* Every end is counted where it belongs before any of them is taken back. */
+    while (core->work_count > 0)
+        work_go_on(core);
+    struct run *run = target(core, event);
+    if (run == NULL)
+        return;
+    uint32_t named = event->change.task;
+    if (named != TASK_ALL && run->tasks[named].state == TASK_RETRYING) {
+        task_move(core, run, named, TASK_EVENT_DUE, REASON_NONE);
+        task_show(core, run, named, (struct slice){0});
+        accept(core, event, 1, "its next try starts now");
+        return;
+    }
+    bool *chosen = xcalloc(run->task_count, sizeof *chosen);
+    uint32_t *line = xcalloc(run->task_count, sizeof *line);
+    uint32_t ended = mark_chosen(event, run, chosen, line);
+    uint32_t alive = first_alive(run, chosen);
+    if (alive != NONE) {
+        refuse(core, event, ERR_REFUSED,
+            "an attempt of task \"%.*s\" may be alive: wait for it, or cancel it first",
+            SLICE_PRINT(task_name(run, alive)));
+    } else if (ended == 0) {
+        refuse(core, event, ERR_REFUSED,
+            "nothing to retry: no task of it failed, was cancelled or is upstream_failed");
+    } else {
+        reset_and_start(core, event, run, chosen);
+        accept(core, event, ended, "");
+    }
+    free(chosen);
+    free(line);
+}
+
+/* ---- mark ---- */
+
+static enum task_event event_of_mark(uint32_t state)
+{
+    if (state == TASK_SUCCESS)
+        return TASK_EVENT_MARK_SUCCESS;
+    return state == TASK_SKIPPED ? TASK_EVENT_MARK_SKIPPED : TASK_EVENT_MARK_FAILED;
+}
+
+void request_mark(struct core *core, const struct event *event)
+{
+    struct run *run = target(core, event);
+    if (run == NULL)
+        return;
+    uint32_t index = event->change.task, state = event->change.state;
+    if (index == TASK_ALL ||
+        (state != TASK_SUCCESS && state != TASK_SKIPPED && state != TASK_FAILED)) {
+        refuse(core, event, ERR_USAGE, "mark takes one task, and success, skipped or failed");
+        return;
+    }
+    if (is_live(run, index)) {
+        refuse(core, event, ERR_REFUSED,
+            "task \"%.*s\" is running: cancel it first, or wait for it",
+            SLICE_PRINT(task_name(run, index)));
+        return;
+    }
+    if (run->tasks[index].live != NONE)
+        attempt_bury(core, core->attempts[run->tasks[index].live]);
+    task_end(core, run, index, event_of_mark(state), REASON_MARKED, event->change.note);
+    accept(core, event, 1, "");
+}

@@ -1,0 +1,476 @@
+/*
+ * state.h - the core's memory, for the core's own files. Dense indices everywhere: a run, an
+ * attempt and a worker are slots of arrays, a task is its index in the plan. Nothing here is on
+ * disk.
+ *
+ * Who changes what: task.c alone changes a task's state and every count that follows from it;
+ * attempt.c alone makes and ends attempts; ready.c alone links tasks into lanes; worker.c alone
+ * opens and closes sessions.
+ */
+#ifndef MASTER_CORE_STATE_H
+#define MASTER_CORE_STATE_H
+
+#include "common/table.h"
+#include "common/wheel.h"
+#include "master/core/core.h"
+#include "proto/channel.h"
+
+#include <assert.h>
+#include <jansson.h>
+
+#define NONE UINT32_MAX
+
+enum task_flag {
+    TASK_FLAG_CANCEL = 1 << 0, /* a person wished it cancelled */
+};
+
+/* 44 bytes: a million of them are walked at a submit. */
+struct task {
+    uint8_t state; /* enum task_state */
+    uint8_t flags;
+    uint8_t reason;
+    uint8_t unused;
+    uint16_t round;
+    uint16_t tries;                                     /* in this round, but for losses */
+    uint32_t attempt;                                   /* the last number that was given */
+    uint32_t live;                                      /* attempt slot, or NONE */
+    uint32_t lane;                                      /* in run->lanes */
+    uint32_t next, previous;                            /* in the lane */
+    uint32_t success, failed, skipped, upstream_failed; /* predecessors that ended so */
+};
+static_assert(sizeof(struct task) == 44, "the hot struct");
+
+/* Tasks of one run, queue and priority that are ready, first come first served. */
+struct lane {
+    uint32_t run; /* slot */
+    uint32_t queue;
+    int32_t priority;
+    uint32_t head, tail; /* task indices */
+    uint32_t count;
+    uint32_t heap_position; /* in its queue's heap, or NONE */
+};
+
+/* What a task left for those below: kept while its run is in memory. */
+struct leaving {
+    json_t *outputs; /* an object, or NULL */
+    bool has_manifest;
+    unsigned char manifest[HASH_BYTES];
+};
+
+struct retry_wait {
+    struct wheel_timer timer; /* first: the wheel gives it back */
+    uint8_t timer_kind;
+    uint32_t run;
+    uint32_t task;
+    int64_t due_wall;
+};
+
+struct run {
+    uint64_t key; /* 0: a free slot */
+    uint64_t order;
+    uint32_t dag;
+    uint32_t number;
+    uint32_t state; /* enum run_state */
+    bool cancelled;
+    bool date_given;
+    uint32_t task_count;
+    struct plan plan;
+    struct hash plan_hash;
+    struct slice bundle;       /* owned */
+    struct slice context_text; /* owned */
+    json_t *context;
+    struct slice key_text; /* owned */
+    int64_t logical_date, submitted_at, started_at, ended_at;
+
+    struct task *tasks;
+    struct lane *lanes;
+    uint32_t lane_count;
+    uint32_t counts[TASK_CANCELLING + 1]; /* by state; changed by task_move alone */
+    uint32_t fatal;                       /* failed or cancelled, without allow_failure */
+    uint32_t active;                      /* assigned or running, noops too */
+    bool parked;                          /* at max_active_tasks: its lanes are out of the heaps */
+    uint32_t next_span;
+    struct table leavings; /* task -> struct leaving * */
+    struct table waits;    /* task -> struct retry_wait * */
+    uint32_t next_of_dag;  /* the dag's runs in memory, oldest first */
+    uint32_t next_queued;  /* the dag's queue */
+    uint32_t next_ended;   /* the cache of ended runs */
+    uint64_t ended_flush;  /* the flush in which it ended: may be evicted some later */
+};
+
+struct dag {
+    struct slice name; /* owned */
+    uint32_t last_number;
+    uint32_t active; /* runs that are running */
+    uint32_t first_run;
+    uint32_t queued_head, queued_tail;
+};
+
+enum attempt_flag {
+    ATTEMPT_FLAG_KILL = 1 << 0,    /* a kill was sent */
+    ATTEMPT_FLAG_EXPIRED = 1 << 1, /* its lease and margin ran out: a late result still counts until
+                                      another is assigned */
+    ATTEMPT_FLAG_ASKED = 1 << 2,   /* a take_back was sent */
+    ATTEMPT_FLAG_NOOP = 1 << 3,
+};
+
+/* A live attempt: not in a terminal state. */
+struct attempt {
+    struct wheel_timer expiry; /* first; armed while its worker's session is closed */
+    uint8_t timer_kind;
+    uint8_t state; /* ATTEMPT_ASSIGNED or ATTEMPT_RUNNING */
+    uint8_t flags;
+    bool in_use;
+    uint32_t run; /* slot */
+    uint32_t task;
+    uint32_t number;
+    uint32_t worker;                 /* index */
+    uint32_t next, previous;         /* the worker's list */
+    uint64_t session;                /* in which it was assigned: stands in its row */
+    uint64_t epoch;                  /* likewise */
+    uint64_t instance;               /* of the runner that has it */
+    uint64_t lease_ms;               /* 0: none */
+    uint64_t assigned_ms;            /* boot time */
+    int64_t assigned_at, started_at; /* wall */
+};
+
+struct worker {
+    struct wheel_timer timer; /* first; silence, then the session's end */
+    uint8_t timer_kind;
+    uint32_t number; /* in rows: its index + 1 */
+    unsigned char key[WORKER_KEY_BYTES];
+    struct slice name, host, software; /* owned */
+    uint32_t state;                    /* enum worker_state */
+    bool open;                         /* a session is open */
+    bool full;
+    uint64_t peer;
+    uint64_t instance;
+    unsigned char boot[BOOT_ID_BYTES];
+    struct channel channel;   /* its session's number is the session */
+    uint64_t heartbeat_ms;    /* receipt of the last heartbeat that was acked, boot time */
+    uint64_t heartbeat_stamp; /* and its stamp: the worker's boot time */
+    int64_t clock_offset;     /* wall here = the worker's boot time + this */
+    uint64_t traffic_ms;      /* the last sign of life */
+    int64_t registered_at;
+    uint32_t slots;
+    uint32_t running; /* but for noops, as the next two */
+    uint32_t in_hand;
+    uint32_t noops;
+    uint64_t shortest_lease_ms; /* of its attempts, at most; UINT64_MAX: none has one */
+    uint32_t attempts;          /* the list's head: the newest */
+    struct slice *queue_names;  /* owned */
+    uint32_t queue_count;
+    bool dirty; /* in core->dirty: frames may be made */
+};
+
+/* Ready lanes of one queue name, noops and others apart, and the workers that serve it. */
+struct queue {
+    struct slice name; /* owned; queues[2 * i] others, [2 * i + 1] noops */
+    bool noop;
+    bool stuck; /* no worker could take its head; until capacity changes */
+    struct lane_ref {
+        uint32_t run, lane;
+    } * heap;
+    size_t heap_count, heap_capacity;
+    uint32_t *workers;
+    size_t worker_count, worker_capacity;
+    uint32_t cursor;
+};
+
+enum timer_kind { TIMER_ATTEMPT = 1, TIMER_WORKER, TIMER_RETRY, TIMER_REBALANCE };
+
+/* A timer's kind follows it in the struct that embeds it. */
+struct any_timer {
+    struct wheel_timer timer;
+    uint8_t timer_kind;
+};
+static_assert(offsetof(struct attempt, timer_kind) == offsetof(struct any_timer, timer_kind), "");
+static_assert(offsetof(struct worker, timer_kind) == offsetof(struct any_timer, timer_kind), "");
+static_assert(
+    offsetof(struct retry_wait, timer_kind) == offsetof(struct any_timer, timer_kind), "");
+
+/* Work that goes on in slices, first come first served: see spread.c. */
+enum work_kind {
+    WORK_SPREAD, /* a task's end changed: its successors count it */
+    WORK_START,  /* evaluate all tasks of a run */
+    WORK_CANCEL  /* cancel all tasks of a run */
+};
+
+struct work {
+    uint8_t kind;
+    uint8_t from, to; /* SPREAD: the end that was counted before and is now; 0: none */
+    uint32_t run;
+    uint32_t task;   /* SPREAD: whose end */
+    uint32_t cursor; /* the next successor, or task */
+    uint64_t run_key;
+};
+
+struct core {
+    uint64_t epoch, leader;
+    struct slice cluster, bundles; /* owned */
+    uint64_t now_ms;
+    int64_t now_wall;
+    struct effects *effects; /* of the step that goes on */
+    bool loaded;             /* EVENT_LOADED came: dispatch may begin */
+    bool loading;            /* a run is being loaded: no facts, no changes */
+    bool dispatch_more;      /* the last dispatch stopped at its bound */
+    bool fenced;
+    struct slice fenced_text; /* owned */
+    uint64_t flushes, steps;
+    uint64_t next_order;
+
+    struct run *runs;
+    size_t run_count, run_capacity;
+    uint32_t free_runs; /* by next_of_dag */
+    struct table runs_by_key;
+    uint32_t ended_head, ended_tail;
+    uint32_t ended_count;
+    uint64_t ended_tasks;
+
+    struct dag *dags;
+    size_t dag_count, dag_capacity;
+    struct names dags_by_name;
+
+    struct attempt **attempts; /* slots keep their address: timers are embedded */
+    size_t attempt_count, attempt_capacity;
+    uint32_t free_attempts; /* by next */
+    uint64_t live_attempts;
+    uint32_t asked; /* questions (take_back) that are not answered */
+
+    struct worker **workers;
+    size_t worker_count, worker_capacity;
+    struct names workers_by_key;
+    struct table sessions; /* session -> worker index + 1, open ones and those of loaded attempts */
+    struct table session_instances; /* session -> instance, of loaded attempts */
+
+    struct queue *queues;
+    size_t queue_count, queue_capacity;
+    struct names queues_by_name; /* name -> index of the pair */
+    uint64_t ready_count;
+
+    uint32_t *dirty; /* workers with messages to frame */
+    size_t dirty_count, dirty_capacity;
+
+    struct work *work; /* a ring */
+    size_t work_head, work_count, work_capacity;
+
+    struct span_row span; /* grows while neighbours end alike; run 0: none */
+
+    struct request_answer {
+        uint64_t request;
+        struct slice message; /* owned */
+    } * requests;             /* a ring of the last ones */
+    size_t request_count, request_next;
+    struct table requests_by_id;
+
+    struct wheel wheel;
+    struct any_timer rebalance;
+    struct arena scratch; /* for one step */
+    struct buffer frame;  /* for one frame */
+};
+
+/* ---- task.c ---- */
+
+enum task_event {
+    TASK_EVENT_READY = 0, /* its trigger rule holds */
+    TASK_EVENT_ASSIGN,    /* an attempt was made */
+    TASK_EVENT_START,     /* it runs */
+    TASK_EVENT_SUCCESS,   /* the attempt's ends … */
+    TASK_EVENT_SKIP,      /* … and, from waiting, the trigger rule's */
+    TASK_EVENT_FAIL,
+    TASK_EVENT_RETRY,    /* failed, and tries are left */
+    TASK_EVENT_BACK,     /* lost or given back: at once again */
+    TASK_EVENT_DUE,      /* the retry's delay is over */
+    TASK_EVENT_UPSTREAM, /* its trigger rule can never hold */
+    TASK_EVENT_CANCEL,
+    TASK_EVENT_RESET, /* a recorded retry */
+    TASK_EVENT_MARK_SUCCESS,
+    TASK_EVENT_MARK_SKIPPED,
+    TASK_EVENT_MARK_FAILED,
+    TASK_EVENT_COUNT
+};
+
+/* Loading only: puts a waiting task into a state, with its counts, and nothing else. */
+void task_place(struct run *run, uint32_t task, uint32_t state);
+/* The next state by the table, 0 when it is illegal. */
+uint32_t task_next_state(uint32_t state, enum task_event event);
+bool task_state_is_end(uint32_t state);
+/*
+ * The one transition function: moves the task, its run's counts, its lane, its retry timer; queues
+ * the spreading of an end to its successors. An illegal event is a programmer's error (asserted).
+ * `reason` is kept with the task.
+ */
+void task_move(
+    struct core *core, struct run *run, uint32_t task, enum task_event event, enum reason reason);
+/* An end without an attempt, or apart from its last one: task_move and the span that records it. */
+void task_end(struct core *core, struct run *run, uint32_t task, enum task_event event,
+    enum reason reason, struct slice error);
+/* Tells the watchers how the task is shown now. */
+void task_show(struct core *core, const struct run *run, uint32_t task, struct slice error);
+/* The state as shown. */
+uint32_t task_shown_state(const struct core *core, const struct run *run, uint32_t task);
+/* Milliseconds to wait after `tries` failures. */
+uint64_t task_retry_delay_ms(const struct plan_task *plan, uint32_t tries);
+void task_wait_until(struct core *core, struct run *run, uint32_t task, uint64_t delay_ms);
+/* Appends a span fact, coalescing neighbours; span_flush writes what is open. */
+void span_add(struct core *core, struct run *run, uint32_t task, uint32_t state, enum reason reason,
+    struct slice error);
+void span_flush(struct core *core);
+
+/* ---- trigger.c ---- */
+
+enum verdict { VERDICT_WAIT, VERDICT_READY, VERDICT_SKIP, VERDICT_UPSTREAM_FAILED };
+struct upstream_counts {
+    uint32_t total, success, failed, skipped, upstream_failed;
+};
+/* Pure: what a trigger rule says of these counts. */
+enum verdict trigger_verdict(enum trigger_rule rule, const struct upstream_counts *counts);
+
+/* ---- spread.c ---- */
+
+void work_add(struct core *core, enum work_kind kind, struct run *run);
+void work_add_spread(struct core *core, struct run *run, uint32_t task, uint32_t from, uint32_t to);
+/* Goes on until the step's bound or until nothing is left. */
+void work_go_on(struct core *core);
+/* Evaluates a waiting task's trigger rule. */
+void task_evaluate(struct core *core, struct run *run, uint32_t task);
+
+/* ---- ready.c ---- */
+
+uint32_t queue_get(struct core *core, struct slice name, bool noop);
+void lanes_create(struct core *core, struct run *run);
+void lanes_destroy(struct core *core, struct run *run);
+void lane_push(struct core *core, struct run *run, uint32_t task);
+void lane_remove(struct core *core, struct run *run, uint32_t task);
+/* The best lane of a queue, or NULL. */
+struct lane *queue_top(struct core *core, struct queue *queue);
+/* Takes a run's lanes out of the heaps at its cap, and puts them back below it. */
+void run_park(struct core *core, struct run *run);
+void queue_add_worker(struct core *core, struct slice name, uint32_t worker);
+void queue_remove_worker(struct core *core, uint32_t worker);
+/* The worker's capacity grew: its queues may go on. */
+void queues_unstick(struct core *core, const struct worker *worker);
+
+/* ---- run.c ---- */
+
+struct run *run_create(struct core *core, const struct run_row *row, const struct plan *plan);
+void run_destroy(struct core *core, struct run *run);
+struct run *run_by_key(const struct core *core, uint64_t key);
+static inline uint32_t run_slot(const struct core *core, const struct run *run)
+{
+    return (uint32_t)(run - core->runs);
+}
+static inline const struct plan_task *run_plan_task(const struct run *run, uint32_t task)
+{
+    return &run->plan.tasks[task];
+}
+struct dag *dag_get(struct core *core, struct slice name);
+void run_fact(struct core *core, const struct run *run);
+/* Starts it, or queues it at max_active_runs. */
+void run_enqueue(struct core *core, struct run *run);
+/* The links alone, for loading too. */
+void run_queue(struct core *core, struct run *run);
+void run_enter_ended(struct core *core, struct run *run);
+void dag_start_queued(struct core *core, uint32_t dag);
+/* Ends the run when all its tasks have ended. */
+void run_check_end(struct core *core, struct run *run);
+void run_show(struct core *core, const struct run *run);
+/* Keeps the cache of ended runs bounded. */
+void runs_evict(struct core *core);
+struct leaving *run_leaving(struct run *run, uint32_t task, bool create);
+void run_forget_leaving(struct run *run, uint32_t task);
+
+/* ---- request.c: what clients ask ---- */
+
+void request_submit(struct core *core, const struct event *event);
+void request_cancel(struct core *core, const struct event *event);
+void request_retry(struct core *core, const struct event *event);
+void request_mark(struct core *core, const struct event *event);
+/* Answers again what was answered before; false when the request is new. */
+bool request_repeat(struct core *core, const struct event *event);
+void requests_fini(struct core *core);
+
+/* ---- attempt.c ---- */
+
+struct attempt *attempt_create(
+    struct core *core, struct run *run, uint32_t task, struct worker *worker);
+/* A loaded one, of a worker that has not registered yet. */
+struct attempt *attempt_restore(struct core *core, struct run *run, const struct attempt_row *row);
+void attempt_destroy(struct core *core, struct attempt *attempt);
+struct attempt *attempt_find(const struct core *core, const struct attempt_id *id);
+struct attempt_id attempt_id_of(const struct core *core, const struct attempt *attempt);
+void attempt_started(struct core *core, struct attempt *attempt, int64_t started_at);
+/* Its end by its worker's word. */
+void attempt_ended(struct core *core, struct attempt *attempt, const struct msg_ended *ended);
+/* It is gone, or will never start: over as lost, its task goes on at once. */
+void attempt_gone(
+    struct core *core, struct attempt *attempt, enum reason reason, struct slice error);
+/* Lease and margin are over: its task may go on; recorded as lost when another is assigned. */
+void attempt_expire(struct core *core, struct attempt *attempt);
+/* An expired attempt makes room for the next one, or for the task's end. */
+void attempt_bury(struct core *core, struct attempt *attempt);
+void attempt_kill(struct core *core, struct attempt *attempt, enum reason reason);
+void attempt_clear_asked(struct core *core, struct attempt *attempt);
+/* Arms its expiry, counted from `base_ms`. */
+void attempt_arm(struct core *core, struct attempt *attempt, uint64_t base_ms);
+uint32_t attempt_shown_state(const struct core *core, const struct attempt *attempt);
+
+/* ---- assign.c ---- */
+
+/*
+ * Fills the assign message of a task's next attempt, rendered; texts lie in core->scratch.
+ * ERR_NOT_FOUND: a value is absent; ERR_TOO_BIG, ERR_INVALID: no process can be given it.
+ */
+int assign_render(struct core *core, struct run *run, uint32_t task, uint32_t number,
+    struct msg_assign *ret_assign, struct error *error);
+
+/* ---- dispatch.c ---- */
+
+void dispatch(struct core *core);
+/* Asks for in-hand tasks of full workers while others idle. */
+void rebalance(struct core *core);
+
+/* ---- worker.c, message.c ---- */
+
+struct worker *worker_by_key(const struct core *core, const unsigned char *key);
+struct worker *worker_create(struct core *core, const unsigned char *key);
+void worker_destroy(struct worker *worker);
+void worker_register(struct core *core, uint64_t peer, const struct frame_header *header,
+    const struct msg_register *message);
+/* The silence of one, and the end of its session. */
+void worker_timer(struct core *core, struct worker *worker);
+void worker_arm(struct core *core, struct worker *worker);
+void worker_mark_dirty(struct core *core, struct worker *worker);
+/* True when it can be given work now. */
+bool worker_is_fresh(const struct core *core, const struct worker *worker);
+static inline uint32_t worker_free_slots(const struct worker *worker)
+{
+    uint32_t used = worker->running + worker->in_hand;
+    return used < worker->slots ? worker->slots - used : 0;
+}
+void worker_show_attempts(struct core *core, const struct worker *worker);
+void worker_traffic(struct core *core, struct worker *worker);
+void worker_heartbeat(
+    struct core *core, struct worker *worker, const struct msg_heartbeat *message);
+/* No ack goes out in this session any more; its attempts' leases run out. */
+void worker_close(struct core *core, struct worker *worker);
+/* An attempt of it is over: a worker without a session and without attempts is gone. */
+void worker_left(struct core *core, struct worker *worker);
+void frame_take(struct core *core, uint64_t peer, struct slice bytes);
+void send_plain(struct core *core, uint64_t peer, const struct channel *channel,
+    enum message_id number, const void *body, bool at_once);
+
+/* ---- load.c ---- */
+
+void load_run(struct core *core, const struct load_run_event *event);
+void load_done(struct core *core);
+
+/* ---- check.c, in test builds ---- */
+
+void core_check_step(const struct core *core);
+
+/* A zero-terminated copy that is owned; slice_free frees it. */
+struct slice slice_keep(struct slice bytes);
+void slice_free(struct slice *bytes);
+
+#endif

@@ -1,0 +1,423 @@
+/*
+ * The life of a worker: gone -> up <-> silent -> gone; its sessions, and what a registration means
+ * for the attempts that it had. DESIGN.md: Leases, Sessions, Who may say "gone".
+ */
+#include "common/limits.h"
+#include "common/memory.h"
+#include "master/core/state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- the lifecycle ---- */
+
+enum worker_event {
+    WORKER_EVENT_REGISTER,
+    WORKER_EVENT_TRAFFIC,
+    WORKER_EVENT_SILENCE,
+    WORKER_EVENT_CLOSE, /* its session ended, attempts are open */
+    WORKER_EVENT_GONE,  /* its session ended, nothing is open */
+    WORKER_EVENT_COUNT
+};
+
+enum { UP_ = WORKER_UP, DRA = WORKER_DRAINING, SIL = WORKER_SILENT, GON = WORKER_GONE, ___ = 0 };
+
+/* state x event -> next state; ___ is illegal. DRAINING is entered by nothing in this version. */
+static const uint8_t transitions[WORKER_GONE + 1][WORKER_EVENT_COUNT] = {
+    /*                  register traffic silence close gone */
+    [WORKER_UP] = {UP_, UP_, SIL, SIL, GON},
+    [WORKER_DRAINING] = {UP_, DRA, SIL, SIL, GON},
+    [WORKER_SILENT] = {UP_, UP_, SIL, SIL, GON},
+    [WORKER_GONE] = {UP_, ___, ___, GON, GON},
+};
+
+static void move(struct core *core, struct worker *worker, enum worker_event event)
+{
+    uint32_t next = transitions[worker->state][event];
+    assert(next != 0 && "the event is legal in this state");
+    bool shown_otherwise = (worker->state == WORKER_UP) != (next == WORKER_UP);
+    worker->state = next;
+    if (shown_otherwise)
+        worker_show_attempts(core, worker);
+}
+
+struct worker *worker_by_key(const struct core *core, const unsigned char *key)
+{
+    uint64_t index = 0;
+    if (!names_get(&core->workers_by_key, slice_make(key, WORKER_KEY_BYTES), &index))
+        return NULL;
+    return core->workers[index];
+}
+
+struct worker *worker_create(struct core *core, const unsigned char *key)
+{
+    struct worker *worker = xcalloc(1, sizeof *worker);
+    vector_reserve(&core->workers, core->worker_count, &core->worker_capacity);
+    core->workers[core->worker_count] = worker;
+    names_set(&core->workers_by_key, slice_make(key, WORKER_KEY_BYTES), core->worker_count);
+    core->worker_count++;
+    worker->timer_kind = TIMER_WORKER;
+    worker->number = (uint32_t)core->worker_count;
+    memcpy(worker->key, key, WORKER_KEY_BYTES);
+    worker->state = WORKER_GONE;
+    worker->attempts = NONE;
+    worker->shortest_lease_ms = UINT64_MAX;
+    channel_init(&worker->channel);
+    return worker;
+}
+
+static void free_queue_names(struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->queue_count; i++)
+        slice_free(&worker->queue_names[i]);
+    free(worker->queue_names);
+    worker->queue_names = NULL;
+    worker->queue_count = 0;
+}
+
+void worker_destroy(struct worker *worker)
+{
+    slice_free(&worker->name);
+    slice_free(&worker->host);
+    slice_free(&worker->software);
+    free_queue_names(worker);
+    channel_fini(&worker->channel);
+    free(worker);
+}
+
+void worker_mark_dirty(struct core *core, struct worker *worker)
+{
+    if (worker->dirty)
+        return;
+    worker->dirty = true;
+    vector_reserve(&core->dirty, core->dirty_count, &core->dirty_capacity);
+    core->dirty[core->dirty_count++] = worker->number - 1;
+}
+
+bool worker_is_fresh(const struct core *core, const struct worker *worker)
+{
+    return worker->open && worker->state == WORKER_UP && !worker->full &&
+           core->now_ms - worker->heartbeat_ms < START_FRESH_MS;
+}
+
+void worker_show_attempts(struct core *core, const struct worker *worker)
+{
+    for (uint32_t slot = worker->attempts; slot != NONE; slot = core->attempts[slot]->next) {
+        const struct attempt *attempt = core->attempts[slot];
+        if ((attempt->flags & ATTEMPT_FLAG_EXPIRED) == 0)
+            task_show(core, &core->runs[attempt->run], attempt->task, (struct slice){0});
+    }
+}
+
+/* ---- time ---- */
+
+static uint64_t session_end_ms(const struct worker *worker)
+{
+    uint64_t lease = worker->shortest_lease_ms;
+    if (lease > LEASE_DEFAULT_MS && worker->attempts == NONE)
+        lease = LEASE_DEFAULT_MS;
+    return lease == UINT64_MAX ? UINT64_MAX : worker->heartbeat_ms + lease;
+}
+
+void worker_arm(struct core *core, struct worker *worker)
+{
+    if (!worker->open) {
+        wheel_disarm(&core->wheel, &worker->timer);
+        return;
+    }
+    uint64_t silence = worker->traffic_ms + SILENT_AFTER_MS;
+    uint64_t due = worker->state == WORKER_SILENT ? session_end_ms(worker) : silence;
+    if (due == UINT64_MAX)
+        wheel_disarm(&core->wheel, &worker->timer);
+    else
+        wheel_arm(&core->wheel, &worker->timer, due);
+}
+
+/* Attempts that no heartbeat of this session can renew any more: their leases count from the last
+ * one that could. */
+static void arm_attempts(struct core *core, const struct worker *worker)
+{
+    for (uint32_t slot = worker->attempts; slot != NONE; slot = core->attempts[slot]->next) {
+        struct attempt *attempt = core->attempts[slot];
+        if (!wheel_is_armed(&attempt->expiry))
+            attempt_arm(core, attempt, worker->heartbeat_ms);
+    }
+}
+
+void worker_left(struct core *core, struct worker *worker)
+{
+    if (!worker->open && worker->attempts == NONE)
+        move(core, worker, WORKER_EVENT_GONE);
+}
+
+void worker_close(struct core *core, struct worker *worker)
+{
+    worker->open = false;
+    (void)table_remove(&core->sessions, worker->channel.session);
+    queue_remove_worker(core, worker->number - 1);
+    wheel_disarm(&core->wheel, &worker->timer);
+    arm_attempts(core, worker);
+    move(core, worker, worker->attempts == NONE ? WORKER_EVENT_GONE : WORKER_EVENT_CLOSE);
+}
+
+void worker_timer(struct core *core, struct worker *worker)
+{
+    if (!worker->open)
+        return;
+    if (core->now_ms >= session_end_ms(worker)) {
+        worker_close(core, worker);
+        return;
+    }
+    if (worker->state == WORKER_UP && core->now_ms >= worker->traffic_ms + SILENT_AFTER_MS)
+        move(core, worker, WORKER_EVENT_SILENCE);
+    worker_arm(core, worker);
+}
+
+void worker_traffic(struct core *core, struct worker *worker)
+{
+    worker->traffic_ms = core->now_ms;
+    move(core, worker, WORKER_EVENT_TRAFFIC);
+    worker_arm(core, worker);
+}
+
+void worker_heartbeat(struct core *core, struct worker *worker, const struct msg_heartbeat *message)
+{
+    worker->heartbeat_ms = core->now_ms;
+    if (message->stamp > worker->heartbeat_stamp) {
+        worker->heartbeat_stamp = message->stamp;
+        worker->clock_offset = core->now_wall - (int64_t)message->stamp;
+    }
+    worker->full = message->full;
+    struct msg_heartbeat_ack ack = {.stamp = message->stamp};
+    send_plain(core, worker->peer, &worker->channel, MESSAGE_heartbeat_ack, &ack, true);
+    channel_resend(&worker->channel, core->now_ms);
+    worker_mark_dirty(core, worker);
+    queues_unstick(core, worker);
+}
+
+/* ---- registration ---- */
+
+/* Another live worker of this name, or NULL. */
+static const struct worker *namesake(const struct core *core, const struct msg_register *message)
+{
+    for (size_t i = 0; i < core->worker_count; i++) {
+        const struct worker *worker = core->workers[i];
+        if (worker->open && slice_equal(worker->name, message->name) &&
+            memcmp(worker->key, message->worker.ptr, WORKER_KEY_BYTES) != 0)
+            return worker;
+    }
+    return NULL;
+}
+
+static bool same_boot(const struct worker *worker, const struct msg_register *message)
+{
+    return memcmp(worker->boot, message->boot.ptr, BOOT_ID_BYTES) == 0;
+}
+
+/* Why this registration cannot be taken, or 0. */
+static int check(const struct core *core, const struct worker *known,
+    const struct msg_register *message, struct error *error)
+{
+    if (message->worker.length != WORKER_KEY_BYTES || message->boot.length != BOOT_ID_BYTES ||
+        message->name.length == 0 || message->name.length > NAME_MAX_BYTES ||
+        message->instance == 0 || message->slots > 100000)
+        return error_set(
+            error, ERR_MALFORMED, "a registration needs a key, a name, a boot id and a runner");
+    if (core->fenced)
+        return error_set(error, ERR_REFUSED, "%.*s", SLICE_PRINT(core->fenced_text));
+    if (namesake(core, message) != NULL)
+        return error_set(error, ERR_REFUSED,
+            "another live worker is called \"%.*s\": give this one another --name",
+            SLICE_PRINT(message->name));
+    if (known == NULL || !known->open || known->state != WORKER_UP ||
+        known->instance == message->instance)
+        return 0;
+    if (message->dead_instance == known->instance && same_boot(known, message))
+        return 0;
+    return error_set(error, ERR_REFUSED,
+        "worker \"%.*s\" is up already with another runner: this data directory was copied, or its "
+        "runner "
+        "is still alive; give each host a data directory of its own",
+        SLICE_PRINT(known->name));
+}
+
+static void take_description(
+    struct core *core, struct worker *worker, const struct msg_register *message)
+{
+    slice_free(&worker->name);
+    slice_free(&worker->host);
+    slice_free(&worker->software);
+    worker->name = slice_keep(message->name);
+    worker->host = slice_keep(message->host);
+    worker->software = slice_keep(message->software);
+    free_queue_names(worker);
+    worker->queue_names = xcalloc(message->queues.count, sizeof *worker->queue_names);
+    worker->queue_count = message->queues.count;
+    for (uint32_t i = 0; i < worker->queue_count; i++) {
+        worker->queue_names[i] = slice_keep(message->queues.items[i]);
+        queue_add_worker(core, worker->queue_names[i], worker->number - 1);
+    }
+    worker->slots = message->slots;
+}
+
+static void add_facts(struct core *core, const struct worker *worker)
+{
+    struct arena *arena = &core->effects->arena;
+    struct worker_row *row = &effects_add_fact(core->effects, FACT_WORKER)->worker;
+    row->number = worker->number;
+    memcpy(row->key, worker->key, sizeof row->key);
+    row->name = arena_copy(arena, worker->name);
+    row->host = arena_copy(arena, worker->host);
+    struct session_row *session = &effects_add_fact(core->effects, FACT_SESSION)->session;
+    *session = (struct session_row){
+        .session = worker->channel.session,
+        .worker = worker->number,
+        .instance = worker->instance,
+        .epoch = core->epoch,
+        .leader = core->leader,
+        .opened_at = core->now_wall,
+    };
+    memcpy(session->boot, worker->boot, sizeof session->boot);
+}
+
+static void open_session(
+    struct core *core, struct worker *worker, uint64_t session, const struct msg_register *message)
+{
+    if (worker->open) {
+        (void)table_remove(&core->sessions, worker->channel.session);
+        queue_remove_worker(core, worker->number - 1);
+    }
+    arm_attempts(core, worker);
+    channel_open(&worker->channel, session);
+    table_set(&core->sessions, session, worker->number - 1);
+    worker->open = true;
+    worker->full = false;
+    worker->instance = message->instance;
+    memcpy(worker->boot, message->boot.ptr, BOOT_ID_BYTES);
+    worker->heartbeat_ms = core->now_ms;
+    worker->heartbeat_stamp = message->now;
+    worker->clock_offset = core->now_wall - (int64_t)message->now;
+    worker->traffic_ms = core->now_ms;
+    worker->registered_at = core->now_wall;
+    take_description(core, worker, message);
+    add_facts(core, worker);
+}
+
+static uint64_t held_key(uint32_t task, uint32_t attempt)
+{
+    return ((uint64_t)task << 32) | attempt;
+}
+
+/* What the worker holds, by run and attempt, for looking up: value is the list's index + 1. */
+static const struct held_attempt *find_held(
+    const struct table *held, const struct msg_register *message, const struct attempt_id *id)
+{
+    uint64_t index = 0;
+    if (!table_get(held, hash_mix(id->run) ^ held_key(id->task, id->attempt), &index))
+        return NULL;
+    const struct held_attempt *found = &message->attempts.items[index];
+    bool same =
+        found->id.run == id->run && found->id.task == id->task && found->id.attempt == id->attempt;
+    return same ? found : NULL;
+}
+
+/* It goes on in the new session. */
+static void keep(struct core *core, struct attempt *attempt, const struct held_attempt *held)
+{
+    wheel_disarm(&core->wheel, &attempt->expiry);
+    attempt_clear_asked(core, attempt);
+    attempt->instance = held->instance;
+    if (held->holding == HOLDING_RUNNING)
+        attempt_started(core, attempt, core->now_wall);
+    bool wished = core->runs[attempt->run].cancelled ||
+                  (core->runs[attempt->run].tasks[attempt->task].flags & TASK_FLAG_CANCEL) != 0;
+    if (wished && held->holding != HOLDING_ENDED)
+        attempt_kill(core, attempt, REASON_CANCELLED);
+}
+
+/* True when this registration says that the attempt is nowhere and never will be. */
+static bool is_gone(
+    const struct attempt *attempt, const struct worker *worker, const struct msg_register *message)
+{
+    if (attempt->instance == message->instance)
+        return true;
+    return message->dead_instance != 0 && attempt->instance == message->dead_instance &&
+           same_boot(worker, message);
+}
+
+/* Keeps it, ends it as gone, or leaves it to its lease; true when the answer names it. */
+static bool settle_attempt(struct core *core, struct worker *worker, struct attempt *attempt,
+    const struct held_attempt *held, const struct msg_register *message)
+{
+    bool expired = (attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0;
+    if (held != NULL && !expired) {
+        keep(core, attempt, held);
+        return true;
+    }
+    if (held != NULL)
+        return held->holding == HOLDING_ENDED;
+    if (is_gone(attempt, worker, message))
+        attempt_gone(core, attempt, REASON_NOT_STARTED,
+            slice_of("it was not on its worker when that came back"));
+    return false;
+}
+
+/*
+ * Each attempt that this worker had: kept when the list names it, gone when the list of its own
+ * runner lacks it, and else (another runner's, of a host that may still be alive) left to its
+ * lease. One that was assigned in this very session is younger than the list: a registration may
+ * come twice.
+ */
+static uint32_t settle_attempts(struct core *core, struct worker *worker,
+    const struct msg_register *message, struct attempt_id *kept)
+{
+    struct table held = {0};
+    uint32_t count = 0, next = NONE;
+    for (uint32_t i = 0; i < message->attempts.count; i++) {
+        const struct attempt_id *id = &message->attempts.items[i].id;
+        table_set(&held, hash_mix(id->run) ^ held_key(id->task, id->attempt), i);
+    }
+    for (uint32_t slot = worker->attempts; slot != NONE; slot = next) {
+        struct attempt *attempt = core->attempts[slot];
+        next = attempt->next;
+        if (attempt->session == worker->channel.session)
+            continue;
+        struct attempt_id id = attempt_id_of(core, attempt);
+        if (settle_attempt(core, worker, attempt, find_held(&held, message, &id), message))
+            kept[count++] = id;
+    }
+    table_fini(&held);
+    return count;
+}
+
+void worker_register(struct core *core, uint64_t peer, const struct frame_header *header,
+    const struct msg_register *message)
+{
+    struct error error = {0};
+    struct worker *worker = NULL;
+    if (message->worker.length == WORKER_KEY_BYTES)
+        worker = worker_by_key(core, (const unsigned char *)message->worker.ptr);
+    bool repeated = worker != NULL && worker->open && header->session != 0 &&
+                    worker->channel.session == header->session;
+    int code = header->session == 0
+                   ? error_set(&error, ERR_MALFORMED, "a registration needs a session")
+                   : check(core, worker, message, &error);
+    if (code != 0) {
+        struct msg_refused refused = {.code = code, .text = slice_of(error.text)};
+        send_plain(core, peer, NULL, MESSAGE_refused, &refused, false);
+        return;
+    }
+    if (worker == NULL)
+        worker = worker_create(core, (const unsigned char *)message->worker.ptr);
+    worker->peer = peer;
+    if (!repeated)
+        open_session(core, worker, header->session, message);
+    move(core, worker, WORKER_EVENT_REGISTER);
+    struct attempt_id *kept =
+        arena_alloc(&core->scratch, (message->attempts.count + 1) * sizeof *kept);
+    struct msg_registered registered = {.cluster = core->cluster, .bundles = core->bundles};
+    registered.keep.items = kept;
+    registered.keep.count = settle_attempts(core, worker, message, kept);
+    send_plain(core, peer, &worker->channel, MESSAGE_registered, &registered, false);
+    worker_arm(core, worker);
+}

@@ -1,0 +1,293 @@
+#include "worker/runner/spawn.h"
+
+#include "worker/runner/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/sched.h>
+#include <sanitizer/asan_interface.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    STACK_BYTES = 128 * 1024,
+    /* By so much a task is likelier to be killed for want of memory than the runner (0..1000). */
+    OOM_SCORE_ABOVE = 100,
+    /* Where the child of a fork keeps the pipe for its failure until exec closes it. */
+    FAILURE_FD = 3,
+};
+
+static int oom_score_own(void)
+{
+    char text[16] = "";
+    int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        (void)close(fd);
+    return length > 0 ? atoi(text) : 0;
+}
+
+void spawner_init(struct spawner *spawner)
+{
+    if (getrlimit(RLIMIT_NOFILE, &spawner->files) != 0)
+        spawner->files = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
+    struct rlimit raised = spawner->files;
+    raised.rlim_cur = raised.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &raised);
+    int own = oom_score_own();
+    int above = (own > 0 ? own : 0) + OOM_SCORE_ABOVE;
+    (void)snprintf(
+        spawner->oom_score, sizeof spawner->oom_score, "%d", above < 1000 ? above : 1000);
+    spawner->stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (spawner->stack == MAP_FAILED)
+        abort();
+}
+
+void spawner_fini(struct spawner *spawner)
+{
+    (void)munmap(spawner->stack, STACK_BYTES);
+}
+
+/* ---- in the child ---- */
+
+struct birth {
+    const struct spawner *spawner;
+    const struct spawn_order *order;
+    int failure_fd; /* write end; -1: the memory is shared */
+    struct spawn_failure *failure;
+};
+
+static void signals_reset(void)
+{
+    static const int ignored[] = {SIGINT, SIGHUP, SIGPIPE, SIGQUIT};
+    struct sigaction normal = {.sa_handler = SIG_DFL};
+    sigset_t none;
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        (void)sigaction(ignored[i], &normal, NULL);
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void oom_score_raise(const char *score)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    (void)!write(fd, score, strlen(score));
+    (void)close(fd);
+}
+
+static void files_arrange(const struct birth *birth)
+{
+    unsigned first = STDERR_FILENO + 1;
+    /* The runner's own stdin is /dev/null already. */
+    (void)dup2(birth->order->output, STDOUT_FILENO);
+    (void)dup2(birth->order->output, STDERR_FILENO);
+    if (birth->failure_fd >= 0) {
+        (void)dup3(birth->failure_fd, FAILURE_FD, O_CLOEXEC);
+        first = FAILURE_FD + 1;
+    }
+    /* Everything of the runner is close-on-exec anyway; this is for the kernel that lacks the call
+       and for what slipped through. */
+    (void)close_range(first, ~0U, 0);
+}
+
+static int child_main(void *argument)
+{
+    const struct birth *birth = argument;
+    const struct spawn_order *order = birth->order;
+    struct spawn_failure *failure = birth->failure;
+    (void)setsid();
+    files_arrange(birth);
+    oom_score_raise(birth->spawner->oom_score);
+    (void)setrlimit(RLIMIT_NOFILE, &birth->spawner->files);
+    if (chdir(order->folder) != 0) {
+        failure->reason = REASON_WORKER_ERROR;
+        (void)snprintf(failure->text, sizeof failure->text, "working directory %.300s: %s",
+            order->folder, strerrordesc_np(errno));
+    } else {
+        signals_reset();
+        program_become(order->arguments, order->env, failure);
+    }
+    if (birth->failure_fd >= 0)
+        (void)!write(FAILURE_FD, failure, sizeof *failure);
+    _exit(127);
+}
+
+/* ---- in the parent ---- */
+
+#if defined(__x86_64__)
+/*
+ * clone3 with a stack of the child's own cannot go through syscall(): the child would return into a
+ * frame that is not on its stack. It calls child_main instead, which never returns.
+ */
+static long clone3_call(struct clone_args *args, int (*function)(void *), void *argument)
+{
+    long result = SYS_clone3;
+    register int (*function_at)(void *) __asm__("r8") = function;
+    register void *argument_at __asm__("r9") = argument;
+    __asm__ volatile("syscall\n\t"
+                     "test %%rax, %%rax\n\t"
+                     "jnz 1f\n\t"
+                     "xor %%ebp, %%ebp\n\t"
+                     "mov %%r9, %%rdi\n\t"
+                     "call *%%r8\n\t"
+                     "hlt\n"
+                     "1:"
+                     : "+a"(result)
+                     : "D"(args), "S"(sizeof *args), "r"(function_at), "r"(argument_at)
+                     : "rcx", "r11", "memory", "cc");
+    return result;
+}
+#elif defined(__aarch64__)
+static long clone3_call(struct clone_args *args, int (*function)(void *), void *argument)
+{
+    register long number __asm__("x8") = SYS_clone3;
+    register long result __asm__("x0") = (long)args;
+    register size_t size __asm__("x1") = sizeof *args;
+    register int (*function_at)(void *) __asm__("x10") = function;
+    register void *argument_at __asm__("x11") = argument;
+    __asm__ volatile("svc #0\n\t"
+                     "cbnz x0, 1f\n\t"
+                     "mov x29, xzr\n\t"
+                     "mov x0, x11\n\t"
+                     "blr x10\n\t"
+                     "brk #0\n"
+                     "1:"
+                     : "+r"(result)
+                     : "r"(number), "r"(size), "r"(function_at), "r"(argument_at)
+                     : "memory", "cc");
+    return result;
+}
+#else
+static long clone3_call(struct clone_args *args, int (*function)(void *), void *argument)
+{
+    (void)args;
+    (void)function;
+    (void)argument;
+    return -ENOSYS;
+}
+#endif
+
+/* As vfork; -1 and errno when the kernel, or a container's filter, does not let it. */
+static pid_t clone_into_cgroup(
+    const struct spawner *spawner, int cgroup_fd, int (*function)(void *), void *argument)
+{
+    struct clone_args args = {
+        .flags = CLONE_VM | CLONE_VFORK | CLONE_INTO_CGROUP,
+        .exit_signal = SIGCHLD,
+        .stack = (uintptr_t)spawner->stack,
+        .stack_size = STACK_BYTES,
+        .cgroup = (unsigned)cgroup_fd,
+    };
+    long result = clone3_call(&args, function, argument);
+    if (result >= 0)
+        return (pid_t)result;
+    errno = (int)-result;
+    return -1;
+}
+
+static int child_probe(void *argument)
+{
+    (void)argument;
+    _exit(0);
+}
+
+bool spawner_can_enter(const struct spawner *spawner, int cgroup_fd)
+{
+    pid_t pid = clone_into_cgroup(spawner, cgroup_fd, child_probe, NULL);
+    return pid > 0 && waitpid(pid, NULL, 0) == pid;
+}
+
+static pid_t vfork_plain(struct birth *birth)
+{
+    char *top = (char *)birth->spawner->stack + STACK_BYTES;
+    return clone(child_main, top, CLONE_VM | CLONE_VFORK | SIGCHLD, birth);
+}
+
+static pid_t fork_into_cgroup(struct birth *birth)
+{
+    struct clone_args args = {
+        .flags = CLONE_INTO_CGROUP,
+        .exit_signal = SIGCHLD,
+        .cgroup = (unsigned)birth->order->cgroup_fd,
+    };
+    return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
+static pid_t spawn_fork(struct birth *birth, int *ret_failure_fd)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+        return -1;
+    birth->failure_fd = ends[1];
+    pid_t pid = birth->order->cgroup_fd >= 0 ? fork_into_cgroup(birth) : fork();
+    if (pid == 0)
+        _exit(child_main(birth));
+    int number = errno;
+    (void)close(ends[1]);
+    if (pid < 0)
+        (void)close(ends[0]);
+    else
+        *ret_failure_fd = ends[0];
+    errno = number;
+    return pid;
+}
+
+static pid_t spawn_vfork(struct birth *birth)
+{
+    /* The child before left marks of its frames on the stack, where the sanitizer keeps such. */
+    ASAN_UNPOISON_MEMORY_REGION(birth->spawner->stack, STACK_BYTES);
+    pid_t pid = birth->order->cgroup_fd >= 0
+                    ? clone_into_cgroup(birth->spawner, birth->order->cgroup_fd, child_main, birth)
+                    : vfork_plain(birth);
+    if (pid > 0 && birth->failure->reason != REASON_NONE) {
+        (void)waitpid(pid, NULL, 0);
+        errno = 0;
+        return -1;
+    }
+    return pid;
+}
+
+pid_t spawn(const struct spawner *spawner, const struct spawn_order *order, int *ret_failure_fd,
+    struct spawn_failure *ret_failure)
+{
+    struct birth birth = {
+        .spawner = spawner, .order = order, .failure_fd = -1, .failure = ret_failure};
+    *ret_failure = (struct spawn_failure){.reason = REASON_NONE};
+    *ret_failure_fd = -1;
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_BLOCK, &all, &before);
+    pid_t pid = order->may_hang ? spawn_fork(&birth, ret_failure_fd) : spawn_vfork(&birth);
+    int number = errno;
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    if (pid < 0 && ret_failure->reason == REASON_NONE) {
+        ret_failure->reason = REASON_WORKER_ERROR;
+        (void)snprintf(ret_failure->text, sizeof ret_failure->text, "cannot make a process: %s",
+            strerrordesc_np(number));
+    }
+    return pid;
+}
+
+bool spawn_failure_read(int failure_fd, struct spawn_failure *ret_failure)
+{
+    struct spawn_failure failure;
+    ssize_t got = read(failure_fd, &failure, sizeof failure);
+    (void)close(failure_fd);
+    if (got != sizeof failure)
+        return false;
+    failure.text[sizeof failure.text - 1] = '\0';
+    *ret_failure = failure;
+    return true;
+}
