@@ -93,7 +93,11 @@ install_packages() {
 # ---- layout ----
 
 check_format() {
-    tracked '*.c' '*.h' | xargs -0r clang-format --dry-run -Werror
+    local file status=0
+    while IFS= read -r -d '' file; do
+        clang-format --dry-run -Werror "$file" 2>/dev/null || { echo "clang-format -i $file" && status=1; }
+    done < <(tracked '*.c' '*.h')
+    return $status
 }
 
 check_sizes() {
@@ -131,7 +135,7 @@ check_headers() {
 build_preset() {
     local launcher=()
     command -v ccache >/dev/null && launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
-    cmake --preset "$1" "${launcher[@]}" && cmake --build --preset "$1" -j "$jobs"
+    cmake --preset "$1" "${launcher[@]}" && cmake --build --preset "$1" -j "$jobs" -- -k 0 --quiet
 }
 
 check_tidy() {

@@ -8,7 +8,7 @@ passed=build/tidy
 mkdir -p "$passed"
 command=$("${PYTHON:-python3}" -c 'import json, os, shlex, sys
 for entry in json.load(open(sys.argv[1] + "/compile_commands.json")):
-    if os.path.samefile(entry["file"], sys.argv[2]):
+    if os.path.realpath(entry["file"]) == os.path.realpath(sys.argv[2]):
         words = shlex.split(entry["command"])
         words = words[1:] if os.path.basename(words[0]) == "ccache" else words
         output = words.index("-o")
