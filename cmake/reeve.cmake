@@ -21,7 +21,7 @@ target_include_directories(reeve_flags INTERFACE "${CMAKE_SOURCE_DIR}")
 target_compile_definitions(reeve_flags INTERFACE _GNU_SOURCE
     REEVE_VERSION="${PROJECT_VERSION}" $<$<BOOL:${REEVE_CHECKS}>:REEVE_CHECKS=1>)
 target_compile_options(reeve_flags INTERFACE
-    -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wno-sign-conversion
+    -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wno-sign-conversion -Wno-string-conversion
     -Wstrict-prototypes -Wmissing-prototypes -Wvla -fno-common -UNDEBUG
     $<$<BOOL:${REEVE_WERROR}>:-Werror>)
 if(REEVE_SANITIZE)
