@@ -41,7 +41,7 @@ enum { RUNNER_BOOT_BYTES = 16 };
 /* Without an agent for so long, the runner ends as soon as nothing runs. */
 #define RUNNER_ALONE_MAX_MS (UINT64_C(24) * 60 * 60 * 1000)
 /* What an agent's cookie may hold; a longer one is cut. */
-enum { RUNNER_COOKIE_MAX_BYTES = 4096 };
+enum { RUNNER_COOKIE_MAX_BYTES = 1024 * 1024 };
 
 /* The bytes by which an attempt is known in tables: those of its fields. Borrows `id`. */
 static inline struct slice attempt_key(const struct attempt_id *id)

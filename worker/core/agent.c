@@ -1,0 +1,188 @@
+/*
+ * One step of the agent: an event goes to whom it concerns.
+ */
+#include "worker/core/agent.h"
+
+#include "common/memory.h"
+#include "worker/core/state.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct slice keep(struct slice text)
+{
+    return slice_make(xstrndup(text.ptr, text.length), text.length);
+}
+
+static void drop(struct slice text)
+{
+    free((void *)(uintptr_t)text.ptr);
+}
+
+void agent_effects_reset(struct agent_effects *effects)
+{
+    arena_reset(&effects->arena);
+    effects->count = 0;
+}
+
+void agent_effects_fini(struct agent_effects *effects)
+{
+    arena_fini(&effects->arena);
+    free(effects->items);
+    *effects = (struct agent_effects){0};
+}
+
+struct agent *agent_create(const struct agent_config *config)
+{
+    struct agent *agent = xcalloc(1, sizeof *agent);
+    memcpy(agent->key, config->key, sizeof agent->key);
+    memcpy(agent->boot, config->boot, sizeof agent->boot);
+    agent->name = keep(config->name);
+    agent->host = keep(config->host);
+    agent->software = keep(config->software);
+    agent->cluster = keep(config->cluster);
+    agent->slots = config->slots;
+    agent->queues = xcalloc(config->queues.count, sizeof *agent->queues);
+    agent->queue_count = config->queues.count;
+    for (uint32_t i = 0; i < agent->queue_count; i++)
+        agent->queues[i] = keep(config->queues.items[i]);
+    agent->epoch = config->epoch;
+    agent->leader = config->leader;
+    agent->dead_instance = config->dead_instance;
+    agent->now_ms = config->now_ms;
+    channel_init(&agent->channel);
+    return agent;
+}
+
+void agent_destroy(struct agent *agent)
+{
+    if (agent == NULL)
+        return;
+    for (struct held *held = agent->first, *next = NULL; held != NULL; held = next) {
+        next = held->next;
+        drop(held->cookie);
+        drop(held->result);
+        drop(held->exit_error);
+        free(held);
+    }
+    names_fini(&agent->held);
+    for (uint32_t i = 0; i < agent->queue_count; i++)
+        drop(agent->queues[i]);
+    free(agent->queues);
+    drop(agent->name);
+    drop(agent->host);
+    drop(agent->software);
+    drop(agent->cluster);
+    channel_fini(&agent->channel);
+    buffer_fini(&agent->frame);
+    free(agent);
+}
+
+struct agent_effect *add_effect(struct agent *agent, enum agent_effect_kind kind)
+{
+    struct agent_effects *effects = agent->effects;
+    vector_reserve(&effects->items, effects->count, &effects->capacity);
+    struct agent_effect *effect = &effects->items[effects->count++];
+    *effect = (struct agent_effect){.kind = kind};
+    return effect;
+}
+
+void tell_runner(struct agent *agent, enum message_id number, const void *body, size_t size)
+{
+    void *copy = arena_alloc(&agent->effects->arena, size);
+    memcpy(copy, body, size);
+    add_effect(agent, AGENT_RUNNER)->runner = (struct message){number, copy};
+}
+
+void note(struct agent *agent, const char *format, ...)
+{
+    char text[600];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    uint64_t hash = hash_bytes(slice_of(text));
+    if (hash == agent->noted)
+        return;
+    agent->noted = hash;
+    struct slice copy = arena_copy(&agent->effects->arena, slice_of(text));
+    add_effect(agent, AGENT_NOTE)->note = copy;
+}
+
+static void flush(struct agent *agent)
+{
+    start_waiting(agent);
+    session_frames(agent);
+}
+
+static void take(struct agent *agent, const struct agent_event *event)
+{
+    switch (event->kind) {
+    case AGENT_EVENT_TIMER:
+        break;
+    case AGENT_EVENT_FLUSH:
+        flush(agent);
+        break;
+    case AGENT_EVENT_FRAME:
+        session_frame(agent, event->frame);
+        break;
+    case AGENT_EVENT_LOADED:
+        take_loaded(agent, &event->loaded);
+        break;
+    case AGENT_EVENT_RUNNER:
+        take_runner(agent, &event->runner);
+        break;
+    case AGENT_EVENT_PREPARED:
+        take_prepared(agent, event);
+        break;
+    case AGENT_EVENT_COLLECTED:
+        take_collected(agent, event);
+        break;
+    case AGENT_EVENT_SAVED:
+        take_saved(agent, &event->saved);
+        break;
+    case AGENT_EVENT_DISK:
+        agent->full = event->full;
+        break;
+    case AGENT_EVENT_STOP:
+        session_stop(agent);
+        break;
+    case AGENT_EVENT_KIND_COUNT:
+        assert(!"an event has a kind");
+    }
+}
+
+void agent_step(struct agent *agent, const struct agent_event *event, struct agent_effects *effects)
+{
+    if (event->now_ms > agent->now_ms)
+        agent->now_ms = event->now_ms;
+    agent->random = event->random;
+    agent->effects = effects;
+    take(agent, event);
+    session_timer(agent);
+    agent->effects = NULL;
+#ifdef REEVE_CHECKS
+    agent_check(agent);
+#endif
+}
+
+uint64_t agent_next_ms(const struct agent *agent)
+{
+    return session_next_ms(agent);
+}
+
+uint32_t agent_running(const struct agent *agent)
+{
+    return agent->counts[HELD_STARTING] + agent->counts[HELD_RUNNING];
+}
+
+bool agent_is_registered(const struct agent *agent)
+{
+    return agent->phase == SESSION_OPEN;
+}
+
+uint64_t agent_session(const struct agent *agent)
+{
+    return agent->phase == SESSION_OPEN ? agent->session : 0;
+}

@@ -1,0 +1,152 @@
+/*
+ * agent.h - the agent of a host: a pure state machine between the master, the runner and the host's
+ * disk.
+ *
+ *     agent_step(agent, event, effects)
+ *
+ * Time (boot time) and random numbers arrive inside events. It does no I/O; its effects are carried
+ * out in order by worker/io, or by the simulator. A batch is any number of steps and then one
+ * AGENT_EVENT_FLUSH, which starts what may start and makes the frames.
+ *
+ * An attempt's way:  taken -> (files prepared) -> started -> running -> (exited; outputs, artifacts
+ * and log collected) -> (result saved on disk) -> told to the master -> settled, forgotten. No-ops
+ * are answered at once and leave no trace here.
+ */
+#ifndef WORKER_CORE_AGENT_H
+#define WORKER_CORE_AGENT_H
+
+#include "common/arena.h"
+#include "proto/proto.h"
+
+struct agent;
+
+struct agent_config {
+    unsigned char key[32];             /* the worker's public key: its id */
+    struct slice name, host, software; /* copied, as all below */
+    unsigned char boot[16];
+    uint32_t slots;
+    struct texts queues;
+    /* What the disk remembers of the leadership that was followed last; 0 and empty at first. */
+    uint64_t epoch, leader;
+    struct slice cluster;
+    uint64_t dead_instance; /* a runner of this boot that was found dead and whose trees were
+                               killed, or 0 */
+    uint64_t now_ms;
+};
+
+enum agent_event_kind {
+    AGENT_EVENT_TIMER, /* due at agent_next_ms(), or at any time */
+    AGENT_EVENT_FLUSH,
+    AGENT_EVENT_FRAME,     /* from the master */
+    AGENT_EVENT_LOADED,    /* before anything else: a result that lies on disk */
+    AGENT_EVENT_RUNNER,    /* a message of the runner; runner_hello is the first of a connection */
+    AGENT_EVENT_PREPARED,  /* AGENT_PREPARE is done, or failed */
+    AGENT_EVENT_COLLECTED, /* AGENT_COLLECT is done */
+    AGENT_EVENT_SAVED,     /* AGENT_SAVE is on disk, synced */
+    AGENT_EVENT_DISK,      /* the spool's disk became full, or has room again */
+    AGENT_EVENT_STOP,      /* `stop --now`: kill what runs, report it, end */
+    AGENT_EVENT_KIND_COUNT
+};
+
+struct agent_event {
+    enum agent_event_kind kind;
+    uint64_t now_ms;
+    uint64_t random; /* fresh with every event, not 0 */
+    union {
+        struct slice frame;
+        struct msg_ended loaded; /* what AGENT_SAVE wrote */
+        struct message runner;
+        struct {
+            struct attempt_id id;
+            enum reason reason; /* REASON_NONE: prepared; else why not (WORKER_ERROR, ARTIFACT,
+                                   NOT_FOUND, …) */
+            struct slice error; /* one line */
+        } prepared;
+        struct {
+            struct attempt_id id;
+            struct slice outputs;   /* a JSON object, or empty */
+            struct slice artifacts; /* hash of the manifest, or empty; it and its files are kept by
+                                       the master */
+            uint64_t log_bytes;     /* of the whole stream */
+            enum reason reason;     /* REASON_NONE; or OUTPUT, ARTIFACT: a success that is none */
+            struct slice error;
+        } collected;
+        struct attempt_id saved;
+        bool full;
+    };
+};
+
+enum agent_effect_kind {
+    AGENT_SEND,    /* a frame to the master */
+    AGENT_RUNNER,  /* a message to the runner; runner_start with the two ends of the attempt's pipe
+                    */
+    AGENT_PREPARE, /* make the attempt's folder, bundle, artifacts, files and pipe; answer PREPARED
+                    */
+    AGENT_DISCARD, /* an attempt that is never started: stop preparing, remove its files; no answer
+                    */
+    AGENT_COLLECT, /* it ended: drain its pipe, read its outputs, hand up its artifacts if
+                      `success`; answer COLLECTED */
+    AGENT_SAVE,    /* write the result to disk and sync; answer SAVED */
+    AGENT_DROP, /* the result is settled: remove it and the attempt's folder; its log stays until it
+                   is kept */
+    AGENT_LEADER,     /* remember epoch, leader and cluster on disk */
+    AGENT_REGISTERED, /* a session is open; dead_instance need not be told again. `assign` paths:
+                         see bundles */
+    AGENT_NOTE,       /* something a person should read in the log */
+    AGENT_EXIT        /* end the process with this status */
+};
+
+struct agent_effect {
+    enum agent_effect_kind kind;
+    struct attempt_id id; /* PREPARE, DISCARD, COLLECT, SAVE, DROP */
+    union {
+        struct slice frame;
+        struct message runner;
+        const struct msg_assign *prepare;
+        struct {
+            /* The assign that it came from, but for text, arguments and env (they are not kept
+             * while it runs). */
+            const struct msg_assign *assign;
+            bool success; /* it exited as a success: outputs and artifacts count */
+        } collect;
+        const struct msg_ended *save;
+        struct {
+            uint64_t epoch, leader;
+            struct slice cluster;
+        } leader;
+        struct {
+            struct slice bundles; /* the master's folder of blobs, on its own host */
+        } registered;
+        struct slice note;
+        struct {
+            int status;
+            struct slice text;
+        } exit;
+    };
+};
+
+/* Owned by the caller; everything pointed to lies in the arena. */
+struct agent_effects {
+    struct arena arena;
+    struct agent_effect *items;
+    size_t count, capacity;
+};
+void agent_effects_reset(struct agent_effects *effects);
+void agent_effects_fini(struct agent_effects *effects);
+
+struct agent *agent_create(const struct agent_config *config);
+void agent_destroy(struct agent *agent);
+void agent_step(
+    struct agent *agent, const struct agent_event *event, struct agent_effects *effects);
+/* When the next AGENT_EVENT_TIMER is wanted (boot time); UINT64_MAX: never. */
+uint64_t agent_next_ms(const struct agent *agent);
+/* Attempts whose processes may be alive: what goes on when the agent ends. */
+uint32_t agent_running(const struct agent *agent);
+bool agent_is_registered(const struct agent *agent);
+/* The agent's own session, for the bulk connection; 0 while there is none. */
+uint64_t agent_session(const struct agent *agent);
+
+/* Walks every invariant; aborts at the first that does not hold. */
+void agent_check(const struct agent *agent);
+
+#endif

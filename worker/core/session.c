@@ -1,0 +1,350 @@
+/*
+ * The agent's sessions with masters, its heartbeats, and which leadership it follows. DESIGN.md:
+ * Leases, Sessions, Epoch.
+ */
+#include "common/limits.h"
+#include "common/memory.h"
+#include "worker/core/state.h"
+
+#include <stdlib.h>
+
+enum {
+    REGISTER_EVERY_MS = 1000,
+    /* `stop --now` waits so long for the master to take the last results; they lie on disk anyway.
+     */
+    STOP_WAIT_MS = 5000,
+    EXIT_STOPPED = 0,
+};
+
+static struct frame_header header_of(const struct agent *agent)
+{
+    return (struct frame_header){.version = PROTOCOL_VERSION,
+        .epoch = agent->epoch,
+        .leader = agent->leader,
+        .session = agent->session};
+}
+
+static void send_frame(struct agent *agent)
+{
+    struct slice copy = arena_copy(&agent->effects->arena, buffer_slice(&agent->frame));
+    add_effect(agent, AGENT_SEND)->frame = copy;
+}
+
+static void send_plain(struct agent *agent, enum message_id number, const void *body)
+{
+    struct frame_header header = header_of(agent);
+    buffer_clear(&agent->frame);
+    channel_plain_frame(&agent->channel, &header, &agent->frame);
+    message_encode(&agent->frame, number, body);
+    send_frame(agent);
+}
+
+/* ---- opening a session ---- */
+
+/* From now on messages of every other session are dropped; what is held is listed once the runner
+ * has answered. */
+void session_begin(struct agent *agent)
+{
+    agent->session = agent->random;
+    agent->nonce = agent->random;
+    agent->phase = SESSION_LISTING;
+    agent->acked_stamp = 0;
+    channel_open(&agent->channel, agent->session);
+    struct msg_runner_list list = {.nonce = agent->nonce};
+    tell_runner(agent, MESSAGE_runner_list, &list, sizeof list);
+}
+
+static enum holding holding_of(const struct held *held)
+{
+    if (held_is_waiting(held))
+        return HOLDING_IN_HAND;
+    return held->state == HELD_ENDED ? HOLDING_ENDED : HOLDING_RUNNING;
+}
+
+static void send_register(struct agent *agent)
+{
+    uint32_t count = 0;
+    struct held_attempt *list =
+        arena_alloc(&agent->effects->arena, (agent->held.count + 1) * sizeof *list);
+    for (const struct held *held = agent->first; held != NULL; held = held->next)
+        list[count++] = (struct held_attempt){
+            .id = held->id, .holding = holding_of(held), .instance = held->instance};
+    struct msg_register message = {
+        .worker = slice_make(agent->key, sizeof agent->key),
+        .name = agent->name,
+        .host = agent->host,
+        .software = agent->software,
+        .boot = slice_make(agent->boot, sizeof agent->boot),
+        .instance = agent->instance,
+        .dead_instance = agent->dead_instance,
+        .slots = agent->slots,
+        .queues = {agent->queues, agent->queue_count},
+        .now = agent->register_stamp,
+        .attempts = {list, count},
+    };
+    send_plain(agent, MESSAGE_register, &message);
+    agent->next_beat_ms = agent->now_ms + REGISTER_EVERY_MS;
+}
+
+/* The list is made anew at each repetition: it may only have become shorter of what never started.
+ */
+void session_runner_listed(struct agent *agent)
+{
+    if (agent->phase != SESSION_LISTING)
+        return;
+    held_drop_unlisted(agent);
+    agent->phase = SESSION_REGISTERING;
+    agent->register_stamp = agent->now_ms;
+    send_register(agent);
+}
+
+/* The master names what goes on; the rest is ended, or dropped when it never started. */
+static void end_unnamed(struct agent *agent, const struct msg_registered *message)
+{
+    struct table named = {0};
+    for (uint32_t i = 0; i < message->keep.count; i++) {
+        const struct held *held = held_find(agent, &message->keep.items[i]);
+        if (held != NULL)
+            table_set(&named, (uint64_t)(uintptr_t)held, 1);
+    }
+    for (struct held *held = agent->first, *next = NULL; held != NULL; held = next) {
+        next = held->next;
+        bool kept = table_get(&named, (uint64_t)(uintptr_t)held, NULL);
+        if (held->state == HELD_ENDED)
+            held_tell_end(agent, held);
+        else if (!kept && held_is_waiting(held))
+            held_discard(agent, held);
+        else if (!kept && held_has_process(held))
+            held_kill(agent, held, REASON_WORKER_LOST);
+    }
+    table_fini(&named);
+}
+
+static void remember_leader(struct agent *agent)
+{
+    struct slice cluster = arena_copy(&agent->effects->arena, agent->cluster);
+    struct agent_effect *effect = add_effect(agent, AGENT_LEADER);
+    effect->leader.epoch = agent->epoch;
+    effect->leader.leader = agent->leader;
+    effect->leader.cluster = cluster;
+}
+
+static void renew(struct agent *agent, uint64_t stamp)
+{
+    if (stamp <= agent->acked_stamp)
+        return;
+    agent->acked_stamp = stamp;
+    struct msg_runner_renew renewed = {.stamp = stamp};
+    tell_runner(agent, MESSAGE_runner_renew, &renewed, sizeof renewed);
+}
+
+static void take_registered(struct agent *agent, const struct msg_registered *message)
+{
+    if (agent->phase != SESSION_REGISTERING)
+        return;
+    if (agent->cluster.length > 0 && !slice_equal(agent->cluster, message->cluster)) {
+        struct agent_effect *effect = add_effect(agent, AGENT_EXIT);
+        effect->exit.status = 7;
+        effect->exit.text = arena_printf(&agent->effects->arena,
+            "this worker belongs to cluster %.*s, the master that answered leads cluster %.*s: "
+            "give it a data directory of its own",
+            SLICE_PRINT(agent->cluster), SLICE_PRINT(message->cluster));
+        return;
+    }
+    agent->phase = SESSION_OPEN;
+    agent->noted = 0;
+    agent->dead_instance = 0;
+    if (agent->cluster.length == 0) {
+        free((void *)(uintptr_t)agent->cluster.ptr);
+        agent->cluster = slice_make(xstrndup(message->cluster.ptr, message->cluster.length),
+            message->cluster.length);
+        remember_leader(agent);
+    }
+    add_effect(agent, AGENT_REGISTERED)->registered.bundles = message->bundles;
+    renew(agent, agent->register_stamp);
+    end_unnamed(agent, message);
+    agent->next_beat_ms = agent->now_ms;
+}
+
+static void take_refused(struct agent *agent, const struct msg_refused *message)
+{
+    note(agent, "the master refused: %.*s", SLICE_PRINT(message->text));
+}
+
+/* ---- leadership ---- */
+
+/* False for a master that does not lead: it is not listened to. */
+static bool check_leader(struct agent *agent, const struct frame_header *header)
+{
+    if (header->epoch == agent->epoch && header->leader == agent->leader)
+        return true;
+    if (header->epoch > agent->epoch) {
+        agent->epoch = header->epoch;
+        agent->leader = header->leader;
+        remember_leader(agent);
+        return true;
+    }
+    note(agent,
+        "a master of epoch %llu (leader %016llx) was refused: this worker follows epoch %llu "
+        "(leader %016llx)",
+        (unsigned long long)header->epoch, (unsigned long long)header->leader,
+        (unsigned long long)agent->epoch, (unsigned long long)agent->leader);
+    return false;
+}
+
+/* ---- frames ---- */
+
+static void take_in_session(struct agent *agent, const struct message *message)
+{
+    switch (message->number) {
+    case MESSAGE_heartbeat_ack:
+        renew(agent, ((const struct msg_heartbeat_ack *)message->body)->stamp);
+        break;
+    case MESSAGE_assign:
+        take_assign(agent, message->body);
+        break;
+    case MESSAGE_kill:
+        take_kill(agent, message->body);
+        break;
+    case MESSAGE_take_back:
+        take_take_back(agent, message->body);
+        break;
+    case MESSAGE_settled:
+        take_settled(agent, message->body);
+        break;
+    default:
+        break;
+    }
+}
+
+static void take_message(struct agent *agent, const struct frame_header *header,
+    const struct message *message, uint64_t *number)
+{
+    const struct message_shape *shape = message_shape(message->number);
+    if (message->body == NULL)
+        return;
+    if (message->number == MESSAGE_register_again) {
+        const struct msg_register_again *again = message->body;
+        if (again->session == agent->session && agent->phase == SESSION_OPEN)
+            session_begin(agent);
+        return;
+    }
+    if (message->number == MESSAGE_refused) {
+        take_refused(agent, message->body);
+        return;
+    }
+    if (header->session != agent->session)
+        return;
+    if (message->number == MESSAGE_registered)
+        take_registered(agent, message->body);
+    else if (agent->phase == SESSION_OPEN &&
+             (!shape->numbered || channel_accept(&agent->channel, (*number)++)))
+        take_in_session(agent, message);
+}
+
+void session_frame(struct agent *agent, struct slice bytes)
+{
+    struct error error = {0};
+    struct frame_reader reader;
+    struct message message;
+    struct slice copy = arena_copy(&agent->effects->arena, bytes);
+    int more = frame_open(copy, &agent->effects->arena, &reader, &error);
+    if (more == 0 && !check_leader(agent, &reader.header))
+        return;
+    if (more == 0 && agent->phase == SESSION_OPEN && reader.header.session == agent->session)
+        more = channel_acked(&agent->channel, reader.header.ack, &error);
+    if (more < 0) {
+        note(agent, "a frame from the master was refused: %s", error.text);
+        return;
+    }
+    uint64_t number = reader.header.number;
+    while ((more = frame_next(&reader, &message, &error)) == 1)
+        take_message(agent, &reader.header, &message, &number);
+    if (more < 0)
+        note(agent, "a frame from the master was refused: %s", error.text);
+}
+
+void session_frames(struct agent *agent)
+{
+    struct frame_header header = header_of(agent);
+    if (agent->phase != SESSION_OPEN)
+        return;
+    buffer_clear(&agent->frame);
+    while (channel_frame(&agent->channel, &header, agent->now_ms, &agent->frame)) {
+        send_frame(agent);
+        buffer_clear(&agent->frame);
+    }
+}
+
+/* ---- time ---- */
+
+static void beat(struct agent *agent)
+{
+    struct msg_heartbeat heartbeat = {
+        .stamp = agent->now_ms,
+        .running = agent_running(agent),
+        .in_hand = agent->counts[HELD_PREPARING] + agent->counts[HELD_PREPARED],
+        .full = agent->full || agent->stopping,
+    };
+    channel_resend(&agent->channel, agent->now_ms);
+    send_plain(agent, MESSAGE_heartbeat, &heartbeat);
+    session_frames(agent);
+    agent->next_beat_ms = agent->now_ms + HEARTBEAT_INTERVAL_MS;
+}
+
+/* A stopping agent goes when nothing runs and everything was told, or when it waited long enough.
+ */
+static void check_stopped(struct agent *agent)
+{
+    uint32_t busy =
+        agent_running(agent) + agent->counts[HELD_COLLECTING] + agent->counts[HELD_SAVING];
+    bool told = busy == 0 && agent->counts[HELD_ENDED] == 0;
+    if (!told && (busy > 0 || agent->now_ms < agent->stop_by_ms))
+        return;
+    agent->stopping = false;
+    session_frames(agent);
+    struct msg_runner_stop stop = {.now = true};
+    tell_runner(agent, MESSAGE_runner_stop, &stop, sizeof stop);
+    struct agent_effect *effect = add_effect(agent, AGENT_EXIT);
+    effect->exit.status = EXIT_STOPPED;
+    effect->exit.text = slice_of("stopped: nothing runs here any more");
+}
+
+void session_stop(struct agent *agent)
+{
+    agent->stopping = true;
+    agent->stop_by_ms = agent->now_ms + STOP_WAIT_MS;
+    for (struct held *held = agent->first, *next = NULL; held != NULL; held = next) {
+        next = held->next;
+        if (held_is_waiting(held)) {
+            struct msg_given_back back = {
+                .id = held->id, .why = slice_of("its worker was stopped")};
+            channel_add(&agent->channel, MESSAGE_given_back, &back);
+            held_discard(agent, held);
+        } else if (held_has_process(held)) {
+            held_kill(agent, held, REASON_WORKER_LOST);
+        }
+    }
+}
+
+void session_timer(struct agent *agent)
+{
+    if (agent->stopping)
+        check_stopped(agent);
+    if (agent->now_ms < agent->next_beat_ms)
+        return;
+    if (agent->phase == SESSION_REGISTERING)
+        send_register(agent);
+    else if (agent->phase == SESSION_OPEN)
+        beat(agent);
+}
+
+uint64_t session_next_ms(const struct agent *agent)
+{
+    uint64_t due = UINT64_MAX;
+    if (agent->phase == SESSION_REGISTERING || agent->phase == SESSION_OPEN)
+        due = agent->next_beat_ms;
+    if (agent->stopping && agent->stop_by_ms < due)
+        due = agent->stop_by_ms;
+    return due;
+}

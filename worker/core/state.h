@@ -1,0 +1,144 @@
+/*
+ * state.h - the agent core's memory, for the agent core's own files.
+ */
+#ifndef WORKER_CORE_STATE_H
+#define WORKER_CORE_STATE_H
+
+#include "common/table.h"
+#include "proto/channel.h"
+#include "worker/core/agent.h"
+
+#include <assert.h>
+
+/* The life of an attempt on its worker; the table is in attempt.c. */
+enum held_state {
+    HELD_PREPARING = 1, /* taken; its files are being made */
+    HELD_PREPARED,
+    HELD_STARTING, /* the runner was told */
+    HELD_RUNNING,
+    HELD_COLLECTING, /* it ended; outputs, artifacts and log are collected */
+    HELD_SAVING,     /* its result is being written */
+    HELD_ENDED,      /* its result is on disk, until it is settled */
+    HELD_GONE,
+    HELD_STATE_COUNT
+};
+
+enum held_event {
+    HELD_EVENT_PREPARED,
+    HELD_EVENT_FAILED, /* it could not be prepared */
+    HELD_EVENT_START,
+    HELD_EVENT_STARTED,
+    HELD_EVENT_EXITED,
+    HELD_EVENT_COLLECTED,
+    HELD_EVENT_SAVED,
+    HELD_EVENT_DISCARD, /* killed, taken back or unwanted before its start */
+    HELD_EVENT_SETTLED,
+    HELD_EVENT_COUNT
+};
+
+struct held {
+    struct attempt_id id;
+    uint8_t state; /* enum held_state */
+    bool forgotten_by_runner;
+    bool killed;
+    uint64_t listed;   /* the nonce of the runner's last list that named it */
+    uint64_t instance; /* of the runner that has or had it */
+    uint64_t stamp;    /* that its assignment rests on */
+    uint64_t lease_ms, kill_grace_ms, timeout_ms;
+    struct slice cookie;             /* owned: the encoded assign but for text, arguments and env */
+    struct slice result;             /* owned: the encoded msg_ended, from COLLECTING's end on */
+    struct msg_runner_exited exited; /* its text is owned by exit_error */
+    struct slice exit_error;
+    struct held *next, *previous; /* all, oldest first */
+};
+
+/* offline -> listing -> registering -> open -> listing … */
+enum session_phase {
+    SESSION_OFFLINE,     /* no runner */
+    SESSION_LISTING,     /* a session was drawn; the runner has not answered */
+    SESSION_REGISTERING, /* the master has not answered */
+    SESSION_OPEN
+};
+
+struct agent {
+    unsigned char key[32], boot[16];
+    struct slice name, host, software, cluster; /* owned */
+    struct slice *queues;                       /* owned */
+    uint32_t queue_count, slots;
+    uint64_t epoch, leader;
+    uint64_t dead_instance;
+
+    uint64_t now_ms, random;
+    struct agent_effects *effects; /* of the step that goes on */
+
+    enum session_phase phase;
+    uint64_t session;
+    uint64_t instance; /* of the live runner */
+    uint64_t nonce;    /* of the list that was asked for */
+    uint64_t register_stamp;
+    uint64_t acked_stamp; /* the newest stamp that the master acknowledged in this session */
+    uint64_t next_beat_ms;
+    struct channel channel;
+    struct buffer frame;
+    bool full, stopping;
+    uint64_t stop_by_ms;
+    uint64_t noted; /* hash of the last note, so that a repeated refusal is written once */
+
+    struct names held; /* by attempt_key -> struct held * */
+    struct held *first, *last;
+    uint32_t counts[HELD_STATE_COUNT];
+};
+
+/* ---- attempt.c ---- */
+
+struct held *held_find(const struct agent *agent, const struct attempt_id *id);
+struct held *held_create(struct agent *agent, const struct attempt_id *id, enum held_state state);
+/* The one transition function; an illegal event is a programmer's error. */
+void held_move(struct agent *agent, struct held *held, enum held_event event);
+/* The next state by the table, 0 when illegal. */
+uint32_t held_next_state(uint32_t state, enum held_event event);
+static inline bool held_is_waiting(const struct held *held)
+{
+    return held->state == HELD_PREPARING || held->state == HELD_PREPARED;
+}
+static inline bool held_has_process(const struct held *held)
+{
+    return held->state == HELD_STARTING || held->state == HELD_RUNNING;
+}
+void take_assign(struct agent *agent, const struct msg_assign *message);
+void take_kill(struct agent *agent, const struct msg_kill *message);
+void take_take_back(struct agent *agent, const struct msg_take_back *message);
+void take_settled(struct agent *agent, const struct msg_settled *message);
+void take_runner(struct agent *agent, const struct message *message);
+void take_prepared(struct agent *agent, const struct agent_event *event);
+void take_collected(struct agent *agent, const struct agent_event *event);
+void take_saved(struct agent *agent, const struct attempt_id *id);
+void take_loaded(struct agent *agent, const struct msg_ended *ended);
+/* Starts what may start, in order. */
+void start_waiting(struct agent *agent);
+/* Never to be started: its files go. */
+void held_discard(struct agent *agent, struct held *held);
+void held_kill(struct agent *agent, struct held *held, enum reason reason);
+/* Tells the master the result again, in a new session. */
+void held_tell_end(struct agent *agent, const struct held *held);
+/* Attempts of which the runner's finished list knew nothing are over: they never started. */
+void held_drop_unlisted(struct agent *agent);
+
+/* ---- session.c ---- */
+
+void session_begin(struct agent *agent);
+void session_runner_listed(struct agent *agent);
+void session_timer(struct agent *agent);
+void session_frame(struct agent *agent, struct slice bytes);
+void session_frames(struct agent *agent);
+void session_stop(struct agent *agent);
+uint64_t session_next_ms(const struct agent *agent);
+
+/* ---- agent.c ---- */
+
+struct agent_effect *add_effect(struct agent *agent, enum agent_effect_kind kind);
+/* A message to the runner; the body is copied, its texts must outlive the step's effects. */
+void tell_runner(struct agent *agent, enum message_id number, const void *body, size_t size);
+void note(struct agent *agent, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
