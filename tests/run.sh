@@ -157,9 +157,15 @@ run_ctest() { # PRESET ARGUMENT…
 }
 
 run_pytest() { # PRESET SECONDS ARGUMENT…
-    local preset=$1 seconds=$2
+    local preset=$1 seconds=$2 patience=1
     shift 2
-    REEVE_BIN=$PWD/build/$preset/bin timeout -k 30 "$seconds" "$python" -m pytest tests/system -p no:cacheprovider \
+    local alone=()
+    case $preset in
+    asan) patience=3 ;;
+    tsan) patience=5 && setarch -R true 2>/dev/null && alone=(setarch -R) ;;
+    esac
+    REEVE_BIN=$PWD/build/$preset/bin RV_PATIENCE=$patience TSAN_OPTIONS=suppressions=$PWD/tests/tsan.supp \
+        "${alone[@]}" timeout -k 30 "$seconds" "$python" -m pytest tests/system -p no:cacheprovider \
         -ra --durations=10 -o faulthandler_timeout=600 "$@"
 }
 
@@ -199,7 +205,7 @@ else
     stage build_asan build_preset asan
     after build_asan ctest_asan run_ctest asan
     stage build_tsan build_preset tsan
-    after build_tsan ctest_tsan run_ctest tsan -L threads
+    after build_tsan ctest_tsan run_ctest tsan -LE sim
     stage build_fuzz build_preset fuzz
     if [ "$level" = full ]; then
         after build_fuzz fuzzers run_fuzzers 20
@@ -210,6 +216,8 @@ else
         after build_dev system run_pytest dev 7200
     fi
     after build_asan system_asan run_pytest asan 900 -m "not slow and not soak"
+    after build_tsan system_tsan run_pytest tsan 900 -m "not slow and not soak"
+    not_run "the simulator under the thread sanitizer" "it has one thread"
 fi
 command -v ccache >/dev/null || not_run ccache "not installed; builds take longer"
 

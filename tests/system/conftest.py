@@ -20,7 +20,10 @@ def cluster():
     """An own reeve, nothing started; all of it is ended after the test."""
     own = reeve.Cluster()
     yield own
+    own.end_all()
+    reports = own.sanitizer_reports()
     own.close()
+    assert not reports, reports
 
 
 @pytest.fixture

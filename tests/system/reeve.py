@@ -78,6 +78,8 @@ class Cluster:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rv.", dir="/tmp"))
         self.data = self.folder / "m"
         self.env = clean_environment(REEVE_DATA=self.data, HOME=self.folder, **{MARK: self.folder})
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"):
+            self.env[name] = f"{self.env.get(name, '')}:log_path={self.folder}/sanitizer".lstrip(":")
         self.processes = {}
 
     # ---- processes ----
@@ -148,6 +150,10 @@ class Cluster:
                 process.poll()
             return not self.processes_left()
         wait_until(none_left, what="the end of all processes")
+
+    def sanitizer_reports(self):
+        """What the sanitizers wrote, of any of the cluster's programs."""
+        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("sanitizer.*")))
 
     def close(self):
         self.end_all()
