@@ -1,13 +1,13 @@
 #include "common/suggest.h"
 
-#include <ctype.h>
 #include <stdint.h>
 
 enum { WORD_MAX = 64 };
 
-static unsigned char fold(char c)
+/* ASCII alone, whatever the locale. */
+static char fold(char c)
 {
-    return (unsigned char)tolower((unsigned char)c);
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
 static size_t smaller(size_t a, size_t b)

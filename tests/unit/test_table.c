@@ -147,10 +147,10 @@ static void names_keys_are_copied_in(void **state)
 {
     (void)state;
     struct names names = {0};
-    char text[] = "before";
+    char text[8] = "before";
     uint64_t value = 0;
     names_set(&names, slice_of(text), 5);
-    memcpy(text, "after!", 6);
+    (void)snprintf(text, sizeof text, "after!");
     assert_true(names_get(&names, slice_of("before"), &value));
     assert_int_equal(value, 5);
     assert_false(names_get(&names, slice_of("after!"), NULL));

@@ -499,7 +499,7 @@ static int raw_connect(const struct fixture *f)
     assert_int_equal(recv(fd, answer, sizeof answer, MSG_WAITALL), sizeof answer);
     assert_int_equal(send(fd, ready, sizeof ready - 1, MSG_NOSIGNAL), sizeof ready - 1);
     assert_int_equal(recv(fd, answer, 2, MSG_WAITALL), 2);
-    ssize_t rest = answer[1];
+    ssize_t rest = (unsigned char)answer[1];
     assert_int_equal(recv(fd, answer, (size_t)rest, MSG_WAITALL), rest);
     return fd;
 }
