@@ -43,6 +43,9 @@ const char *graph_suggestion(
     const struct dag *dag, struct report *report, struct slice name, char text[SUGGESTION_MAX])
 {
     /* An edit more is a byte longer: only names of about the same length can be near. */
+    text[0] = '\0';
+    if (!report_suggests(report, dag->task_count))
+        return text;
     const size_t apart = name.length / 3 > 0 ? name.length / 3 : 1;
     const char **names = xcalloc((size_t)dag->task_count + 1, sizeof *names);
     size_t count = 0;

@@ -187,10 +187,20 @@ static void take_excerpt(struct report *report, struct place place, struct diagn
     diagnostic->caret = place.column - first;
 }
 
+/* libyaml sees a line behind a last one that has no end: its place is the text's end. */
+static struct place inside(struct report *report, struct place place)
+{
+    if (place.line == 0)
+        return place;
+    find_lines(report);
+    return place.line <= report->line_count ? place : report_place(report, report->text.length);
+}
+
 static void add(
     struct report *report, enum severity severity, struct place place, struct slice message)
 {
     struct diagnostics *all = report->diagnostics;
+    place = inside(report, place);
     all->errors += severity == SEVERITY_ERROR;
     if (all->count >= DIAGNOSTICS_MAX) {
         report->dropped++;
@@ -231,12 +241,17 @@ void report_warning(struct report *report, struct place place, const char *forma
     va_end(arguments);
 }
 
+bool report_suggests(const struct report *report, size_t count)
+{
+    return report->suggest_work + count <= SUGGEST_WORK_MAX &&
+           report->diagnostics->count < DIAGNOSTICS_MAX;
+}
+
 const char *report_suggestion(struct report *report, struct slice word,
     const char *const *candidates, size_t count, char text[SUGGESTION_MAX])
 {
     text[0] = '\0';
-    if (report->suggest_work + count > SUGGEST_WORK_MAX ||
-        report->diagnostics->count >= DIAGNOSTICS_MAX)
+    if (!report_suggests(report, count))
         return text;
     report->suggest_work += count;
     const char *near = suggest(word, candidates);

@@ -40,6 +40,10 @@ enum { SUGGESTION_MAX = 160 };
 const char *report_suggestion(struct report *report, struct slice word,
     const char *const *candidates, size_t count, char text[SUGGESTION_MAX]);
 
+/* False when report_suggestion would say nothing: the work of collecting candidates can be spared.
+ */
+bool report_suggests(const struct report *report, size_t count);
+
 /* The bytes of a line (from 1), without its end; empty for a line that is not there. */
 struct slice report_line(struct report *report, uint32_t line);
 /* The place of a byte of the text. */

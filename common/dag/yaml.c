@@ -358,38 +358,47 @@ static bool line_begins_with(struct slice text, const char *key)
     return false;
 }
 
+/* How far the search for a top key has come. */
+struct top_search {
+    const char *key;
+    size_t depth;
+    size_t nodes; /* at the top mapping's level so far: the next one is a key when even */
+    bool is_mapping, found, over;
+};
+
+static void search_event(struct top_search *search, const yaml_event_t *event)
+{
+    bool is_scalar = event->type == YAML_SCALAR_EVENT;
+    bool opens =
+        event->type == YAML_MAPPING_START_EVENT || event->type == YAML_SEQUENCE_START_EVENT;
+    if (opens && search->depth == 0)
+        search->is_mapping = event->type == YAML_MAPPING_START_EVENT;
+    search->depth -=
+        event->type == YAML_MAPPING_END_EVENT || event->type == YAML_SEQUENCE_END_EVENT;
+    if (search->depth == 1 && (is_scalar || opens || event->type == YAML_ALIAS_EVENT)) {
+        search->found = search->is_mapping && search->nodes % 2 == 0 && is_scalar &&
+                        strcmp((const char *)event->data.scalar.value, search->key) == 0;
+        search->nodes++;
+    }
+    search->depth += opens;
+    search->over = event->type == YAML_STREAM_END_EVENT || event->type == YAML_DOCUMENT_END_EVENT ||
+                   search->depth > YAML_DEPTH_MAX;
+}
+
 bool yaml_has_top_key(struct slice text, const char *key)
 {
     yaml_parser_t parser;
+    struct top_search search = {.key = key};
     parser_open(&parser, text);
-    bool found = false;
-    bool over = false;
-    size_t depth = 0;
-    size_t nodes = 0; /* at depth 1: an even one is a key */
-    bool is_mapping = false;
-    while (!found && !over) {
+    while (!search.found && !search.over) {
         yaml_event_t event;
         if (yaml_parser_parse(&parser, &event) == 0) {
-            found = text.length > 0 && line_begins_with(text, key);
+            search.found = text.length > 0 && line_begins_with(text, key);
             break;
         }
-        bool opens =
-            event.type == YAML_MAPPING_START_EVENT || event.type == YAML_SEQUENCE_START_EVENT;
-        bool closes = event.type == YAML_MAPPING_END_EVENT || event.type == YAML_SEQUENCE_END_EVENT;
-        if (opens && depth == 0)
-            is_mapping = event.type == YAML_MAPPING_START_EVENT;
-        depth -= closes;
-        if (depth == 1 &&
-            (event.type == YAML_SCALAR_EVENT || event.type == YAML_ALIAS_EVENT || opens)) {
-            found = is_mapping && nodes % 2 == 0 && event.type == YAML_SCALAR_EVENT &&
-                    strcmp((const char *)event.data.scalar.value, key) == 0;
-            nodes++;
-        }
-        depth += opens;
-        over = event.type == YAML_STREAM_END_EVENT || event.type == YAML_DOCUMENT_END_EVENT ||
-               depth > YAML_DEPTH_MAX;
+        search_event(&search, &event);
         yaml_event_delete(&event);
     }
     yaml_parser_delete(&parser);
-    return found;
+    return search.found;
 }
