@@ -16,7 +16,7 @@ ROOMS = {
     "master/store/": ["common/", "common/dag/", "proto/", "master/core/"],
     "master/io/": ["common/", "common/dag/", "proto/", "master/core/", "master/store/"],
     "master/": ["common/", "common/dag/", "proto/", "master/core/", "master/store/", "master/io/"],
-    "worker/core/": ["common/", "common/dag/", "proto/"],
+    "worker/core/": ["common/", "common/dag/", "proto/", "worker/runner/"],
     "worker/runner/": ["common/", "proto/"],
     "worker/io/": ["common/", "proto/", "worker/core/", "worker/runner/"],
     "worker/": ["common/", "common/dag/", "proto/", "worker/core/", "worker/runner/", "worker/io/"],

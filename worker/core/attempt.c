@@ -305,7 +305,7 @@ static const struct msg_ended *read_end(struct agent *agent, const struct held *
 {
     struct arena *arena = &agent->effects->arena;
     struct frame_reader reader;
-    struct message message;
+    struct message message = {0};
     int code = frame_open(arena_copy(arena, held->result), arena, &reader, NULL);
     if (code == 0)
         code = frame_next(&reader, &message, NULL);

@@ -292,6 +292,9 @@ void attempt_step(struct runner_core *core, struct attempt *attempt, enum input 
     assert(rule.action != ILLEGAL);
     if (rule.action == IGNORE)
         return;
+    /* Only what the agent has on its disk is freed here; and only the clock has no event. */
+    assert((rule.next == LIFE_ABSENT) == (input == INPUT_FORGET));
+    assert(event != NULL || rule.action == DO_TERMINATE || rule.action == DO_KILL);
     bool was_live = attempt->state != LIFE_ABSENT && attempt->state != LIFE_OVER;
     bool is_live = rule.next != LIFE_ABSENT && rule.next != LIFE_OVER;
     core->live = core->live + is_live - was_live;
