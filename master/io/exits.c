@@ -1,0 +1,55 @@
+#include "master/io/requests.h"
+
+static void exit_send(void *context, uint64_t peer, struct slice frame)
+{
+    struct master *master = context;
+    worker_port_send(&master->workers, peer, frame);
+}
+
+static void exit_answer(void *context, const struct answer_effect *answer)
+{
+    requests_answered(context, answer);
+}
+
+static void exit_parcel(void *context, const struct parcel *parcel)
+{
+    client_send(context, parcel->peer, parcel->frame);
+}
+
+static void exit_forgotten(void *context, uint64_t run)
+{
+    struct master *master = context;
+    plans_forget(&master->plans, run);
+}
+
+static void exit_changed(void *context, const struct change_effect *change)
+{
+    struct master *master = context;
+    if (change->task != CHANGE_RUN)
+        return;
+    if (change->state == RUN_RUNNING)
+        table_set(&master->running, change->run, 1);
+    else
+        (void)table_remove(&master->running, change->run);
+}
+
+static void exit_flushed(void *context, struct batch *batch)
+{
+    struct master *master = context;
+    const struct effects *effects = batch->effects;
+    for (size_t i = 0; i < effects->fact_count; i++) {
+        if (effects->facts[i].kind == FACT_WORKER)
+            worker_port_set_name(
+                &master->workers, effects->facts[i].worker.number, effects->facts[i].worker.name);
+    }
+    watch_batch(&master->watches, batch);
+}
+
+const struct pipeline_exits master_exits = {
+    .send = exit_send,
+    .answer = exit_answer,
+    .parcel = exit_parcel,
+    .forgotten = exit_forgotten,
+    .changed = exit_changed,
+    .flushed = exit_flushed,
+};

@@ -1,0 +1,66 @@
+#include "master/io/state.h"
+
+static void load_dag(void *context, const struct dag_row *row)
+{
+    struct master *master = context;
+    pipeline_step(&master->pipeline, &(struct event){.kind = EVENT_LOAD_DAG, .dag = *row});
+}
+
+static void load_worker(void *context, const struct worker_row *row)
+{
+    struct master *master = context;
+    worker_port_set_name(&master->workers, row->number, row->name);
+    pipeline_step(&master->pipeline, &(struct event){.kind = EVENT_LOAD_WORKER, .worker = *row});
+}
+
+static void load_session(void *context, const struct session_row *row)
+{
+    struct master *master = context;
+    pipeline_step(&master->pipeline, &(struct event){.kind = EVENT_LOAD_SESSION, .session = *row});
+}
+
+static int load_run(void *context, const struct store_run *stored, struct error *error)
+{
+    struct master *master = context;
+    struct event event = {
+        .kind = EVENT_LOAD_RUN,
+        .load =
+            {
+                .run = stored->run,
+                .spans = stored->spans,
+                .span_count = stored->span_count,
+                .attempts = stored->attempts,
+                .attempt_count = stored->attempt_count,
+            },
+    };
+    int rc =
+        plans_hold(&master->plans, stored->run.key, &stored->run.plan, &event.load.plan, error);
+    if (rc != 0) {
+        (void)error_prefix(
+            error, "%.*s/%u: its plan", SLICE_PRINT(stored->run.dag), stored->run.number);
+        return rc;
+    }
+    pipeline_step(&master->pipeline, &event);
+    if (stored->run.state == RUN_RUNNING)
+        table_set(&master->running, stored->run.key, 1);
+    return 0;
+}
+
+struct store_loader master_loader(struct master *master)
+{
+    return (struct store_loader){master, load_dag, load_worker, load_session, load_run};
+}
+
+int master_load_run(struct master *master, uint64_t run, struct error *error)
+{
+    const struct pipeline *pipeline = &master->pipeline;
+    if (core_has_run(master->core, run))
+        return 0;
+    /* Its end may be among what is not committed: its rows would be older than what the core knew.
+     */
+    if (pipeline->oldest != NULL || pipeline->current->effects->fact_count > 0)
+        return error_set(error, ERR_NO_SPACE,
+            "the master's disk is full: ended runs are not shown until there is space");
+    struct store_loader loader = master_loader(master);
+    return store_load_run(master->store, run, &loader, error);
+}

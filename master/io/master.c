@@ -1,0 +1,228 @@
+#include "master/io/master.h"
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/random.h"
+#include "master/io/requests.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+struct frame_header master_header(const struct master *master)
+{
+    return (struct frame_header){
+        .epoch = master->identity.epoch, .leader = master->identity.leader};
+}
+
+void master_fail(struct master *master, const struct error *error)
+{
+    if (master->error.code != 0)
+        return;
+    master->error = *error;
+    loop_stop(master->loop);
+}
+
+/* Waking is all: the round looks what is due. */
+static void on_timer(void *context)
+{
+    (void)context;
+}
+
+static void on_signal(void *context, int signal)
+{
+    struct master *master = context;
+    if (master->stopping)
+        return;
+    log_info("stopping: %s", strsignal(signal));
+    master->stopping = true;
+    transport_pause(master->clients, true);
+    transport_pause(master->workers.transport, true);
+}
+
+/* From the store's thread. */
+static void on_store(void *context)
+{
+    struct master *master = context;
+    loop_wake(master->loop);
+}
+
+/* From a thread of the bulk port. */
+static void on_bulk_failed(void *context, const struct error *error)
+{
+    struct master *master = context;
+    (void)pthread_mutex_lock(&master->bulk_mutex);
+    master->bulk_error = *error;
+    (void)pthread_mutex_unlock(&master->bulk_mutex);
+    loop_wake(master->loop);
+}
+
+/* Each connection is a descriptor; a fleet has many. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_warn("the limit of open files cannot be raised: %s", strerror(errno));
+}
+
+static int check_dag_folders(const struct options *options, struct error *error)
+{
+    for (size_t i = 0; i < options->dag_count; i++) {
+        struct stat status;
+        if (stat(options->dags[i], &status) != 0)
+            return error_set_errno(error, ERR_USAGE, errno, "--dags %s", options->dags[i]);
+        if (!S_ISDIR(status.st_mode))
+            return error_set(error, ERR_USAGE, "--dags %s: is not a folder", options->dags[i]);
+    }
+    return 0;
+}
+
+/* Signals first, so that every thread that is started later has them blocked. */
+static int open_loop(struct master *master, struct error *error)
+{
+    static const int signals[] = {SIGTERM, SIGINT};
+    int rc = loop_create(&master->loop, error);
+    if (rc == 0)
+        rc = loop_on_signals(master->loop, signals, 2, on_signal, master, error);
+    if (rc != 0)
+        return rc;
+    (void)signal(SIGPIPE, SIG_IGN);
+    loop_on_round(master->loop, master_on_round, master);
+    loop_on_timer(master->loop, on_timer, master);
+    return 0;
+}
+
+/* The lock comes before anything else is touched. */
+static int open_store(struct master *master, struct error *error)
+{
+    int rc = data_folder_init(&master->folder, master->options->data, error);
+    if (rc == 0)
+        rc = store_open(master->folder.path, on_store, master, &master->store, error);
+    if (rc == 0)
+        rc = data_folder_close(&master->folder, error);
+    if (rc == 0)
+        rc = blob_open(master->folder.path, &master->blobs, error);
+    if (rc == 0)
+        rc = store_lead(master->store, random_id(), clock_wall_ms(), &master->identity, error);
+    return rc;
+}
+
+static int load_core(struct master *master, struct error *error)
+{
+    struct core_config config = {
+        .epoch = master->identity.epoch,
+        .leader = master->identity.leader,
+        .cluster = slice_of(master->identity.cluster),
+        .bundles = slice_of(master->folder.blobs),
+        .now_ms = clock_boot_ms(),
+    };
+    struct store_loader loader = master_loader(master);
+    struct pipeline_exits exits = master_exits;
+    exits.context = master;
+    master->core = core_create(&config);
+    master->plans.blobs = master->blobs;
+    master->watches.core = master->core;
+    master->watches.header = master_header(master);
+    pipeline_init(&master->pipeline, master->core, master->store, &exits);
+    master->workers.pipeline = &master->pipeline;
+    master->workers.trace = master->options->trace;
+    int rc = store_load(master->store, &loader, error);
+    if (rc == 0)
+        pipeline_step(&master->pipeline, &(struct event){.kind = EVENT_LOADED});
+    return rc;
+}
+
+static struct slice watch_worker_name(void *context, uint32_t number)
+{
+    const struct master *master = context;
+    return worker_port_name(&master->workers, number);
+}
+
+static int open_ports(struct master *master, struct error *error)
+{
+    struct bulk_config bulk = {
+        .endpoint = master->folder.bulk,
+        .blobs = master->blobs,
+        .epoch = master->identity.epoch,
+        .leader = master->identity.leader,
+        .trace = master->options->trace,
+        .failed = on_bulk_failed,
+        .context = master,
+    };
+    master->watches.worker_name = watch_worker_name;
+    master->watches.context = master;
+    int rc = compiler_create(master->blobs, (const char *const *)master->options->dags,
+        master->options->dag_count, master->loop, &master->compiler, error);
+    if (rc == 0)
+        rc = bulk_start(&bulk, &master->bulk, error);
+    if (rc == 0)
+        rc = worker_port_open(&master->workers, master->loop, master->folder.worker, error);
+    if (rc == 0)
+        rc = transport_bind(master->loop, master->folder.control, requests_on_frame, master,
+            &master->clients, error);
+    return rc;
+}
+
+/* What is on its way to the store goes there; all else may be lost. */
+static void close_all(struct master *master)
+{
+    transport_destroy(master->clients);
+    master->clients = NULL;
+    compiler_destroy(master->compiler);
+    bulk_stop(master->bulk);
+    asks_fini(master);
+    worker_port_fini(&master->workers);
+    watches_fini(&master->watches);
+    pipeline_fini(&master->pipeline);
+    store_close(master->store);
+    core_destroy(master->core);
+    plans_fini(&master->plans);
+    blob_close(master->blobs);
+    table_fini(&master->running);
+    data_folder_fini(&master->folder);
+    loop_destroy(master->loop);
+    transport_stop();
+}
+
+static int serve(struct master *master, struct error *error)
+{
+    int rc = open_store(master, error);
+    if (rc == 0)
+        rc = load_core(master, error);
+    if (rc == 0)
+        rc = open_ports(master, error);
+    if (rc != 0)
+        return rc;
+    log_info("version " REEVE_VERSION " leads with epoch %llu in %s; sockets: control.sock, "
+             "worker.sock, bulk.sock",
+        (unsigned long long)master->identity.epoch, master->folder.path);
+    master->started_at = clock_wall_ms();
+    loop_run(master->loop);
+    if (master->error.code == 0)
+        log_info("stopped");
+    *error = master->error;
+    return error->code;
+}
+
+int master_run(const struct options *options, struct error *error)
+{
+    struct master *master = xcalloc(1, sizeof *master);
+    master->options = options;
+    (void)pthread_mutex_init(&master->bulk_mutex, NULL);
+    raise_descriptor_limit();
+    int rc = check_dag_folders(options, error);
+    if (rc == 0)
+        rc = open_loop(master, error);
+    transport_start();
+    if (rc == 0)
+        rc = serve(master, error);
+    close_all(master);
+    (void)pthread_mutex_destroy(&master->bulk_mutex);
+    free(master);
+    return rc;
+}

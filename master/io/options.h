@@ -1,0 +1,36 @@
+/*
+ * options.h - what the command line and the environment of reeve-master say: flags first, then
+ * REEVE_*. Made once at the start; the texts live as long as the process.
+ */
+#ifndef MASTER_IO_OPTIONS_H
+#define MASTER_IO_OPTIONS_H
+
+#include "common/buffer.h"
+#include "common/error.h"
+#include "common/log.h"
+
+#include <stdbool.h>
+
+enum { DAG_FOLDERS_MAX = 64 };
+
+struct options {
+    char *data; /* absolute */
+    const char *data_source;
+    char *dags[DAG_FOLDERS_MAX]; /* absolute */
+    size_t dag_count;
+    const char *dags_source;
+    enum log_level log_level;
+    const char *log_level_source;
+    bool trace; /* frames are printed to the log */
+    bool print_config, version, help;
+};
+
+/* ERR_USAGE, ERR_UNSUPPORTED for what a later version will know. Folders are not looked at. */
+int options_parse(struct options *options, int argc, char **argv, struct error *error);
+void options_fini(struct options *options);
+
+/* `--help`, and `--print-config`: a line each, "data = DIR  (from --data)". */
+void options_usage(struct buffer *out);
+void options_print(const struct options *options, struct buffer *out);
+
+#endif

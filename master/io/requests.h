@@ -1,0 +1,53 @@
+/*
+ * requests.h - the control port: what clients ask, dispatched by message number to one handler
+ * each.
+ *
+ * Some are answered at once. What reads or changes a run waits until no batch is in flight, so that
+ * the core's state and the committed rows agree; while such a question waits, no new batch is
+ * begun.
+ */
+#ifndef MASTER_IO_REQUESTS_H
+#define MASTER_IO_REQUESTS_H
+
+#include "master/io/ask.h"
+
+/* The transport's callback; `context` is the master. */
+void requests_on_frame(void *context, transport_peer peer, struct slice frame);
+/* Answers those that wait, for a bounded time. The pipeline is settled, or the disk full. */
+void requests_serve(struct master *master);
+bool requests_wait(const struct master *master);
+/* Goes on with what the compiler has done. While the pipeline is open. */
+void requests_take_compiled(struct master *master);
+/* The core's answer to an ask. */
+void requests_answered(struct master *master, const struct answer_effect *answer);
+
+/*
+ * ---- handlers: one a message, in requests_*.c; true: the ask is over ----
+ */
+typedef bool (*request_fn)(struct master *master, struct ask *ask);
+bool request_ping(struct master *master, struct ask *ask);
+bool request_submit(struct master *master, struct ask *ask);
+bool request_cancel(struct master *master, struct ask *ask);
+bool request_retry(struct master *master, struct ask *ask);
+bool request_mark(struct master *master, struct ask *ask);
+bool request_get_run(struct master *master, struct ask *ask);
+bool request_get_runs(struct master *master, struct ask *ask);
+bool request_get_dags(struct master *master, struct ask *ask);
+bool request_get_workers(struct master *master, struct ask *ask);
+bool request_watch(struct master *master, struct ask *ask);
+
+/* What a compile job was for. */
+void request_submit_compiled(struct master *master, struct compile_job *job);
+void request_dags_compiled(struct master *master, struct compile_job *job);
+
+/*
+ * The run that a text names, brought into memory. For changing it must have its number: the error
+ * shows the latest. ERR_NOT_FOUND, ERR_USAGE.
+ */
+int request_find_run(struct master *master, struct slice text, bool changing, uint64_t *ret_run,
+    struct error *error);
+/* The index of a task, or TASK_ALL for an empty name. ERR_NOT_FOUND with "did you mean". */
+int request_find_task(const struct plan *plan, struct slice run, struct slice name,
+    uint32_t *ret_task, struct error *error);
+
+#endif

@@ -1,0 +1,142 @@
+#include "master/io/submission.h"
+
+#include "common/dag/compile.h"
+#include "common/dag/dates.h"
+#include "common/file.h"
+#include "common/limits.h"
+#include "master/io/run_params.h"
+#include "master/store/bundle.h"
+
+#include <stdlib.h>
+
+static int fail(struct submission *submission, const struct error *error)
+{
+    submission->code = error->code;
+    buffer_append_text(&submission->why, error->text);
+    return error->code;
+}
+
+static int fail_with_mistakes(
+    struct submission *submission, const struct diagnostics *diagnostics, const char *path)
+{
+    submission->code = ERR_INVALID;
+    diagnostics_print(diagnostics, path, &submission->why);
+    while (submission->why.length > 0 && submission->why.data[submission->why.length - 1] == '\n')
+        submission->why.length--;
+    return ERR_INVALID;
+}
+
+static void keep_warnings(
+    struct submission *submission, const struct diagnostics *diagnostics, const char *path)
+{
+    struct texts *warnings = &submission->warnings;
+    warnings->items =
+        arena_alloc(&submission->arena, diagnostics->count * sizeof(struct slice) + 1);
+    for (size_t i = 0; i < diagnostics->count; i++) {
+        const struct diagnostic *warning = &diagnostics->items[i];
+        warnings->items[warnings->count++] = arena_printf(&submission->arena,
+            "%s:%u:%u: warning: %s", path, warning->line, warning->column, warning->message);
+    }
+}
+
+static int compile(
+    struct submission *submission, const char *path, struct buffer *plan, struct error *error)
+{
+    struct buffer text = {0};
+    struct diagnostics diagnostics = {0};
+    int rc = file_read(path, DAG_FILE_MAX_BYTES, &text, error);
+    if (rc != 0) {
+        rc = fail(submission, error);
+    } else {
+        rc = dag_compile(buffer_slice(&text), path, plan, &diagnostics);
+        if (rc != 0)
+            rc = fail_with_mistakes(submission, &diagnostics, path);
+        else
+            keep_warnings(submission, &diagnostics, path);
+    }
+    diagnostics_fini(&diagnostics);
+    buffer_fini(&text);
+    return rc;
+}
+
+/* The plan's dates and params, as the JSON that goes with the run. */
+static int make_context(struct submission *submission, const struct plan *plan, struct error *error)
+{
+    struct slice zone = plan_string(plan, plan->header->timezone);
+    const char *zone_name = zone.ptr != NULL ? zone.ptr : "UTC";
+    submission->logical_date = submission->now_wall;
+    submission->date_given = submission->date.length > 0;
+    if (submission->date_given) {
+        int rc = dates_parse(submission->date, zone_name, &submission->logical_date, error);
+        if (rc != 0) {
+            (void)error_prefix(error, "--date");
+            return error->code = ERR_USAGE;
+        }
+    }
+    json_t *params = NULL;
+    int rc = run_params_resolve(plan, submission->params, NULL, &params, error);
+    if (rc != 0)
+        return rc;
+    json_t *values = dates_of_run(submission->logical_date, zone_name);
+    rc = run_context_write(values, params, &submission->arena, &submission->context, error);
+    json_decref(values);
+    json_decref(params);
+    return rc;
+}
+
+static int snapshot(struct submission *submission, struct blob_store *blobs,
+    const struct plan *plan, struct error *error)
+{
+    struct texts only = {.count = plan->header->files.count};
+    const uint32_t *items = plan_items(plan, plan->header->files);
+    struct hash manifest;
+    uint32_t files = 0;
+    only.items = arena_alloc(&submission->arena, only.count * sizeof(struct slice) + 1);
+    for (uint32_t i = 0; i < only.count; i++)
+        only.items[i] = plan_string(plan, items[i]);
+    int rc = bundle_snapshot(blobs, submission->path.ptr, &only, &manifest, &files, error);
+    if (rc == 0)
+        rc = bundle_check(blobs, plan, &manifest, error);
+    if (rc == 0 && files > 0)
+        submission->bundle =
+            arena_copy(&submission->arena, slice_make(manifest.bytes, sizeof manifest.bytes));
+    return rc;
+}
+
+/* All that the plan decides; its blob comes last, when nothing can be refused any more. */
+static int prepare_plan(
+    struct submission *submission, struct blob_store *blobs, const struct buffer *bytes)
+{
+    struct plan plan;
+    struct hash hash;
+    struct error error = {0};
+    int rc = plan_open(buffer_slice(bytes), &plan, &error);
+    if (rc == 0) {
+        submission->dag = arena_copy(&submission->arena, plan_string(&plan, plan.header->name));
+        rc = make_context(submission, &plan, &error);
+    }
+    if (rc == 0)
+        rc = snapshot(submission, blobs, &plan, &error);
+    if (rc == 0)
+        rc = blob_put(blobs, buffer_slice(bytes), &hash, &error);
+    if (rc == 0)
+        rc = mapped_plan_open(blobs, &hash, &submission->mapped, &error);
+    return rc == 0 ? 0 : fail(submission, &error);
+}
+
+void submission_prepare(struct submission *submission, struct blob_store *blobs)
+{
+    struct buffer plan = {0};
+    struct error error = {0};
+    submission->path = arena_copy(&submission->arena, submission->path);
+    if (compile(submission, submission->path.ptr, &plan, &error) == 0)
+        (void)prepare_plan(submission, blobs, &plan);
+    buffer_fini(&plan);
+}
+
+void submission_fini(struct submission *submission)
+{
+    mapped_plan_fini(&submission->mapped);
+    arena_fini(&submission->arena);
+    buffer_fini(&submission->why);
+}
