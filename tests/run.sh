@@ -138,6 +138,17 @@ build_preset() {
     cmake --preset "$1" "${launcher[@]}" && cmake --build --preset "$1" -j "$jobs" -- -k 0 --quiet
 }
 
+# A source that no target compiles is a test that nobody runs.
+check_compiled() { # PRESET PATTERN…
+    local preset=$1
+    shift
+    tracked "$@" | xargs -0r "$python" -c 'import json, os, sys
+known = {os.path.realpath(entry["file"]) for entry in json.load(open(sys.argv[1]))}
+left = [path for path in sys.argv[2:] if os.path.realpath(path) not in known]
+print("compiled by no target:", *left) if left else None
+sys.exit(bool(left))' "build/$preset/compile_commands.json"
+}
+
 check_tidy() {
     tracked 'common/*.c' 'proto/*.c' 'master/*.c' 'worker/*.c' 'cli/*.c' 'operators/*.c' |
         xargs -0r -n 1 -P "$jobs" tests/lint/tidy.sh build/clang
@@ -193,6 +204,7 @@ stage rooms check_rooms
 stage words check_words
 stage scripts check_scripts
 stage build_dev build_preset dev
+after build_dev compiled_dev check_compiled dev '*.c' ':!tests/fuzz'
 after build_dev ctest_dev run_ctest dev
 
 if [ "$level" = quick ]; then
@@ -207,6 +219,7 @@ else
     stage build_tsan build_preset tsan
     after build_tsan ctest_tsan run_ctest tsan -LE sim
     stage build_fuzz build_preset fuzz
+    after build_fuzz compiled_fuzz check_compiled fuzz '*.c'
     if [ "$level" = full ]; then
         after build_fuzz fuzzers run_fuzzers 20
         after build_dev system run_pytest dev 1500 -m "not soak"

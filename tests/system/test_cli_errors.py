@@ -69,7 +69,7 @@ def test_mistake_shows_its_line_and_a_caret(cluster):
     result = cluster.reeve("validate", path)
     assert result.status == 3
     text = result.out + result.err
-    assert re.search(r'd\.yaml:4:5: unknown key "timout" in task "load"; did you mean "execution_timeout"\?', text), text
+    assert re.search(r'd\.yaml:4:5: (error: )?unknown key "timout" in task "load"; did you mean "execution_timeout"\?', text), text
     assert "    timout: 5m\n" in text and re.search(r"^ *\^", text, re.MULTILINE)
 
 
