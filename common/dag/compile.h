@@ -5,8 +5,8 @@
 #define COMMON_DAG_COMPILE_H
 
 #include "common/buffer.h"
-#include <stdbool.h>
 #include "common/error.h"
+#include <stdbool.h>
 
 #include <stdint.h>
 
@@ -35,14 +35,16 @@ void diagnostics_fini(struct diagnostics *diagnostics);
 void diagnostics_print(const struct diagnostics *diagnostics, const char *file, struct buffer *out);
 
 /*
- * Compiles `text`, the content of a file called `file_name` (only its last component is used: the DAG's default
- * name). 0 and the plan's bytes appended to *plan_bytes (which must be empty), possibly with warnings; or ERR_INVALID with at least one
- * error in diagnostics and nothing appended. Reads no other file: that `file:` exists is checked by bundle_check.
+ * Compiles `text`, the content of a file called `file_name` (only its last component is used: the
+ * DAG's default name). 0 and the plan's bytes appended to *plan_bytes (which must be empty),
+ * possibly with warnings; or ERR_INVALID with at least one error in diagnostics and nothing
+ * appended. Reads no other file: that `file:` exists is checked by bundle_check.
  */
 int dag_compile(struct slice text, const char *file_name, struct buffer *plan_bytes,
     struct diagnostics *diagnostics);
 
-/* True when the text is a YAML mapping with a top-level `tasks`: other YAML files in a folder are left alone. */
+/* True when the text is a YAML mapping with a top-level `tasks`: other YAML files in a folder are
+ * left alone. */
 bool dag_is_dag(struct slice text);
 
 #endif

@@ -1,15 +1,17 @@
 /*
- * plan.h - a compiled DAG: one flat, immutable, checksummed file of offsets that is mapped read-only and addressed
- * by its hash. The compiler (compile.h) makes it, the master's core walks it.
+ * plan.h - a compiled DAG: one flat, immutable, checksummed file of offsets that is mapped
+ * read-only and addressed by its hash. The compiler (compile.h) makes it, the master's core walks
+ * it.
  *
- * Layout: struct plan_header, then sections at 8-byte aligned offsets. Numbers are little-endian (only
- * little-endian hosts are supported, by static_assert). Strings live in one pool: a string is the offset of a u32
- * length followed by the bytes and a NUL; offset 0 is "absent". Lists are (offset, count) of u32. plan_open checks
- * every offset, count and cross reference once, so that nothing after it needs to; a truncated, flipped or foreign
- * file is ERR_CORRUPT, a later version ERR_VERSION.
+ * Layout: struct plan_header, then sections at 8-byte aligned offsets. Numbers are little-endian
+ * (only little-endian hosts are supported, by static_assert). Strings live in one pool: a string is
+ * the offset of a u32 length followed by the bytes and a NUL; offset 0 is "absent". Lists are
+ * (offset, count) of u32. plan_open checks every offset, count and cross reference once, so that
+ * nothing after it needs to; a truncated, flipped or foreign file is ERR_CORRUPT, a later version
+ * ERR_VERSION.
  *
- * Task indices follow the byte order of task names: the same set of names always has the same indices. `display`
- * keeps the file's order.
+ * Task indices follow the byte order of task names: the same set of names always has the same
+ * indices. `display` keeps the file's order.
  */
 #ifndef COMMON_DAG_PLAN_H
 #define COMMON_DAG_PLAN_H
@@ -22,12 +24,7 @@
 enum { PLAN_VERSION = 1 };
 
 /* Ids are append-only: they stand in plan files and messages. */
-enum operator_kind {
-    OPERATOR_NOOP = 0,
-    OPERATOR_BASH = 1,
-    OPERATOR_EXEC = 2,
-    OPERATOR_COUNT
-};
+enum operator_kind { OPERATOR_NOOP = 0, OPERATOR_BASH = 1, OPERATOR_EXEC = 2, OPERATOR_COUNT };
 
 enum trigger_rule {
     TRIGGER_ALL_SUCCESS = 0,
@@ -58,22 +55,23 @@ struct plan_list {
     uint32_t count;
 };
 
-/* What a task runs; interned: equal bodies are stored once. All texts may hold templates where INTERFACE allows. */
+/* What a task runs; interned: equal bodies are stored once. All texts may hold templates where
+ * INTERFACE allows. */
 struct plan_body {
     uint32_t text;              /* string: bash's inline script, or absent */
     uint32_t file;              /* string: bash's `file:`, a path in the bundle, or absent */
     struct plan_list arguments; /* strings: exec's argv; bash's `args` */
-    struct plan_list env;       /* pairs (name, value): DAG's and task's env merged; value 0 unsets */
-    struct plan_list artifacts; /* strings: names and globs below the working directory */
+    struct plan_list env; /* pairs (name, value): DAG's and task's env merged; value 0 unsets */
+    struct plan_list artifacts;  /* strings: names and globs below the working directory */
     struct plan_list skip_codes; /* exit codes 1..255 that mean skipped */
-    uint32_t strict;            /* bash: 1 runs as `bash -eo pipefail` */
-    uint32_t run_as;            /* string or absent; reserved */
+    uint32_t strict;             /* bash: 1 runs as `bash -eo pipefail` */
+    uint32_t run_as;             /* string or absent; reserved */
 };
 
 struct plan_task {
-    uint32_t name;  /* string */
-    uint32_t queue; /* string */
-    uint32_t body;  /* offset of a struct plan_body */
+    uint32_t name;        /* string */
+    uint32_t queue;       /* string */
+    uint32_t body;        /* offset of a struct plan_body */
     uint8_t kind;         /* enum operator_kind */
     uint8_t trigger_rule; /* enum trigger_rule */
     uint8_t on_lost;      /* enum on_lost */
@@ -94,27 +92,29 @@ _Static_assert(sizeof(struct plan_task) == 80, "plan_task is on disk");
 _Static_assert(sizeof(struct plan_body) == 48, "plan_body is on disk");
 
 struct plan_header {
-    char magic[8];     /* "REEVPLAN" */
-    uint32_t version;  /* PLAN_VERSION */
+    char magic[8];    /* "REEVPLAN" */
+    uint32_t version; /* PLAN_VERSION */
     uint32_t task_count;
-    uint64_t size;     /* of the whole file */
+    uint64_t size;        /* of the whole file */
     uint8_t checksum[32]; /* BLAKE2b-256 of all after this field */
     uint32_t edge_count;
     uint32_t max_active_runs;  /* 0: no limit */
     uint32_t max_active_tasks; /* 0: no limit */
     uint32_t flags;            /* enum plan_flag */
-    uint32_t name, description, owner, timezone, schedule; /* strings; description, owner, schedule may be absent */
-    uint32_t file;             /* string: the DAG file's name in its folder */
-    uint32_t params;           /* string: the declarations, a JSON object name -> schema; "{}" when none */
-    uint32_t source;           /* string: the DAG file's text, or absent when over 1 MiB */
+    uint32_t name, description, owner, timezone,
+        schedule;    /* strings; description, owner, schedule may be absent */
+    uint32_t file;   /* string: the DAG file's name in its folder */
+    uint32_t params; /* string: the declarations, a JSON object name -> schema; "{}" when none */
+    uint32_t source; /* string: the DAG file's text, or absent when over 1 MiB */
     struct plan_list tags;
-    uint32_t tasks;      /* offset: task_count struct plan_task */
+    uint32_t tasks;              /* offset: task_count struct plan_task */
     uint32_t successor_starts;   /* offset: task_count + 1 u32 */
     uint32_t successors;         /* offset: edge_count u32, ascending for each task */
     uint32_t predecessor_starts; /* likewise */
     uint32_t predecessors;
-    uint32_t display;    /* offset: task_count u32, task indices in the file's order */
-    struct plan_list files; /* strings: `files`, what travels with a run; empty: see PLAN_FILES_IN_FOLDER */
+    uint32_t display; /* offset: task_count u32, task indices in the file's order */
+    struct plan_list
+        files; /* strings: `files`, what travels with a run; empty: see PLAN_FILES_IN_FOLDER */
     uint32_t start_date; /* string as written, or absent */
     uint32_t reserved;
 };
@@ -123,8 +123,8 @@ _Static_assert(sizeof(struct plan_header) == 152, "plan_header is on disk");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a plan's numbers are little-endian");
 
 enum plan_flag {
-    /* The bundle may hold more than the YAML: attempts get a copy of it. Clear only for `files: []`: the compiler
-       reads no folder, so the bundle's own count decides the rest. */
+    /* The bundle may hold more than the YAML: attempts get a copy of it. Clear only for `files:
+       []`: the compiler reads no folder, so the bundle's own count decides the rest. */
     PLAN_FILES_IN_FOLDER = 1 << 0,
     PLAN_MANUAL_DATES = 1 << 1, /* reserved */
     PLAN_CATCHUP = 1 << 2,      /* `catchup: true`; nothing acts on it in this version */
