@@ -1,0 +1,365 @@
+#include "cli/client.h"
+
+#include "cli/terminal.h"
+#include "common/clock.h"
+#include "common/limits.h"
+#include "common/memory.h"
+#include "common/random.h"
+#include "common/transport.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+enum { REPEAT_MS = 1000, PING_AFTER_MS = 1000, AWAY_AFTER_MS = 5000 };
+
+struct port {
+    struct client *client;
+    struct transport *transport; /* NULL until it is used */
+};
+
+struct client {
+    struct master_search search;
+    struct loop *loop;
+    struct port ports[CLIENT_PORT_COUNT];
+    struct buffer frame; /* the one that is being read */
+    bool frame_came;     /* it is new */
+    bool frame_open;     /* `reader` is inside it */
+    struct frame_reader reader;
+    struct arena arena;
+    int signal; /* that came, or 0 */
+    bool winch;
+    bool broken;
+    uint64_t repeat_ms;
+    bool patient;
+    bool contacted; /* the master has answered at least once */
+    bool away;      /* it was said that it does not answer */
+    uint64_t patience_ms;
+    uint64_t heard_ms; /* BOOT: when the master was heard, or when it was first spoken to */
+    uint64_t pinged_ms;
+    uint64_t leader; /* of the last frame */
+    uint64_t restarts;
+    void (*on_push)(void *context, const struct message *message);
+    void *push_context;
+};
+
+static void pause_ports(struct client *client, bool paused)
+{
+    for (int i = 0; i < CLIENT_PORT_COUNT; i++) {
+        if (client->ports[i].transport != NULL)
+            transport_pause(client->ports[i].transport, paused);
+    }
+}
+
+/* Keeps the frame and stops reading: the next one is taken when this one has been walked. */
+static void take_frame(void *context, transport_peer peer, struct slice frame)
+{
+    struct port *port = context;
+    struct client *client = port->client;
+    (void)peer;
+    buffer_clear(&client->frame);
+    buffer_append_slice(&client->frame, frame);
+    client->frame_came = true;
+    pause_ports(client, true);
+    loop_stop(client->loop);
+}
+
+static void take_timer(void *context)
+{
+    struct client *client = context;
+    loop_stop(client->loop);
+}
+
+static void take_signal(void *context, int signal)
+{
+    struct client *client = context;
+    if (signal == SIGWINCH)
+        client->winch = true;
+    else
+        client->signal = signal;
+    loop_stop(client->loop);
+}
+
+static int open_port(struct client *client, enum client_port port, struct error *error)
+{
+    static const char *const names[CLIENT_PORT_COUNT] = {"control.sock", "bulk.sock"};
+    if (client->ports[port].transport != NULL)
+        return 0;
+    const char *folder = client->search.places[client->search.chosen].folder;
+    char *endpoint = xasprintf("ipc://%s/%s", folder, names[port]);
+    client->ports[port].client = client;
+    int rc = transport_connect(client->loop, endpoint, take_frame, &client->ports[port],
+        &client->ports[port].transport, error);
+    free(endpoint);
+    return rc;
+}
+
+int client_create(
+    const struct master_search *search, struct client **ret_client, struct error *error)
+{
+    assert(search->chosen >= 0);
+    struct client *client = xcalloc(1, sizeof *client);
+    client->search = *search;
+    client->patience_ms = CLIENT_PATIENCE_MS;
+    client->repeat_ms = REPEAT_MS;
+    int rc = loop_create(&client->loop, error);
+    if (rc == 0)
+        rc = open_port(client, CLIENT_CONTROL, error);
+    if (rc != 0) {
+        client_destroy(client);
+        return rc;
+    }
+    loop_on_timer(client->loop, take_timer, client);
+    *ret_client = client;
+    return 0;
+}
+
+void client_destroy(struct client *client)
+{
+    if (client == NULL)
+        return;
+    for (int i = 0; i < CLIENT_PORT_COUNT; i++)
+        transport_destroy(client->ports[i].transport);
+    loop_destroy(client->loop);
+    arena_fini(&client->arena);
+    buffer_fini(&client->frame);
+    free(client);
+}
+
+int client_catch_signals(struct client *client, struct error *error)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH};
+    return loop_on_signals(
+        client->loop, signals, sizeof signals / sizeof signals[0], take_signal, client, error);
+}
+
+int client_take_signal(struct client *client)
+{
+    int signal = client->signal;
+    client->signal = 0;
+    return signal;
+}
+
+void client_be_patient(struct client *client)
+{
+    client->patient = true;
+}
+
+void client_set_patience(struct client *client, uint64_t patience_ms)
+{
+    client->patience_ms = patience_ms;
+}
+
+void client_on_push(struct client *client,
+    void (*callback)(void *context, const struct message *message), void *context)
+{
+    client->on_push = callback;
+    client->push_context = context;
+}
+
+uint64_t client_restarts(const struct client *client)
+{
+    return client->restarts;
+}
+
+void client_set_repeat(struct client *client, uint64_t repeat_ms)
+{
+    client->repeat_ms = repeat_ms;
+}
+
+static void take_break(void *context, int fd, uint32_t events)
+{
+    struct client *client = context;
+    (void)events;
+    client->broken = true;
+    loop_forget(client->loop, fd);
+    loop_stop(client->loop);
+}
+
+int client_break_on(struct client *client, int fd, struct error *error)
+{
+    return loop_watch(client->loop, fd, EPOLLIN, take_break, client, error);
+}
+
+int client_send(struct client *client, enum client_port port, enum message_id number,
+    const void *body, struct error *error)
+{
+    const struct frame_header header = {.version = PROTOCOL_VERSION};
+    struct buffer frame = {0};
+    int rc = open_port(client, port, error);
+    if (rc != 0)
+        return rc;
+    frame_begin(&frame, &header);
+    message_encode(&frame, number, body);
+    if (frame.length > FRAME_MAX_BYTES)
+        rc = error_set(error, ERR_TOO_BIG,
+            "the request has %zu bytes, more than the %d that a master takes at once", frame.length,
+            FRAME_MAX_BYTES);
+    else
+        transport_send(client->ports[port].transport, 0, buffer_slice(&frame));
+    buffer_fini(&frame);
+    return rc;
+}
+
+static void hear(struct client *client)
+{
+    client->heard_ms = clock_boot_ms();
+    client->contacted = true;
+    if (client->away)
+        terminal_say("the master is back");
+    client->away = false;
+    uint64_t leader = client->reader.header.leader;
+    if (leader != 0 && client->leader != 0 && leader != client->leader)
+        client->restarts++;
+    if (leader != 0)
+        client->leader = leader;
+}
+
+/* Opens the frame that came. A frame that cannot be read is the master's mistake, and is told. */
+static int open_frame(struct client *client, struct error *error)
+{
+    client->frame_came = false;
+    arena_reset(&client->arena);
+    int rc = frame_open(buffer_slice(&client->frame), &client->arena, &client->reader, error);
+    if (rc != 0)
+        return rc;
+    client->frame_open = true;
+    hear(client);
+    return 0;
+}
+
+/* The next message of the open frame: 1, 0 when it has no more, or an error. Pongs of keep_alive
+ * are passed over. */
+static int next_message(struct client *client, struct message *ret_message, struct error *error)
+{
+    while (client->frame_open) {
+        int rc = frame_next(&client->reader, ret_message, error);
+        if (rc == 1 && ret_message->body != NULL)
+            return 1;
+        if (rc <= 0)
+            client->frame_open = false;
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* Asks for a sign of life, and judges the silence. */
+static int keep_alive(struct client *client, struct error *error)
+{
+    uint64_t now = clock_boot_ms();
+    if (client->heard_ms == 0)
+        client->heard_ms = now;
+    uint64_t silence = now - client->heard_ms;
+    bool waits = client->patient && client->contacted;
+    if (!waits && silence >= client->patience_ms)
+        return find_master_silent(&client->search, error);
+    if (waits && silence >= AWAY_AFTER_MS && !client->away) {
+        client->away = true;
+        terminal_say("master not reachable, waiting");
+    }
+    if (silence < PING_AFTER_MS || now - client->pinged_ms < PING_AFTER_MS)
+        return 0;
+    client->pinged_ms = now;
+    const struct msg_ping ping = {.request = random_id()};
+    return client_send(client, CLIENT_CONTROL, MESSAGE_ping, &ping, error);
+}
+
+static void sleep_until(struct client *client, uint64_t until_ms)
+{
+    uint64_t ping_ms = clock_boot_ms() + PING_AFTER_MS;
+    pause_ports(client, false);
+    loop_set_timer(client->loop, until_ms < ping_ms ? until_ms : ping_ms);
+    loop_run(client->loop);
+}
+
+int client_receive(
+    struct client *client, uint64_t until_ms, struct message *ret_message, struct error *error)
+{
+    for (;;) {
+        if (client->signal != 0)
+            return CLIENT_INTERRUPTED;
+        if (client->broken)
+            return CLIENT_BROKEN;
+        int rc = next_message(client, ret_message, error);
+        if (rc != 0)
+            return rc;
+        if (client->frame_came) {
+            rc = open_frame(client, error);
+            if (rc != 0)
+                return rc;
+            continue;
+        }
+        rc = keep_alive(client, error);
+        if (rc != 0)
+            return rc;
+        sleep_until(client, until_ms);
+        if (client->frame_came || client->signal != 0 || client->broken)
+            continue;
+        if (client->winch || clock_boot_ms() >= until_ms) {
+            client->winch = false;
+            return 0;
+        }
+    }
+}
+
+int client_refusal(const struct msg_refused *refused, struct error *error)
+{
+    int code = (int)refused->code;
+    if (code > 0)
+        code = -code;
+    if (code == 0 || code < -1000)
+        code = ERR_REFUSED;
+    if (refused->text.length == 0)
+        return error_set(error, code, "%s", error_text(code));
+    return error_set(error, code, "%.*s", SLICE_PRINT(refused->text));
+}
+
+/* Every message between a client and a master begins with its request's id. */
+static uint64_t request_of(const void *body)
+{
+    uint64_t request;
+    memcpy(&request, body, sizeof request);
+    return request;
+}
+
+/* Whether the message is what is waited for: 1 and *ret_body, 0, or the refusal. */
+static int match(const struct message *message, uint64_t request, enum message_id answer,
+    const void **ret_body, struct error *error)
+{
+    if (message->number == (uint32_t)answer && request_of(message->body) == request) {
+        *ret_body = message->body;
+        return 1;
+    }
+    if (message->number == MESSAGE_refused && request_of(message->body) == request)
+        return client_refusal(message->body, error);
+    return 0;
+}
+
+int client_ask(struct client *client, enum client_port port, enum message_id number,
+    const void *body, enum message_id answer, const void **ret_body, struct error *error)
+{
+    uint64_t request = request_of(body), repeat_ms = 0;
+    assert(request != 0);
+    if (!client->patient)
+        client->heard_ms = clock_boot_ms();
+    for (;;) {
+        struct message message;
+        uint64_t now = clock_boot_ms();
+        int rc = now >= repeat_ms ? client_send(client, port, number, body, error) : 0;
+        if (now >= repeat_ms)
+            repeat_ms = now + client->repeat_ms;
+        if (rc == 0)
+            rc = client_receive(client, repeat_ms, &message, error);
+        if (rc == 0)
+            continue;
+        if (rc != 1)
+            return rc;
+        rc = match(&message, request, answer, ret_body, error);
+        if (rc != 0)
+            return rc == 1 ? 0 : rc;
+        if (client->on_push != NULL && message.number != MESSAGE_pong)
+            client->on_push(client->push_context, &message);
+    }
+}

@@ -1,0 +1,210 @@
+#include "cli/command.h"
+
+#include "cli/document.h"
+#include "cli/session.h"
+#include "common/suggest.h"
+
+#include <string.h>
+
+#define OPTIONS_END                                                                                \
+    {                                                                                              \
+        NULL, 0, OPTION_FLAG, NULL, NULL                                                           \
+    }
+#define PARAM_OPTION                                                                               \
+    {                                                                                              \
+        "param", 'p', OPTION_TEXTS, "NAME=VALUE", "a param; NAME=@FILE reads it from a file"       \
+    }
+#define DATE_OPTION                                                                                \
+    {                                                                                              \
+        "date", 0, OPTION_TEXT, "DATE", "the logical date: 2026-11-21 or 2026-11-21T03:00"         \
+    }
+#define SLOTS_OPTION                                                                               \
+    {                                                                                              \
+        "slots", 0, OPTION_NUMBER, "N", "tasks side by side on a worker; else one a CPU"           \
+    }
+
+static const struct option_row no_options[] = {OPTIONS_END};
+static const struct option_row reading_options[] = {DOCUMENT_OPTIONS, SESSION_OPTIONS, OPTIONS_END};
+static const struct option_row changing_options[] = {SESSION_OPTIONS, OPTIONS_END};
+
+static const struct option_row run_options[] = {
+    PARAM_OPTION,
+    DATE_OPTION,
+    SLOTS_OPTION,
+    {"keep", 0, OPTION_FLAG, NULL, "keep the data folder, and say where it is"},
+    OPTIONS_END,
+};
+static const struct option_row standalone_options[] = {
+    {"workers", 0, OPTION_NUMBER, "N", "how many workers; else one"},
+    SLOTS_OPTION,
+    {"data", 0, OPTION_TEXT, "DIR", "the master's folder; else ~/.local/share/reeve/master"},
+    {"dags", 0, OPTION_TEXTS, "DIR", "a folder of DAG files"},
+    {"listen", 0, OPTION_UNSUPPORTED, "ENDPOINT", "workers from other hosts"},
+    OPTIONS_END,
+};
+static const struct option_row validate_options[] = {DOCUMENT_OPTIONS, OPTIONS_END};
+static const struct option_row submit_options[] = {
+    PARAM_OPTION,
+    DATE_OPTION,
+    {"again", 0, OPTION_FLAG, NULL, "also when the date has a run"},
+    {"key", 0, OPTION_TEXT, "KEY", "the same key is the same run"},
+    {"wait", 'w', OPTION_FLAG, NULL, "follow the run until it ends, and exit as it did"},
+    {"timeout", 0, OPTION_DURATION, "TIME", "with --wait: how long at most (90s, 5m, 1h30m)"},
+    DOCUMENT_OPTIONS,
+    SESSION_OPTIONS,
+    OPTIONS_END,
+};
+static const struct option_row wait_options[] = {
+    {"timeout", 0, OPTION_DURATION, "TIME", "how long at most (90s, 5m, 1h30m)"},
+    DOCUMENT_OPTIONS,
+    SESSION_OPTIONS,
+    OPTIONS_END,
+};
+static const struct option_row runs_options[] = {
+    {"state", 0, OPTION_TEXT, "STATE", "only these: queued, running, success, failed, cancelled"},
+    {"since", 0, OPTION_DURATION, "TIME", "submitted in the last 12h, 2d, …"},
+    {"limit", 'n', OPTION_NUMBER, "N", "how many at most; else 20"},
+    DOCUMENT_OPTIONS,
+    SESSION_OPTIONS,
+    OPTIONS_END,
+};
+static const struct option_row logs_options[] = {
+    {"follow", 'f', OPTION_FLAG, NULL, "go on as lines come, until the run or task has ended"},
+    {"times", 't', OPTION_FLAG, NULL, "the time of each line"},
+    {"failed", 0, OPTION_FLAG, NULL, "the last attempt of each failed task, its last 100 lines"},
+    {"tail", 0, OPTION_TEXT, "N|all", "only the last N lines of each log"},
+    {"grep", 0, OPTION_UNSUPPORTED, "TEXT", "only lines that hold a text"},
+    DOCUMENT_OPTIONS,
+    SESSION_OPTIONS,
+    OPTIONS_END,
+};
+static const struct option_row retry_options[] = {
+    {"only", 0, OPTION_FLAG, NULL, "the task alone, not those below it"},
+    PARAM_OPTION,
+    {"new-files", 0, OPTION_UNSUPPORTED, NULL, "take the DAG's folder as it is now"},
+    SESSION_OPTIONS,
+    OPTIONS_END,
+};
+static const struct option_row mark_options[] = {
+    {"note", 0, OPTION_TEXT, "TEXT", "why"},
+    SESSION_OPTIONS,
+    OPTIONS_END,
+};
+static const struct option_row workers_options[] = {
+    {"remove", 0, OPTION_UNSUPPORTED, "WORKER", "forget a worker"},
+    {"lost", 0, OPTION_UNSUPPORTED, "WORKER", "its host is gone: start its tasks elsewhere now"},
+    DOCUMENT_OPTIONS,
+    SESSION_OPTIONS,
+    OPTIONS_END,
+};
+static const struct option_row artifacts_options[] = {
+    {"get", 0, OPTION_TEXT, "NAME", "write this file into the current folder"},
+    {"output-file", 'O', OPTION_TEXT, "FILE", "with --get: write it there; - is stdout"},
+    DOCUMENT_OPTIONS,
+    SESSION_OPTIONS,
+    OPTIONS_END,
+};
+static const struct option_row help_options[] = {
+    {"markdown", 0, OPTION_FLAG, NULL, "all commands, as docs/cli.md has them"},
+    OPTIONS_END,
+};
+
+enum { MANY = 10000 };
+
+static const struct command rows[] = {
+    {"run", "FILE [-p NAME=VALUE]… [--date DATE]", "Run a DAG file once, here, without a server",
+        "A master and a worker of its own run it, in a private folder that goes with them. "
+        "Progress\n"
+        "comes on stderr. Ctrl-C cancels the run, a second one ends at once.",
+        run_options, 1, 1, cmd_run},
+    {"standalone", "[--workers N] [--dags DIR]…", "A master and local workers, in the foreground",
+        "For a laptop: `reeve submit` in another terminal finds it. Ctrl-C ends all of it, a "
+        "second\n"
+        "one at once. The runs stay in the data folder.",
+        standalone_options, 0, 0, cmd_standalone},
+    {"validate", "FILE|DIR…", "Show every mistake in DAG files at once",
+        "Needs no master. In a folder, and one below it, it takes the *.yaml and *.yml that have "
+        "`tasks`.",
+        validate_options, 1, MANY, cmd_validate},
+    {"submit", "FILE|DAG [-p NAME=VALUE]… [--wait]", "Start a run, and print its name",
+        "What ends in .yaml or .yml, or has a / and a file behind it, is a FILE; else it is a DAG "
+        "that\n"
+        "the master knows. Once the run's name is printed, the run survives a crash of the master.",
+        submit_options, 1, 1, cmd_submit},
+    {"wait", "RUN", "Follow a run until it ends, and exit as it did",
+        "Ctrl-C lets go of it; the run goes on.", wait_options, 1, 1, cmd_wait},
+    {"status", "[RUN[/TASK]]", "Show a run, its tasks and attempts",
+        "Without RUN: the last one. RUN is salaries/17, salaries (its latest) or last.",
+        reading_options, 0, 1, cmd_status},
+    {"runs", "[DAG] [--state STATE] [--since TIME] [-n N]", "List runs, the newest first", NULL,
+        runs_options, 0, 1, cmd_runs},
+    {"dags", "", "List the DAGs that the master knows", NULL, reading_options, 0, 0, cmd_dags},
+    {"logs", "RUN[/TASK[@N|@all]] [-f] [-t] [--failed] [--tail N|all]", "Print what tasks wrote",
+        "A RUN's tasks come in order of their start, each line behind its task's name; a TASK's "
+        "last\n"
+        "attempt, attempt N, or all. On a terminal control characters are made visible; elsewhere\n"
+        "bytes stay as they are. How an attempt ended is said on stderr.",
+        logs_options, 1, 1, cmd_logs},
+    {"cancel", "RUN[/TASK]", "End a run, or one task of it", NULL, changing_options, 1, 1,
+        cmd_cancel},
+    {"retry", "RUN[/TASK] [--only] [-p NAME=VALUE]…", "Run again what failed, in the same run",
+        "RUN: what failed, was cancelled or is upstream_failed, and all below it. RUN/TASK: that "
+        "task,\n"
+        "whatever its end, and all below it.",
+        retry_options, 1, 1, cmd_retry},
+    {"mark", "RUN/TASK success|skipped|failed [--note TEXT]",
+        "Set the end of a task that is not running", NULL, mark_options, 2, 2, cmd_mark},
+    {"workers", "", "List the workers", NULL, workers_options, 0, 0, cmd_workers},
+    {"artifacts", "RUN[/TASK] [--get NAME [-O FILE]]", "List or fetch the files that tasks left",
+        "NAME is a file's path as listed, or TASK/PATH where several tasks left one of that name. "
+        "A\n"
+        "file that is there is not overwritten, unless -O names it.",
+        artifacts_options, 1, 1, cmd_artifacts},
+    {"ping", "", "Ask whether a master answers", NULL, reading_options, 0, 0, cmd_ping},
+    {"help", "[COMMAND]", "Explain a command", NULL, help_options, 0, 1, cmd_help},
+    {"version", "", "Print the version", NULL, no_options, 0, 0, cmd_version},
+    {"explain", "RUN[/TASK]", "Say why a task does not run", NULL, no_options, 0, MANY, NULL},
+    {"pause", "DAG", "Start no more runs of a DAG", NULL, no_options, 0, MANY, NULL},
+    {"unpause", "DAG", "Start runs of a DAG again", NULL, no_options, 0, MANY, NULL},
+    {"backfill", "DAG --from DATE --to DATE", "Run a DAG for past dates", NULL, no_options, 0, MANY,
+        NULL},
+    {"drain", "WORKER", "Give a worker no more tasks", NULL, no_options, 0, MANY, NULL},
+    {"undrain", "WORKER", "Give a worker tasks again", NULL, no_options, 0, MANY, NULL},
+    {"operators", "", "List the operators", NULL, no_options, 0, MANY, NULL},
+    {"connections", "list|set|test|rm|import", "Keep connections", NULL, no_options, 0, MANY, NULL},
+    {"token", "create|list|revoke", "Let workers join from other hosts", NULL, no_options, 0, MANY,
+        NULL},
+    {"audit", "", "Show who changed what", NULL, no_options, 0, MANY, NULL},
+    {"backup", "FILE", "Copy the master's data", NULL, no_options, 0, MANY, NULL},
+    {"completion", "SHELL", "Completion for a shell", NULL, no_options, 0, MANY, NULL},
+};
+
+enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
+
+const struct command *commands(size_t *ret_count)
+{
+    *ret_count = ROW_COUNT;
+    return rows;
+}
+
+const struct command *command_find(const char *name)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        if (strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    }
+    return NULL;
+}
+
+int command_unknown(const char *name, struct error *error)
+{
+    const char *names[ROW_COUNT + 1];
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        names[i] = rows[i].name;
+    names[ROW_COUNT] = NULL;
+    const char *near = suggest(slice_of(name), names);
+    if (near != NULL)
+        return error_set(
+            error, ERR_USAGE, "unknown command \"%s\"; did you mean \"%s\"?", name, near);
+    return error_set(error, ERR_USAGE, "unknown command \"%s\"; `reeve help` lists them", name);
+}

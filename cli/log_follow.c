@@ -1,0 +1,358 @@
+#include "cli/log_follow.h"
+
+#include "cli/session.h"
+#include "cli/watch.h"
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/random.h"
+#include "common/table.h"
+
+#include <stdlib.h>
+
+enum {
+    STREAMS_MAX = 64,      /* logs that are read at a time; others wait for one to end */
+    READ_AGAIN_MS = 15000, /* the master answers a waiting read within 10 s */
+};
+
+/* One attempt's log that is being read. */
+struct stream {
+    struct log_choice choice;
+    char *label;
+    struct log_lines lines;
+    uint64_t request; /* of the read that is out, 0: none */
+    uint64_t sent_ms;
+    uint64_t offset;
+    uint64_t tail;
+    bool over; /* all is printed; how the attempt ended is not known yet */
+};
+
+struct following {
+    struct client *client;
+    const struct log_job *job;
+    const struct log_wish *wish;
+    struct watch watch;
+    struct stream *streams;
+    size_t stream_count, stream_capacity;
+    struct log_choices queue; /* attempts that are to be read */
+    size_t queue_at;
+    struct names seen;  /* task -> the last attempt that was queued */
+    struct names asked; /* task -> 1: its attempts are to be looked up */
+    char **tasks;       /* the same, in order */
+    size_t task_count, task_capacity;
+    bool ended; /* the run, or the task that is followed */
+};
+
+static bool is_wanted(const struct following *following, struct slice task)
+{
+    const char *wanted = following->wish->selector.task;
+    return wanted[0] == '\0' || slice_is(task, wanted);
+}
+
+static bool run_has_ended(uint32_t state)
+{
+    return state == RUN_SUCCESS || state == RUN_FAILED || state == RUN_CANCELLED;
+}
+
+static bool task_has_ended(uint32_t state)
+{
+    return state == TASK_SUCCESS || state == TASK_FAILED || state == TASK_SKIPPED ||
+           state == TASK_UPSTREAM_FAILED || state == TASK_CANCELLED;
+}
+
+static void ask_later(struct following *following, struct slice task)
+{
+    if (names_get(&following->asked, task, NULL))
+        return;
+    names_set(&following->asked, task, 1);
+    vector_reserve(&following->tasks, following->task_count, &following->task_capacity);
+    following->tasks[following->task_count++] = xstrndup(task.ptr, task.length);
+}
+
+/* An attempt has begun or ended: what it is to the master is asked when the messages in hand are
+ * done. */
+static void on_push(void *context, const struct message *message)
+{
+    struct following *following = context;
+    const struct msg_run_changed *changed = watch_take(&following->watch, message);
+    if (changed == NULL)
+        return;
+    for (uint32_t i = 0; i < changed->changes.count; i++) {
+        const struct task_change *change = &changed->changes.items[i];
+        if (!is_wanted(following, change->task))
+            continue;
+        if (following->wish->selector.task[0] != '\0' && task_has_ended(change->state))
+            following->ended = true;
+        if (change->attempt > 0 && change->state != TASK_ASSIGNED)
+            ask_later(following, change->task);
+    }
+    if (run_has_ended(changed->state))
+        following->ended = true;
+}
+
+/* A log that was read to its end gets its last word once the attempt's end is known. */
+static void note_end(struct following *following, const struct msg_run_info *page,
+    const struct task_info *task, const struct attempt_info *attempt)
+{
+    for (size_t i = 0; i < following->stream_count; i++) {
+        struct stream *stream = &following->streams[i];
+        if (stream->choice.id.attempt != attempt->attempt || stream->choice.id.task != task->index)
+            continue;
+        struct log_choices one = {0};
+        struct log_wish wish = {.selector = {.attempt = attempt->attempt}};
+        log_choices_add(&one, &wish, page, task, 0);
+        /* The name stays: the lines borrow it. */
+        free(one.items[0].task);
+        free(stream->choice.error);
+        one.items[0].task = stream->choice.task;
+        stream->choice = one.items[0];
+        free(one.items);
+    }
+}
+
+static void see_task(
+    struct following *following, const struct msg_run_info *page, const struct task_info *task)
+{
+    uint64_t above = 0;
+    bool known = names_get(&following->seen, task->task, &above);
+    for (uint32_t i = 0; i < task->attempts.count; i++)
+        note_end(following, page, task, &task->attempts.items[i]);
+    struct log_wish wish = *following->wish;
+    /* After the first look every new attempt counts, not only the last. */
+    if (known && wish.selector.attempt == 0)
+        wish.selector.all = true;
+    log_choices_add(&following->queue, &wish, page, task, (uint32_t)above);
+    if (task->attempts.count > 0)
+        names_set(
+            &following->seen, task->task, task->attempts.items[task->attempts.count - 1].attempt);
+    bool is_it = wish.selector.task[0] != '\0' && task_has_ended(task->state);
+    for (uint32_t i = 0; i < task->attempts.count; i++) {
+        const struct attempt_info *attempt = &task->attempts.items[i];
+        is_it = is_it || (attempt->attempt == wish.selector.attempt && attempt->ended_at != 0);
+    }
+    following->ended = following->ended || is_it;
+}
+
+static int see_page(
+    void *context, const struct msg_run_info *page, uint32_t before, struct error *error)
+{
+    struct following *following = context;
+    (void)before;
+    (void)error;
+    for (uint32_t i = 0; i < page->tasks.count; i++)
+        see_task(following, page, &page->tasks.items[i]);
+    if (run_has_ended(page->state))
+        following->ended = true;
+    return 0;
+}
+
+static int synchronise(struct following *following, struct error *error)
+{
+    int rc = watch_begin(&following->watch, error);
+    size_t before = following->queue.count;
+    if (rc == 0)
+        rc = session_read_run(following->client, following->job->run,
+            following->wish->selector.task, see_page, following, error);
+    if (rc != 0)
+        following->watch.stale = true;
+    struct log_choices fresh = {
+        following->queue.items + before, following->queue.count - before, 0};
+    log_choices_sort(&fresh);
+    /* Reads that were out are lost when the master was restarted. */
+    for (size_t i = 0; i < following->stream_count; i++)
+        following->streams[i].request = 0;
+    return rc;
+}
+
+/* Looks up the tasks that have changed. */
+static int look_up(struct following *following, struct error *error)
+{
+    int rc = 0;
+    size_t count = following->task_count;
+    char **tasks = following->tasks;
+    following->tasks = NULL;
+    following->task_count = following->task_capacity = 0;
+    for (size_t i = 0; i < count; i++) {
+        (void)names_remove(&following->asked, slice_of(tasks[i]));
+        if (rc == 0)
+            rc = session_read_run(
+                following->client, following->job->run, tasks[i], see_page, following, error);
+        if (rc != 0)
+            ask_later(following, slice_of(tasks[i]));
+        free(tasks[i]);
+    }
+    free(tasks);
+    return rc;
+}
+
+static void open_streams(struct following *following)
+{
+    while (following->stream_count < STREAMS_MAX && following->queue_at < following->queue.count) {
+        struct log_choice *choice = &following->queue.items[following->queue_at++];
+        vector_reserve(&following->streams, following->stream_count, &following->stream_capacity);
+        struct stream *stream = &following->streams[following->stream_count++];
+        *stream = (struct stream){.choice = *choice,
+            .label = log_label(following->job, choice),
+            .tail = following->job->tail};
+        *choice = (struct log_choice){0};
+        log_lines_init(&stream->lines, &following->job->style, following->job->run,
+            stream->choice.task, stream->label, stream->choice.id.attempt);
+    }
+}
+
+static void write_out(const struct following *following, struct buffer *out)
+{
+    if (out->length > 0)
+        (void)fwrite(out->data, 1, out->length, following->job->stream);
+    (void)fflush(following->job->stream);
+    buffer_fini(out);
+}
+
+static int read_streams(struct following *following, struct error *error)
+{
+    uint64_t now = clock_boot_ms();
+    for (size_t i = 0; i < following->stream_count; i++) {
+        struct stream *stream = &following->streams[i];
+        if (stream->over || (stream->request != 0 && now - stream->sent_ms < READ_AGAIN_MS))
+            continue;
+        stream->request = random_id();
+        stream->sent_ms = now;
+        const struct msg_log_read ask = {.request = stream->request,
+            .id = stream->choice.id,
+            .offset = stream->offset,
+            .limit = LOG_READ_BYTES,
+            .wait = true,
+            .tail_lines = stream->tail};
+        int rc = client_send(following->client, CLIENT_BULK, MESSAGE_log_read, &ask, error);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static void take_data(
+    struct following *following, struct stream *stream, const struct msg_log_data *data)
+{
+    struct buffer out = {0};
+    bool moved = data->data.length > 0 || data->next > stream->offset;
+    stream->request = 0;
+    stream->offset = data->next;
+    /* Where the tail begins is known once there was something to count from. */
+    if (data->known)
+        stream->tail = 0;
+    if (data->skipped > 0)
+        log_say_skipped(following->job, &stream->choice, data->skipped);
+    log_lines_take(&stream->lines, data, &out);
+    /* The rest of a lost attempt's log may never come. */
+    if (data->end || (!moved && stream->choice.state == ATTEMPT_LOST)) {
+        log_lines_end(&stream->lines, &out);
+        stream->over = true;
+        ask_later(following, slice_of(stream->choice.task));
+    }
+    write_out(following, &out);
+}
+
+static int take_message(
+    struct following *following, const struct message *message, struct error *error)
+{
+    uint64_t request = 0;
+    if (message->number == MESSAGE_log_data)
+        request = ((const struct msg_log_data *)message->body)->request;
+    else if (message->number == MESSAGE_refused)
+        request = ((const struct msg_refused *)message->body)->request;
+    for (size_t i = 0; request != 0 && i < following->stream_count; i++) {
+        struct stream *stream = &following->streams[i];
+        if (stream->request != request)
+            continue;
+        if (message->number == MESSAGE_refused)
+            return client_refusal(message->body, error);
+        take_data(following, stream, message->body);
+        return 0;
+    }
+    on_push(following, message);
+    return 0;
+}
+
+static void stream_fini(struct stream *stream)
+{
+    log_choice_fini(&stream->choice);
+    log_lines_fini(&stream->lines);
+    free(stream->label);
+}
+
+/* Lets go of the logs that are done: all printed, and the attempt's end known, or never to be. */
+static void close_streams(struct following *following)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < following->stream_count; i++) {
+        struct stream *stream = &following->streams[i];
+        bool told = log_choice_has_ended(&stream->choice);
+        if (stream->over && (told || (following->ended && following->task_count == 0))) {
+            log_print_end(following->job, &stream->choice);
+            stream_fini(stream);
+        } else {
+            following->streams[kept++] = *stream;
+        }
+    }
+    following->stream_count = kept;
+}
+
+static bool is_over(const struct following *following)
+{
+    return following->ended && following->stream_count == 0 && following->task_count == 0 &&
+           following->queue_at == following->queue.count && !watch_is_stale(&following->watch);
+}
+
+static int step(struct following *following, struct error *error)
+{
+    struct message message;
+    int rc = watch_renew(&following->watch, error);
+    if (rc == 0 && watch_is_stale(&following->watch))
+        rc = synchronise(following, error);
+    if (rc == 0)
+        rc = look_up(following, error);
+    if (rc != 0)
+        return rc;
+    open_streams(following);
+    close_streams(following);
+    rc = read_streams(following, error);
+    if (rc != 0 || is_over(following))
+        return rc;
+    rc = client_receive(following->client, watch_due(&following->watch), &message, error);
+    return rc == 1 ? take_message(following, &message, error) : rc;
+}
+
+/* What is held of unfinished lines is shown when it is let go of. */
+static void finish(struct following *following)
+{
+    struct buffer out = {0};
+    for (size_t i = 0; i < following->stream_count; i++) {
+        if (!following->streams[i].over)
+            log_lines_end(&following->streams[i].lines, &out);
+        stream_fini(&following->streams[i]);
+    }
+    write_out(following, &out);
+    for (size_t i = 0; i < following->task_count; i++)
+        free(following->tasks[i]);
+    free(following->tasks);
+    free(following->streams);
+    log_choices_fini(&following->queue);
+    names_fini(&following->seen);
+    names_fini(&following->asked);
+}
+
+int log_follow(struct client *client, const struct log_job *job, const struct log_wish *wish,
+    struct error *error)
+{
+    struct following following = {.client = client, .job = job, .wish = wish};
+    int rc = 0;
+    watch_init(&following.watch, client, job->run);
+    client_be_patient(client);
+    client_on_push(client, on_push, &following);
+    do {
+        rc = step(&following, error);
+    } while (rc == 0 && !is_over(&following));
+    client_on_push(client, NULL, NULL);
+    watch_end(&following.watch);
+    finish(&following);
+    return rc;
+}

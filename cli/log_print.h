@@ -1,0 +1,34 @@
+/*
+ * log_print.h - one attempt's log from the master to a stream, as far as it goes now. At constant
+ * memory.
+ */
+#ifndef CLI_LOG_PRINT_H
+#define CLI_LOG_PRINT_H
+
+#include "cli/client.h"
+#include "cli/log_choice.h"
+
+#include <stdio.h>
+
+enum { LOG_READ_BYTES = 256 * 1024 };
+
+struct log_job {
+    const char *run;
+    struct log_style style;
+    uint64_t tail; /* lines; 0: all */
+    FILE *stream;
+    bool attempts; /* labels carry the attempt */
+    bool wait;     /* log_print stays until the log is whole, or nothing more came for 10 s */
+};
+
+/* 0, or the error of the reading. A log that nothing has come of is none. */
+int log_print(struct client *client, const struct log_job *job, const struct log_choice *choice,
+    struct error *error);
+/* How the attempt ended, on stderr. */
+void log_print_end(const struct log_job *job, const struct log_choice *choice);
+/* What stands before the lines of a task; the caller frees. */
+char *log_label(const struct log_job *job, const struct log_choice *choice);
+/* Says that the log's limit cut bytes out. */
+void log_say_skipped(const struct log_job *job, const struct log_choice *choice, uint64_t bytes);
+
+#endif
