@@ -25,8 +25,7 @@ static void fail(struct spawn_failure *failure, uint32_t reason, const char *nam
     (void)snprintf(failure->text, sizeof failure->text, "%.300s: %.300s", name, why);
 }
 
-/* The interpreter of a script's first line, or "" when it has none. */
-static void interpreter_read(const char *path, char interpreter[PATH_MAX])
+void program_interpreter(const char *path, char interpreter[PATH_MAX])
 {
     char line[256];
     interpreter[0] = '\0';
@@ -46,7 +45,7 @@ static void fail_interpreter(struct spawn_failure *failure, const char *path)
 {
     char interpreter[PATH_MAX];
     char text[400];
-    interpreter_read(path, interpreter);
+    program_interpreter(path, interpreter);
     if (interpreter[0] != '\0')
         (void)snprintf(text, sizeof text, "#! names %.200s, which was not found", interpreter);
     else
@@ -71,7 +70,7 @@ static void fail_access(struct spawn_failure *failure, const char *path)
         fail(failure, REASON_NOT_EXECUTABLE, path, "not executable (chmod +x)");
         return;
     }
-    interpreter_read(path, interpreter);
+    program_interpreter(path, interpreter);
     if (interpreter[0] != '\0' && access(interpreter, X_OK) != 0)
         (void)snprintf(text, sizeof text, "#! names %.200s, which is not executable", interpreter);
     else

@@ -3,7 +3,10 @@
 #include "common/limits.h"
 #include "common/memory.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -41,15 +44,14 @@ void wire_fini(struct wire *wire)
     *wire = (struct wire){.fd = -1};
 }
 
-int wire_address(const char *path, struct sockaddr_un *ret_address, struct error *error)
+int wire_path(const char *folder, uint64_t instance, char path[WIRE_PATH_MAX], struct error *error)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path)
+    static_assert(WIRE_PATH_MAX == sizeof((struct sockaddr_un *)0)->sun_path, "what fits");
+    int length = snprintf(path, WIRE_PATH_MAX, "%s/runner-%016" PRIx64 ".sock", folder, instance);
+    if (length < 0 || length >= WIRE_PATH_MAX)
         return error_set(error, ERR_USAGE,
-            "the socket's path %s is longer than %zu bytes: choose a shorter data directory", path,
-            sizeof address.sun_path - 1);
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    *ret_address = address;
+            "the path of a socket in %s is longer than %d bytes: choose a shorter data directory",
+            folder, WIRE_PATH_MAX - 1);
     return 0;
 }
 

@@ -17,7 +17,7 @@
 
 enum {
     /* Descriptors of one frame; more is malformed. */
-    WIRE_FDS_MAX = 4,
+    WIRE_FDS_MAX = 64,
     /* What waits to be sent; at the bound wire_queue refuses, and the owner ends the connection. */
     WIRE_QUEUE_MAX_BYTES = 64 * 1024 * 1024,
 };
@@ -36,7 +36,7 @@ struct wire {
     uint64_t out_offset;     /* of out.data[0] in the stream */
     struct wire_fd *out_fds; /* owned descriptors, in order */
     size_t out_fd_count, out_fd_capacity;
-    int in_fds[8 * WIRE_FDS_MAX]; /* came, and their frame is not complete yet */
+    int in_fds[2 * WIRE_FDS_MAX]; /* came, and their frame is not complete yet */
     uint32_t in_fd_count;
     bool ended; /* the peer has closed; `in` may still hold frames */
 };
@@ -64,10 +64,8 @@ int wire_flush(struct wire *wire, struct error *error);
 int wire_receive(struct wire *wire, struct slice *ret_frame, int ret_fds[WIRE_FDS_MAX],
     uint32_t *ret_count, struct error *error);
 
-/*
- * The address of a path; ERR_USAGE by name when it is too long for one.
- */
-struct sockaddr_un;
-int wire_address(const char *path, struct sockaddr_un *ret_address, struct error *error);
+enum { WIRE_PATH_MAX = 108 };
+/* FOLDER/runner-INSTANCE.sock; ERR_USAGE by name when that is too long for a socket's address. */
+int wire_path(const char *folder, uint64_t instance, char path[WIRE_PATH_MAX], struct error *error);
 
 #endif

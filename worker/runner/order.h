@@ -1,0 +1,19 @@
+/*
+ * order.h - a runner_start message as execve wants it.
+ */
+#ifndef WORKER_RUNNER_ORDER_H
+#define WORKER_RUNNER_ORDER_H
+
+#include "common/arena.h"
+#include "worker/runner/mounts.h"
+#include "worker/runner/spawn.h"
+
+/*
+ * Fills arguments, env (with the scope in place of any that is there), folder and may_hang; all in
+ * the arena. False and *ret_failure when an argument holds a NUL.
+ */
+bool order_make(const struct msg_runner_start *start, const char *scope,
+    const struct mounts *mounts, struct arena *arena, struct spawn_order *ret_order,
+    struct spawn_failure *ret_failure);
+
+#endif
