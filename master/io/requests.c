@@ -40,20 +40,20 @@ REQUEST_BEGINS_WITH_ITS_ID(watch);
 
 static const struct request {
     enum message_id number;
-    request_fn handle;
+    client_fn handle;
     enum request_when when;
     bool changing; /* asked again, it gets its first answer; refused while the disk is full */
 } requests[] = {
-    {MESSAGE_ping, request_ping, AT_ONCE, false},
-    {MESSAGE_submit, request_submit, AT_ONCE, true},
-    {MESSAGE_cancel, request_cancel, SETTLED, true},
-    {MESSAGE_retry, request_retry, SETTLED, true},
-    {MESSAGE_mark, request_mark, SETTLED, true},
-    {MESSAGE_get_run, request_get_run, SETTLED, false},
-    {MESSAGE_get_runs, request_get_runs, AT_ONCE, false},
-    {MESSAGE_get_dags, request_get_dags, AT_ONCE, false},
-    {MESSAGE_get_workers, request_get_workers, AT_ONCE, false},
-    {MESSAGE_watch, request_watch, SETTLED, false},
+    {MESSAGE_ping, client_ping, AT_ONCE, false},
+    {MESSAGE_submit, client_submit, AT_ONCE, true},
+    {MESSAGE_cancel, client_cancel, SETTLED, true},
+    {MESSAGE_retry, client_retry, SETTLED, true},
+    {MESSAGE_mark, client_mark, SETTLED, true},
+    {MESSAGE_get_run, client_get_run, SETTLED, false},
+    {MESSAGE_get_runs, client_get_runs, AT_ONCE, false},
+    {MESSAGE_get_dags, client_get_dags, AT_ONCE, false},
+    {MESSAGE_get_workers, client_get_workers, AT_ONCE, false},
+    {MESSAGE_watch, client_watch, SETTLED, false},
 };
 
 static const struct request *find_request(uint32_t number)
@@ -204,9 +204,9 @@ void requests_take_compiled(struct master *master)
     struct compile_job *job;
     while (pipeline_is_open(&master->pipeline) && (job = compiler_take(master->compiler)) != NULL) {
         if (job->list)
-            request_dags_compiled(master, job);
+            client_dags_compiled(master, job);
         else
-            request_submit_compiled(master, job);
+            client_submit_compiled(master, job);
         compile_job_free(job);
     }
     balance(master);
@@ -258,7 +258,7 @@ static int find_key(
     return rc;
 }
 
-int request_find_run(
+int client_find_run(
     struct master *master, struct slice text, bool changing, uint64_t *ret_run, struct error *error)
 {
     struct run_name name;
@@ -294,7 +294,7 @@ static const char *near_task(const struct plan *plan, struct slice name)
     return near;
 }
 
-int request_find_task(const struct plan *plan, struct slice run, struct slice name,
+int client_find_task(const struct plan *plan, struct slice run, struct slice name,
     uint32_t *ret_task, struct error *error)
 {
     if (name.length == 0) {

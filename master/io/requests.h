@@ -24,30 +24,30 @@ void requests_answered(struct master *master, const struct answer_effect *answer
 /*
  * ---- handlers: one a message, in requests_*.c; true: the ask is over ----
  */
-typedef bool (*request_fn)(struct master *master, struct ask *ask);
-bool request_ping(struct master *master, struct ask *ask);
-bool request_submit(struct master *master, struct ask *ask);
-bool request_cancel(struct master *master, struct ask *ask);
-bool request_retry(struct master *master, struct ask *ask);
-bool request_mark(struct master *master, struct ask *ask);
-bool request_get_run(struct master *master, struct ask *ask);
-bool request_get_runs(struct master *master, struct ask *ask);
-bool request_get_dags(struct master *master, struct ask *ask);
-bool request_get_workers(struct master *master, struct ask *ask);
-bool request_watch(struct master *master, struct ask *ask);
+typedef bool (*client_fn)(struct master *master, struct ask *ask);
+bool client_ping(struct master *master, struct ask *ask);
+bool client_submit(struct master *master, struct ask *ask);
+bool client_cancel(struct master *master, struct ask *ask);
+bool client_retry(struct master *master, struct ask *ask);
+bool client_mark(struct master *master, struct ask *ask);
+bool client_get_run(struct master *master, struct ask *ask);
+bool client_get_runs(struct master *master, struct ask *ask);
+bool client_get_dags(struct master *master, struct ask *ask);
+bool client_get_workers(struct master *master, struct ask *ask);
+bool client_watch(struct master *master, struct ask *ask);
 
 /* What a compile job was for. */
-void request_submit_compiled(struct master *master, struct compile_job *job);
-void request_dags_compiled(struct master *master, struct compile_job *job);
+void client_submit_compiled(struct master *master, struct compile_job *job);
+void client_dags_compiled(struct master *master, struct compile_job *job);
 
 /*
  * The run that a text names, brought into memory. For changing it must have its number: the error
  * shows the latest. ERR_NOT_FOUND, ERR_USAGE.
  */
-int request_find_run(struct master *master, struct slice text, bool changing, uint64_t *ret_run,
+int client_find_run(struct master *master, struct slice text, bool changing, uint64_t *ret_run,
     struct error *error);
 /* The index of a task, or TASK_ALL for an empty name. ERR_NOT_FOUND with "did you mean". */
-int request_find_task(const struct plan *plan, struct slice run, struct slice name,
+int client_find_task(const struct plan *plan, struct slice run, struct slice name,
     uint32_t *ret_task, struct error *error);
 
 #endif

@@ -6,12 +6,12 @@ static int find_target(struct master *master, struct slice run_text, struct slic
     struct event *event, struct error *error)
 {
     struct run_view view;
-    int rc = request_find_run(master, run_text, true, &event->change.run, error);
+    int rc = client_find_run(master, run_text, true, &event->change.run, error);
     if (rc != 0)
         return rc;
     if (!core_view_run(master->core, event->change.run, &view))
         return error_set(error, ERR_NOT_FOUND, "%.*s is gone", SLICE_PRINT(run_text));
-    return request_find_task(view.plan, run_text, task_text, &event->change.task, error);
+    return client_find_task(view.plan, run_text, task_text, &event->change.task, error);
 }
 
 /* The core answers, or we do at once. */
@@ -28,7 +28,7 @@ static bool step_change(struct master *master, const struct ask *ask, struct eve
     return false;
 }
 
-bool request_cancel(struct master *master, struct ask *ask)
+bool client_cancel(struct master *master, struct ask *ask)
 {
     const struct msg_cancel *body = ask->body;
     struct event event = {.kind = EVENT_CANCEL};
@@ -48,7 +48,7 @@ static int new_context(
         view.plan, view.context, &body->params, ask->arena, &event->change.context, error);
 }
 
-bool request_retry(struct master *master, struct ask *ask)
+bool client_retry(struct master *master, struct ask *ask)
 {
     const struct msg_retry *body = ask->body;
     struct event event = {.kind = EVENT_RETRY};
@@ -60,7 +60,7 @@ bool request_retry(struct master *master, struct ask *ask)
     return step_change(master, ask, &event, rc, &error);
 }
 
-bool request_mark(struct master *master, struct ask *ask)
+bool client_mark(struct master *master, struct ask *ask)
 {
     const struct msg_mark *body = ask->body;
     struct event event = {.kind = EVENT_MARK};

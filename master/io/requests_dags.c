@@ -6,7 +6,7 @@
 
 enum { DAGS_MAX = 10000 };
 
-bool request_get_dags(struct master *master, struct ask *ask)
+bool client_get_dags(struct master *master, struct ask *ask)
 {
     struct compile_job *job = xcalloc(1, sizeof *job);
     job->owner = ask;
@@ -61,7 +61,7 @@ static int make_lines(struct master *master, struct ask *ask, const struct dag_l
     return rc;
 }
 
-void request_dags_compiled(struct master *master, struct compile_job *job)
+void client_dags_compiled(struct master *master, struct compile_job *job)
 {
     struct ask *ask = job->owner;
     struct msg_dags body = {.request = ask->request};

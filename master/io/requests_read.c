@@ -20,7 +20,7 @@ static bool refuse(struct master *master, const struct ask *ask, const struct er
     return true;
 }
 
-bool request_ping(struct master *master, struct ask *ask)
+bool client_ping(struct master *master, struct ask *ask)
 {
     struct worker_view view;
     struct msg_pong pong = {
@@ -108,7 +108,7 @@ static int begin_page(const struct msg_get_run *body, const struct plan *plan, s
     struct run_page *page, struct error *error)
 {
     uint32_t task;
-    int rc = request_find_task(plan, body->run, body->task, &task, error);
+    int rc = client_find_task(plan, body->run, body->task, &task, error);
     if (rc == 0 && task == TASK_ALL)
         run_page_init(page, plan, arena, body->after, body->limit);
     else if (rc == 0)
@@ -116,14 +116,14 @@ static int begin_page(const struct msg_get_run *body, const struct plan *plan, s
     return rc;
 }
 
-bool request_get_run(struct master *master, struct ask *ask)
+bool client_get_run(struct master *master, struct ask *ask)
 {
     const struct msg_get_run *body = ask->body;
     struct msg_run_info info = {.request = ask->request};
     struct run_page page = {0};
     struct run_view view;
     struct error error = {0};
-    int rc = request_find_run(master, body->run, false, &info.key, &error);
+    int rc = client_find_run(master, body->run, false, &info.key, &error);
     if (rc == 0 && !core_view_run(master->core, info.key, &view))
         rc = error_set(&error, ERR_NOT_FOUND, "%.*s is gone", SLICE_PRINT(body->run));
     if (rc == 0)
@@ -140,7 +140,7 @@ bool request_get_run(struct master *master, struct ask *ask)
     return true;
 }
 
-bool request_get_runs(struct master *master, struct ask *ask)
+bool client_get_runs(struct master *master, struct ask *ask)
 {
     const struct msg_get_runs *body = ask->body;
     struct store_runs_filter filter = {
@@ -200,7 +200,7 @@ static struct worker_line line_of(const struct worker_view *view)
     return line;
 }
 
-bool request_get_workers(struct master *master, struct ask *ask)
+bool client_get_workers(struct master *master, struct ask *ask)
 {
     struct msg_workers workers = {.request = ask->request};
     struct worker_line *lines = NULL;
@@ -236,7 +236,7 @@ static bool begin_watch(struct master *master, struct ask *ask, uint64_t run)
     return true;
 }
 
-bool request_watch(struct master *master, struct ask *ask)
+bool client_watch(struct master *master, struct ask *ask)
 {
     const struct msg_watch *body = ask->body;
     struct watch_key key = {ask->peer, ask->request};
@@ -248,7 +248,7 @@ bool request_watch(struct master *master, struct ask *ask)
     }
     if (watch_renew(&master->watches, key, clock_boot_ms()))
         return true;
-    if (request_find_run(master, body->run, false, &run, &error) != 0)
+    if (client_find_run(master, body->run, false, &run, &error) != 0)
         return refuse(master, ask, &error);
     return begin_watch(master, ask, run);
 }

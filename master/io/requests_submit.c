@@ -4,7 +4,7 @@
 #include "master/io/requests.h"
 #include "master/io/run_name.h"
 
-bool request_submit(struct master *master, struct ask *ask)
+bool client_submit(struct master *master, struct ask *ask)
 {
     const struct msg_submit *body = ask->body;
     bool file = body->file.length > 0;
@@ -97,7 +97,7 @@ static void step_submit(struct master *master, struct ask *ask, struct submissio
         plans_forget(&master->plans, run);
 }
 
-void request_submit_compiled(struct master *master, struct compile_job *job)
+void client_submit_compiled(struct master *master, struct compile_job *job)
 {
     struct ask *ask = job->owner;
     struct submission *submission = &job->submission;
