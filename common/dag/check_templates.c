@@ -24,34 +24,14 @@ struct checker {
     enum text_use use;
 };
 
-/*
- * Where a piece of a scalar stands in the file. The scalar's text is not the file's (quotes,
- * escapes, folded lines), but a template nearly always stands there as it is: the n-th same one in
- * the scalar is the n-th in the file.
- */
-static struct place piece_place(struct checker *checker, struct slice piece)
+/* The place of a piece of the text that is being checked. */
+static struct place piece_place(const struct checker *checker, struct slice piece)
 {
-    struct slice text = checker->node->text;
-    struct report *report = checker->report;
-    size_t start = report_offset(report, checker->node->place);
-    size_t end = report_offset(report, checker->node->end);
-    const char *seen = text.ptr;
-    size_t at = start;
-    while (at < end) {
-        const char *found = memmem(report->text.ptr + at, end - at, piece.ptr, piece.length);
-        if (found == NULL)
-            break;
-        seen = memmem(seen, (size_t)(text.ptr + text.length - seen), piece.ptr, piece.length);
-        if (seen == piece.ptr)
-            return report_place(report, (size_t)(found - report->text.ptr));
-        seen += piece.length;
-        at = (size_t)(found - report->text.ptr) + piece.length;
-    }
-    return checker->node->place;
+    return node_place_of(checker->node, piece, checker->report);
 }
 
 static void check_param(
-    struct checker *checker, const struct expression *expression, struct place place)
+    struct checker *checker, const struct expression *expression, struct slice piece)
 {
     json_t *params = checker->dag->params;
     struct slice name = expression->name;
@@ -60,8 +40,8 @@ static void check_param(
         const char *type = schema_type(schema);
         if (expression->step_count > 0 && json_object_size(schema) > 0 &&
             strcmp(type, "object") != 0 && strcmp(type, "array") != 0)
-            report_error(checker->report, place, "params.%.*s is a %s: there is nothing in it",
-                SLICE_PRINT(name), type);
+            report_error(checker->report, piece_place(checker, piece),
+                "params.%.*s is a %s: there is nothing in it", SLICE_PRINT(name), type);
         return;
     }
     const char **names = xcalloc(json_object_size(params) + 1, sizeof *names);
@@ -70,28 +50,29 @@ static void check_param(
     json_t *value;
     json_object_foreach(params, declared, value) names[count++] = declared;
     char near[SUGGESTION_MAX];
-    report_error(checker->report, place, "\"%.*s\" is not declared under params%s",
-        SLICE_PRINT(name), report_suggestion(checker->report, name, names, count, near));
+    report_error(checker->report, piece_place(checker, piece),
+        "\"%.*s\" is not declared under params%s", SLICE_PRINT(name),
+        report_suggestion(checker->report, name, names, count, near));
     free(names);
 }
 
 /* outputs.TASK and artifacts.TASK: the task must be there, above, and leave what is used. */
 static void check_upstream(
-    struct checker *checker, const struct expression *expression, struct place place)
+    struct checker *checker, const struct expression *expression, struct slice piece)
 {
     struct slice name = expression->name;
     bool artifacts = expression->kind == EXPRESSION_ARTIFACT;
     uint32_t found = graph_find(checker->graph, name);
     char near[SUGGESTION_MAX];
     if (found == NEED_BROKEN) {
-        report_error(checker->report, place, "%.*s: \"%.*s\" is no task%s",
+        report_error(checker->report, piece_place(checker, piece), "%.*s: \"%.*s\" is no task%s",
             SLICE_PRINT(expression->path), SLICE_PRINT(name),
             graph_suggestion(checker->dag, checker->report, name, near));
         return;
     }
     const struct task *source = &checker->dag->tasks[found];
     if (checker->task == NULL) {
-        report_error(checker->report, place,
+        report_error(checker->report, piece_place(checker, piece),
             "%.*s in an env that every task gets, also \"%.*s\" itself: put it under the env of "
             "the "
             "tasks below",
@@ -99,19 +80,20 @@ static void check_upstream(
         return;
     }
     if (artifacts && source->settings.artifacts.count == 0)
-        report_error(checker->report, place,
+        report_error(checker->report, piece_place(checker, piece),
             "task \"%.*s\" leaves no artifacts: name them under its "
             "\"artifacts\"",
             SLICE_PRINT(name));
-    upstream_add(
-        &checker->uses, (struct upstream_use){source->rank, checker->task->rank, place, artifacts});
+    upstream_add(&checker->uses,
+        (struct upstream_use){source->rank, checker->task->rank, checker->node, piece, artifacts});
 }
 
 /* Values of a person or a task in a text that something runs: refused, with the way that is safe.
  */
 static void report_interpreted(
-    struct checker *checker, const struct expression *root, struct place place)
+    struct checker *checker, const struct expression *root, struct slice piece)
 {
+    struct place place = piece_place(checker, piece);
     const char *where =
         checker->task->kind == OPERATOR_BASH ? "bash text" : "text that a shell runs";
     if (root->kind == EXPRESSION_PARAM)
@@ -130,28 +112,28 @@ static void report_interpreted(
 }
 
 static void check_expression(
-    struct checker *checker, const struct expression *expression, struct place place)
+    struct checker *checker, const struct expression *expression, struct slice piece)
 {
     const struct expression *root = expression_root(expression);
     switch (root->kind) {
     case EXPRESSION_VALUE:
         if (checker->dag->scheduled && slice_is(root->name, "data_interval_start"))
-            report_error(checker->report, place,
+            report_error(checker->report, piece_place(checker, piece),
                 "data_interval_start is not supported in this "
                 "version for a DAG with a schedule");
         return;
     case EXPRESSION_PARAM:
-        check_param(checker, root, place);
+        check_param(checker, root, piece);
         break;
     case EXPRESSION_OUTPUT:
     case EXPRESSION_ARTIFACT:
-        check_upstream(checker, root, place);
+        check_upstream(checker, root, piece);
         break;
     default:
         return;
     }
     if (checker->use == TEXT_INTERPRETED)
-        report_interpreted(checker, root, place);
+        report_interpreted(checker, root, piece);
 }
 
 /* Statements look like templates and are none: better said here than found in a log. */
@@ -185,7 +167,7 @@ static void check_text(struct checker *checker, const struct node *node, enum te
         else if (piece.expression == NULL)
             check_statement(checker, piece.raw);
         else
-            check_expression(checker, piece.expression, piece_place(checker, piece.raw));
+            check_expression(checker, piece.expression, piece.raw);
     }
     arena_reset(&checker->arena);
 }
@@ -198,17 +180,21 @@ static void check_env(struct checker *checker, const struct env_set *env)
     }
 }
 
-/* A program that runs text from its arguments, and the letter of the option before that text. */
+/* A program that runs text from its arguments. */
 struct interpreter {
     const char *program;
-    char option;
+    char option;        /* stands before that text */
+    const char *valued; /* options that take a value; NULL: no argument of it is a script, whatever
+                           stands there */
 };
 
 static const struct interpreter *find_interpreter(struct slice argument)
 {
-    static const struct interpreter interpreters[] = {{"sh", 'c'}, {"bash", 'c'}, {"dash", 'c'},
-        {"zsh", 'c'}, {"ksh", 'c'}, {"ash", 'c'}, {"fish", 'c'}, {"su", 'c'}, {"python", 'c'},
-        {"python3", 'c'}, {"psql", 'c'}, {"perl", 'e'}, {"ruby", 'e'}, {"node", 'e'}, {"php", 'r'}};
+    static const struct interpreter interpreters[] = {{"sh", 'c', "oO"}, {"bash", 'c', "oO"},
+        {"dash", 'c', "oO"}, {"zsh", 'c', "oO"}, {"ksh", 'c', "oO"}, {"ash", 'c', "oO"},
+        {"fish", 'c', "C"}, {"python", 'c', "WX"}, {"python3", 'c', "WX"}, {"perl", 'e', "I"},
+        {"ruby", 'e', "Ir"}, {"node", 'e', "r"}, {"php", 'r', "dc"}, {"psql", 'c', NULL},
+        {"su", 'c', NULL}};
     const char *slash = memrchr(argument.ptr, '/', argument.length);
     if (slash != NULL)
         argument = slice_make(slash + 1, argument.length - (size_t)(slash + 1 - argument.ptr));
@@ -226,31 +212,60 @@ static bool has_option(struct slice argument, char option)
            memchr(argument.ptr, option, argument.length) != NULL;
 }
 
-/*
- * exec's argv. After a shell's -c the next argument that is no option is its program, wherever in
- * the list the shell stands (env bash -c …, timeout 5 sh -c …); with the text stuck to the option
- * (-cTEXT) the option is it too.
+/* Whether the argument after this option may be its value: "-o pipefail", "+o posix", "--rcfile F".
  */
+static bool takes_value(const struct interpreter *interpreter, struct slice option)
+{
+    if (option.length > 1 && option.ptr[1] == '-')
+        return true;
+    for (const char *letter = interpreter->valued; letter != NULL && *letter != '\0'; letter++) {
+        if (memchr(option.ptr, *letter, option.length) != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* How far the arguments of an argv have been understood. */
+struct argument_walk {
+    const struct interpreter *interpreter; /* the one whose options are being read, or NULL */
+    bool text_follows; /* its option was seen: the next argument is its program */
+    bool value_follows;
+};
+
+/*
+ * The next of exec's arguments. After a shell's -c the next one that is no option is its program,
+ * wherever in the list the shell stands (env bash -c …, timeout 5 sh -c …); with the text stuck to
+ * the option (-cTEXT) the option is it too. After a script's name all is the script's own (python3
+ * load.py -c FILE).
+ */
+static enum text_use next_argument(struct argument_walk *walk, struct slice argument)
+{
+    const struct interpreter *interpreter = walk->interpreter;
+    bool is_option = argument.length > 0 && (argument.ptr[0] == '-' || argument.ptr[0] == '+');
+    if (interpreter == NULL) {
+        walk->interpreter = find_interpreter(argument);
+        return TEXT_VALUE;
+    }
+    if (has_option(argument, interpreter->option)) {
+        walk->text_follows = true;
+        return TEXT_INTERPRETED;
+    }
+    if (is_option) {
+        walk->value_follows = takes_value(interpreter, argument);
+        return TEXT_VALUE;
+    }
+    enum text_use use = walk->text_follows ? TEXT_INTERPRETED : TEXT_VALUE;
+    bool goes_on = walk->value_follows || interpreter->valued == NULL;
+    if (walk->text_follows || !goes_on)
+        *walk = (struct argument_walk){0};
+    walk->value_follows = false;
+    return use;
+}
+
 static void check_arguments(struct checker *checker, const struct node *arguments)
 {
-    const struct interpreter *interpreter = NULL;
-    bool text_follows = false;
-    node_each_item(arguments, item)
-    {
-        bool is_option = item->text.length > 0 && item->text.ptr[0] == '-';
-        enum text_use use = TEXT_VALUE;
-        if (interpreter != NULL && has_option(item->text, interpreter->option)) {
-            text_follows = true;
-            use = TEXT_INTERPRETED;
-        } else if (text_follows && !is_option) {
-            text_follows = false;
-            interpreter = NULL;
-            use = TEXT_INTERPRETED;
-        } else if (interpreter == NULL) {
-            interpreter = find_interpreter(item->text);
-        }
-        check_text(checker, item, use);
-    }
+    struct argument_walk walk = {0};
+    node_each_item(arguments, item) check_text(checker, item, next_argument(&walk, item->text));
 }
 
 static void check_task(struct checker *checker, const struct task *task)

@@ -16,8 +16,9 @@ void check_templates(struct dag *dag, const struct graph *graph, struct report *
 /* upstream.c: uses of outputs and artifacts whose task must lie above; collected, then checked in
  * batches. */
 struct upstream_use {
-    uint32_t source, task; /* ranks */
-    struct place place;
+    uint32_t source, task;   /* ranks */
+    const struct node *node; /* the text that uses it */
+    struct slice piece;      /* of the node's text */
     bool artifacts;
 };
 

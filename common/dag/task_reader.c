@@ -162,10 +162,6 @@ void read_tasks(struct reader *reader, const struct node *name)
         report_type(reader, name, "a mapping of names to tasks");
         return;
     }
-    if (value->count == 0) {
-        report_error(reader->report, name->place, "there are no tasks");
-        return;
-    }
     if (value->count > DAG_TASKS_MAX) {
         report_error(reader->report, name->place, "the DAG is too big: it has more than %d tasks",
             DAG_TASKS_MAX);
@@ -178,4 +174,6 @@ void read_tasks(struct reader *reader, const struct node *name)
         if (!users_own)
             read_task(reader, task, &dag->tasks[dag->task_count++]);
     }
+    if (dag->task_count == 0)
+        report_error(reader->report, name->place, "there are no tasks");
 }

@@ -26,10 +26,10 @@ static void report_not_above(const struct batches *batches, const struct upstrea
     struct slice task = batches->dag->tasks[graph->by_rank[use->task]].name;
     const char *what = use->artifacts ? "artifacts" : "outputs";
     if (use->source == use->task)
-        report_error(batches->report, use->place,
+        report_error(batches->report, node_place_of(use->node, use->piece, batches->report),
             "task \"%.*s\" uses its own %s, which come after it", SLICE_PRINT(task), what);
     else
-        report_error(batches->report, use->place,
+        report_error(batches->report, node_place_of(use->node, use->piece, batches->report),
             "task \"%.*s\" uses %s of \"%.*s\", which does not come before it: add it to needs",
             SLICE_PRINT(task), what, SLICE_PRINT(source));
 }

@@ -344,6 +344,25 @@ const struct node *node_next_key(const struct node *key)
     return key;
 }
 
+struct place node_place_of(const struct node *node, struct slice piece, struct report *report)
+{
+    struct slice text = node->text;
+    size_t end = report_offset(report, node->end);
+    size_t at = report_offset(report, node->place);
+    const char *seen = text.ptr;
+    while (at < end && report_suggests(report, 0)) {
+        const char *found = memmem(report->text.ptr + at, end - at, piece.ptr, piece.length);
+        if (found == NULL)
+            break;
+        seen = memmem(seen, (size_t)(text.ptr + text.length - seen), piece.ptr, piece.length);
+        if (seen == piece.ptr)
+            return report_place(report, (size_t)(found - report->text.ptr));
+        seen += piece.length;
+        at = (size_t)(found - report->text.ptr) + piece.length;
+    }
+    return node->place;
+}
+
 static bool line_begins_with(struct slice text, const char *key)
 {
     size_t length = strlen(key);

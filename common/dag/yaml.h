@@ -42,6 +42,13 @@ const struct node *node_next_key(const struct node *key);
     for (const struct node *item = (sequence)->first; item != NULL; item = item->next)
 
 /*
+ * Where a part of a scalar's text stands in the file. The text is not the file's (quotes, escapes,
+ * folded lines), but a template nearly always stands there as it is: the n-th same one in the text
+ * is the n-th in the file. Else, and when the report takes no more, the scalar's own place.
+ */
+struct place node_place_of(const struct node *node, struct slice piece, struct report *report);
+
+/*
  * Reads the one document of report->text (UTF-8). 0 and the root, perhaps with mistakes reported;
  * or ERR_INVALID, with one reported, when there is no tree.
  */
