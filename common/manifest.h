@@ -13,6 +13,7 @@
 #include "common/error.h"
 #include "common/hash.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct manifest_file {
@@ -26,6 +27,16 @@ struct manifest {
     struct manifest_file *files;
     size_t count, capacity; /* capacity is the writer's */
 };
+
+/* What a manifest's modes may be. */
+enum { MANIFEST_MODE_FILE = 0644, MANIFEST_MODE_PROGRAM = 0755, MANIFEST_MODE_LINK = 0120000 };
+
+/*
+ * True when a link at `path` with this target stays in the folder: relative, ".." only at the
+ * target's beginning and no more of them than path has folders. (A ".." after a name could leave by
+ * way of another link.)
+ */
+bool manifest_link_stays(struct slice path, struct slice target);
 
 /* Parses and checks: paths safe, sorted, unique; at most BUNDLE_FILES_MAX. ERR_CORRUPT. Files lie
  * in the arena. */

@@ -86,7 +86,7 @@ static int open_database(struct store *store, struct error *error)
         rc = store_create_file(store->folder, store->path, error);
     if (rc == 0)
         rc = connect_to(store, &store->writer,
-            "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384;"
+            "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -32768;"
             "PRAGMA journal_size_limit = 67108864",
             error);
     if (rc == 0)

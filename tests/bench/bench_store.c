@@ -1,7 +1,7 @@
 /*
  * How many facts of attempts a second the store makes durable: a run of TASKS tasks, each assigned
- * in one batch and ended in a later one, in random order as a DAG without layers gives them.
- *     bench_store [TASKS [FACTS_A_BATCH [FOLDER]]]
+ * in one batch and ended in a later one, in random order as a DAG without layers gives them, or in
+ * the order of their indices. bench_store [TASKS [FACTS_A_BATCH [random|sorted]]]
  */
 #include "common/file.h"
 #include "common/memory.h"
@@ -19,6 +19,7 @@ struct bench {
     int woken;
     uint32_t tasks, batch_facts;
     uint32_t *order;
+    bool sorted;
     double slowest_ms;
 };
 
@@ -116,6 +117,9 @@ static void shuffle(struct bench *bench)
     bench->order = xreallocarray(NULL, bench->tasks, sizeof *bench->order);
     uint64_t seed = 1;
     for (uint32_t i = 0; i < bench->tasks; i++) {
+        bench->order[i] = i;
+        if (bench->sorted)
+            continue;
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         uint32_t other = (uint32_t)((seed >> 33) % (i + 1));
         bench->order[i] = bench->order[other];
@@ -151,17 +155,17 @@ static void skip_session(void *context, const struct session_row *row)
 int main(int argc, char **argv)
 {
     struct bench bench = {
-        .tasks = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 500000,
+        .tasks = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 100000,
         .batch_facts = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 4000,
         .woken = eventfd(0, EFD_CLOEXEC),
+        .sorted = argc > 3 && strcmp(argv[3], "sorted") == 0,
     };
     char folder[64] = "/tmp/reeve-bench-XXXXXX";
-    if (argc <= 3 && mkdtemp(folder) == NULL)
+    if (mkdtemp(folder) == NULL)
         return 1;
-    const char *where = argc > 3 ? argv[3] : folder;
     struct error error = {0};
     struct store_identity identity;
-    if (store_open(where, wake, &bench.woken, &bench.store, &error) != 0 ||
+    if (store_open(folder, wake, &bench.woken, &bench.store, &error) != 0 ||
         store_lead(bench.store, 1, 1, &identity, &error) != 0)
         fail(&error);
     shuffle(&bench);
@@ -182,7 +186,6 @@ int main(int argc, char **argv)
     store_close(bench.store);
     free(bench.order);
     (void)close(bench.woken);
-    if (argc <= 3)
-        (void)file_remove_tree(folder, NULL);
+    (void)file_remove_tree(folder, NULL);
     return 0;
 }
