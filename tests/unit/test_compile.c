@@ -1,6 +1,7 @@
 #include "common/dag/compile.h"
 
 #include "common/dag/plan.h"
+#include "common/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -150,6 +151,19 @@ static void compile_nesting_and_size_are_bounded(void **state)
     assert_int_equal(strlen(diagnostics.items[0].source), 200);
     diagnostics_fini(&diagnostics);
     buffer_fini(&text);
+}
+
+static void compile_file_that_is_too_big_is_not_read(void **state)
+{
+    (void)state;
+    struct buffer plan = {0};
+    struct diagnostics diagnostics = {0};
+    /* Only the length is looked at: there is no such text. */
+    compile(slice_make("dag: x", (size_t)DAG_FILE_MAX_BYTES + 1), &plan, &diagnostics);
+    assert_int_equal(diagnostics.count, 1);
+    assert_int_equal(diagnostics.items[0].line, 0);
+    assert_non_null(strstr(diagnostics.items[0].message, "too big"));
+    diagnostics_fini(&diagnostics);
 }
 
 static void compile_unknown_keys_get_the_right_word(void **state)
@@ -599,6 +613,7 @@ int main(void)
         cmocka_unit_test(compile_broken_yaml_is_explained),
         cmocka_unit_test(compile_yaml_beyond_the_format_is_refused),
         cmocka_unit_test(compile_nesting_and_size_are_bounded),
+        cmocka_unit_test(compile_file_that_is_too_big_is_not_read),
         cmocka_unit_test(compile_unknown_keys_get_the_right_word),
         cmocka_unit_test(compile_keys_of_later_versions_are_named),
         cmocka_unit_test(compile_values_of_the_wrong_type_are_refused),

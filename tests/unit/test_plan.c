@@ -180,6 +180,25 @@ static void plan_random_dags_are_what_their_files_say(void **state)
     }
 }
 
+/* Nothing recurses from task to task: the stack would not hold it. */
+static void plan_long_chain_is_compiled(void **state)
+{
+    (void)state;
+    const uint32_t count = 100000;
+    struct buffer yaml = {0};
+    struct buffer bytes = {0};
+    struct plan plan;
+    buffer_append_text(&yaml, "dag: chain\ntasks:\n  t0: {noop: }\n");
+    for (uint32_t i = 1; i < count; i++)
+        buffer_printf(&yaml, "  t%u: {noop: , needs: t%u}\n", i, i - 1);
+    compile(buffer_text(&yaml), &bytes, &plan);
+    assert_int_equal(plan_task_count(&plan), count);
+    assert_int_equal(plan.header->edge_count, count - 1);
+    assert_int_equal(plan_find_task(&plan, slice_of("t99999")), plan.display[count - 1]);
+    buffer_fini(&yaml);
+    buffer_fini(&bytes);
+}
+
 static const char *const example =
     "dag: example\nowner: me\ntags: [x, y]\ntimezone: Asia/Seoul\nmax_active_tasks: 5\n"
     "params: {region: EU, n: {type: integer, default: 3}}\nfiles: [sql/]\n"
@@ -400,6 +419,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plan_random_dags_are_what_their_files_say),
+        cmocka_unit_test(plan_long_chain_is_compiled),
         cmocka_unit_test(plan_keys_of_the_dag_are_kept),
         cmocka_unit_test(plan_keys_of_tasks_are_merged),
         cmocka_unit_test(plan_equal_bodies_are_stored_once),
