@@ -64,6 +64,7 @@ static int unknown_name(const struct option_row *rows, struct slice name, struct
 static int read_number(
     const struct option_row *row, const char *text, uint64_t *ret_number, struct error *error)
 {
+    assert(text != NULL);
     char *end;
     errno = 0;
     unsigned long long number = strtoull(text, &end, 10);

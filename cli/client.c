@@ -32,6 +32,7 @@ struct client {
     bool winch;
     bool broken;
     uint64_t repeat_ms;
+    uint64_t deadline_ms;
     bool patient;
     bool contacted; /* the master has answered at least once */
     bool away;      /* it was said that it does not answer */
@@ -103,6 +104,7 @@ int client_create(
     client->search = *search;
     client->patience_ms = CLIENT_PATIENCE_MS;
     client->repeat_ms = REPEAT_MS;
+    client->deadline_ms = UINT64_MAX;
     int rc = loop_create(&client->loop, error);
     if (rc == 0)
         rc = open_port(client, CLIENT_CONTROL, error);
@@ -166,6 +168,11 @@ uint64_t client_restarts(const struct client *client)
 void client_set_repeat(struct client *client, uint64_t repeat_ms)
 {
     client->repeat_ms = repeat_ms;
+}
+
+void client_set_deadline(struct client *client, uint64_t deadline_ms)
+{
+    client->deadline_ms = deadline_ms;
 }
 
 static void take_break(void *context, int fd, uint32_t events)
@@ -266,11 +273,16 @@ static int keep_alive(struct client *client, struct error *error)
     return client_send(client, CLIENT_CONTROL, MESSAGE_ping, &ping, error);
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static void sleep_until(struct client *client, uint64_t until_ms)
 {
     uint64_t ping_ms = clock_boot_ms() + PING_AFTER_MS;
     pause_ports(client, false);
-    loop_set_timer(client->loop, until_ms < ping_ms ? until_ms : ping_ms);
+    loop_set_timer(client->loop, earlier(until_ms, ping_ms));
     loop_run(client->loop);
 }
 
@@ -345,13 +357,15 @@ int client_ask(struct client *client, enum client_port port, enum message_id num
     if (!client->patient)
         client->heard_ms = clock_boot_ms();
     for (;;) {
-        struct message message;
+        struct message message = {0};
         uint64_t now = clock_boot_ms();
+        if (now >= client->deadline_ms)
+            return error_set(error, ERR_TIMEOUT, "the master has not answered in time");
         int rc = now >= repeat_ms ? client_send(client, port, number, body, error) : 0;
         if (now >= repeat_ms)
             repeat_ms = now + client->repeat_ms;
         if (rc == 0)
-            rc = client_receive(client, repeat_ms, &message, error);
+            rc = client_receive(client, earlier(repeat_ms, client->deadline_ms), &message, error);
         if (rc == 0)
             continue;
         if (rc != 1)

@@ -9,6 +9,7 @@
 #include "common/memory.h"
 #include "common/table.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ enum { FOLDER_DEPTH_MAX = 1 };
 struct validation {
     bool json;
     json_t *list;      /* of mistakes, with `json` */
-    struct names dags; /* DAG -> index in files + 1 */
+    struct names dags; /* DAG -> index in files */
     char **files;      /* that were valid */
     size_t file_count, file_capacity;
     int status; /* the worst so far */
@@ -65,6 +66,7 @@ static void take_valid(struct validation *validation, const char *path, const st
     struct slice name = plan_string(plan, plan->header->name);
     uint64_t other;
     if (names_get(&validation->dags, name, &other)) {
+        assert(validation->files != NULL && other < validation->file_count);
         char *text = xasprintf("two files with the DAG name %.*s: %s and %s", SLICE_PRINT(name),
             validation->files[other], path);
         say_mistake(validation, path, text, error_exit_status(ERR_INVALID));

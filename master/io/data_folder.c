@@ -10,19 +10,19 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-static const char longest_socket[] = "/control.sock";
+#define LONGEST_SOCKET "/control.sock"
 
 /* The kernel takes no longer path of a socket (sun_path less its NUL). */
 static int check_length(const char *path, struct error *error)
 {
     const size_t longest = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
-    size_t length = strlen(path) + sizeof longest_socket - 1;
+    size_t length = strlen(path) + sizeof LONGEST_SOCKET - 1;
     if (length <= longest)
         return 0;
     return error_set(error, ERR_USAGE,
         "%s: the folder's path is too long for its sockets (%zu bytes, at most %zu); choose a "
         "shorter one",
-        path, strlen(path), longest - (sizeof longest_socket - 1));
+        path, strlen(path), longest - (sizeof LONGEST_SOCKET - 1));
 }
 
 /* A folder with other things in it is a mistake of the command line, not a master's to lock up. */
