@@ -331,6 +331,7 @@ int client_refusal(const struct msg_refused *refused, struct error *error)
 /* Every message between a client and a master begins with its request's id. */
 static uint64_t request_of(const void *body)
 {
+    assert(body != NULL);
     uint64_t request;
     memcpy(&request, body, sizeof request);
     return request;
