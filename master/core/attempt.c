@@ -118,7 +118,7 @@ void attempt_destroy(struct core *core, struct attempt *attempt)
     worker_left(core, core->workers[attempt->worker]);
 }
 
-struct attempt *attempt_find(const struct core *core, const struct attempt_id *id)
+struct attempt *attempt_lookup(const struct core *core, const struct attempt_id *id)
 {
     const struct run *run = run_by_key(core, id->run);
     if (run == NULL || id->task >= run->task_count || id->map != 0)

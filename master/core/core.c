@@ -174,8 +174,15 @@ static void load_session(struct core *core, const struct session_row *row)
     assert(row->worker >= 1 && row->worker <= core->worker_count);
     struct worker *worker = core->workers[row->worker - 1];
     table_set(&core->session_instances, row->session, row->instance);
+    /* Sessions come in any order: the youngest of the worker tells where it stands. */
+    if (row->opened_at < worker->registered_at)
+        return;
+    bool same_boot = memcmp(worker->boot, row->boot, sizeof worker->boot) == 0;
+    if (!same_boot || row->stamp > worker->heartbeat_stamp)
+        worker->heartbeat_stamp = row->stamp;
     memcpy(worker->boot, row->boot, sizeof worker->boot);
     worker->instance = row->instance;
+    worker->registered_at = row->opened_at;
 }
 
 static void change(struct core *core, const struct event *event)

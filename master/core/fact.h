@@ -35,6 +35,8 @@ struct session_row {
     unsigned char boot[BOOT_ID_BYTES];
     uint64_t epoch;
     uint64_t leader;
+    uint64_t stamp; /* the worker's boot time at its registration: sessions of one boot are ordered
+                       by it */
     int64_t opened_at; /* wall */
 };
 

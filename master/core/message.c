@@ -32,7 +32,7 @@ static void refuse(struct core *core, uint64_t peer, int code, const char *text)
 static struct attempt *own_attempt(
     const struct core *core, const struct worker *worker, const struct attempt_id *id)
 {
-    struct attempt *attempt = attempt_find(core, id);
+    struct attempt *attempt = attempt_lookup(core, id);
     if (attempt == NULL || core->workers[attempt->worker] != worker)
         return NULL;
     return attempt;

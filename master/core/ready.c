@@ -28,7 +28,8 @@ uint32_t queue_get(struct core *core, struct slice name, bool noop)
 void queue_add_worker(struct core *core, struct slice name, uint32_t worker)
 {
     for (int noop = 0; noop < 2; noop++) {
-        struct queue *queue = &core->queues[queue_get(core, name, noop == 1)];
+        uint32_t index = queue_get(core, name, noop == 1); /* may move the array */
+        struct queue *queue = &core->queues[index];
         bool known = false;
         for (size_t i = 0; i < queue->worker_count; i++)
             known = known || queue->workers[i] == worker;
@@ -56,8 +57,9 @@ void queue_remove_worker(struct core *core, uint32_t worker)
 void queues_unstick(struct core *core, const struct worker *worker)
 {
     for (uint32_t i = 0; i < worker->queue_count; i++) {
-        core->queues[queue_get(core, worker->queue_names[i], false)].stuck = false;
-        core->queues[queue_get(core, worker->queue_names[i], true)].stuck = false;
+        uint32_t index = queue_get(core, worker->queue_names[i], false);
+        core->queues[index].stuck = false;
+        core->queues[index + 1].stuck = false;
     }
 }
 

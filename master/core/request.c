@@ -299,11 +299,12 @@ static void set_context(struct run *run, struct slice context)
     run->context_text = slice_keep(context);
 }
 
-/* Their ends are forgotten by their successors before anything is evaluated anew. */
+/* What was ready below waits anew. Their ends are forgotten by their successors before anything is
+ * evaluated anew. */
 static void reset_chosen(struct core *core, struct run *run, const bool *chosen)
 {
     for (uint32_t i = 0; i < run->task_count; i++) {
-        if (!chosen[i] || !task_state_is_end(run->tasks[i].state))
+        if (!chosen[i] || run->tasks[i].state == TASK_WAITING)
             continue;
         task_move(core, run, i, TASK_EVENT_RESET, REASON_NONE);
         span_add(core, run, i, SPAN_RESET, REASON_NONE, (struct slice){0});

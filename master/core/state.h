@@ -397,7 +397,7 @@ struct attempt *attempt_create(
 /* A loaded one, of a worker that has not registered yet. */
 struct attempt *attempt_restore(struct core *core, struct run *run, const struct attempt_row *row);
 void attempt_destroy(struct core *core, struct attempt *attempt);
-struct attempt *attempt_find(const struct core *core, const struct attempt_id *id);
+struct attempt *attempt_lookup(const struct core *core, const struct attempt_id *id);
 struct attempt_id attempt_id_of(const struct core *core, const struct attempt *attempt);
 void attempt_started(struct core *core, struct attempt *attempt, int64_t started_at);
 /* Its end by its worker's word. */

@@ -25,22 +25,23 @@ enum {
  * state x event -> next state. A READY task takes the ends of an attempt too: one that expired and
  * still comes back before another is assigned. HELD is entered by nothing in this version.
  */
+/* clang-format off */
 static const uint8_t transitions[TASK_CANCELLED + 1][TASK_EVENT_COUNT] = {
-    /*                  ready assig start succ skip fail retry back due upst canc reset m-succ
-       m-skip m-fail */
-    [TASK_WAITING] = {REA, ___, ___, ___, SKI, ___, ___, ___, ___, UPS, CAN, ___, SUC, SKI, FAI},
-    [TASK_READY] = {___, ASS, ___, SUC, SKI, FAI, RET, REA, ___, ___, CAN, ___, SUC, SKI, FAI},
-    [TASK_ASSIGNED] = {___, ___, RUN, SUC, SKI, FAI, RET, REA, ___, ___, CAN, ___, ___, ___, ___},
-    [TASK_RUNNING] = {___, ___, ___, SUC, SKI, FAI, RET, REA, ___, ___, CAN, ___, ___, ___, ___},
-    [TASK_RETRYING] = {___, ___, ___, ___, ___, ___, ___, ___, REA, ___, CAN, ___, SUC, SKI, FAI},
-    [TASK_HELD] = {___, ___, ___, ___, ___, ___, ___, ___, ___, ___, ___, ___, ___, ___, ___},
-    [TASK_SUCCESS] = {___, ___, ___, ___, ___, ___, ___, ___, ___, ___, ___, WAI, SUC, SKI, FAI},
-    [TASK_FAILED] = {___, ___, ___, ___, ___, ___, ___, ___, ___, ___, ___, WAI, SUC, SKI, FAI},
-    [TASK_SKIPPED] = {___, ___, ___, ___, ___, ___, ___, ___, ___, ___, ___, WAI, SUC, SKI, FAI},
-    [TASK_UPSTREAM_FAILED] = {___, ___, ___, ___, ___, ___, ___, ___, ___, ___, ___, WAI, SUC, SKI,
-        FAI},
-    [TASK_CANCELLED] = {___, ___, ___, ___, ___, ___, ___, ___, ___, ___, ___, WAI, SUC, SKI, FAI},
+    /*                    ready assig start succ skip fail retry back due  upst canc reset m-succ m-skip m-fail */
+    [TASK_WAITING]     = {REA,  ___,  ___,  ___, SKI, ___, ___,  ___, ___, UPS, CAN, ___,  SUC,   SKI,   FAI},
+    [TASK_READY]       = {___,  ASS,  ___,  SUC, SKI, FAI, RET,  REA, ___, ___, CAN, WAI,  SUC,   SKI,   FAI},
+    [TASK_ASSIGNED]    = {___,  ___,  RUN,  SUC, SKI, FAI, RET,  REA, ___, ___, CAN, ___,  ___,   ___,   ___},
+    [TASK_RUNNING]     = {___,  ___,  ___,  SUC, SKI, FAI, RET,  REA, ___, ___, CAN, ___,  ___,   ___,   ___},
+    [TASK_RETRYING]    = {___,  ___,  ___,  ___, ___, ___, ___,  ___, REA, ___, CAN, WAI,  SUC,   SKI,   FAI},
+    [TASK_HELD]        = {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, ___,  ___,   ___,   ___},
+    [TASK_SUCCESS]     = {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI},
+    [TASK_FAILED]      = {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI},
+    [TASK_SKIPPED]     = {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI},
+    [TASK_UPSTREAM_FAILED] =
+                         {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI},
+    [TASK_CANCELLED]   = {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI},
 };
+/* clang-format on */
 
 uint32_t task_next_state(uint32_t state, enum task_event event)
 {

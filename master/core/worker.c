@@ -275,6 +275,7 @@ static void add_facts(struct core *core, const struct worker *worker)
         .instance = worker->instance,
         .epoch = core->epoch,
         .leader = core->leader,
+        .stamp = worker->heartbeat_stamp,
         .opened_at = core->now_wall,
     };
     memcpy(session->boot, worker->boot, sizeof session->boot);
@@ -390,6 +391,20 @@ static uint32_t settle_attempts(struct core *core, struct worker *worker,
     return count;
 }
 
+/*
+ * A registration may arrive late, and then its list tells of a time before attempts that were
+ * assigned since: one that is older than what this boot of the worker has said, or whose session
+ * another master opened, is no word on anything.
+ */
+static bool is_stale(const struct core *core, const struct worker *known,
+    const struct frame_header *header, const struct msg_register *message)
+{
+    if (table_get(&core->session_instances, header->session, NULL))
+        return true;
+    return known != NULL && message->boot.length == BOOT_ID_BYTES && same_boot(known, message) &&
+           message->now < known->heartbeat_stamp;
+}
+
 void worker_register(struct core *core, uint64_t peer, const struct frame_header *header,
     const struct msg_register *message)
 {
@@ -399,6 +414,11 @@ void worker_register(struct core *core, uint64_t peer, const struct frame_header
         worker = worker_by_key(core, (const unsigned char *)message->worker.ptr);
     bool repeated = worker != NULL && worker->open && header->session != 0 &&
                     worker->channel.session == header->session;
+    if (!repeated && is_stale(core, worker, header, message)) {
+        struct msg_register_again again = {.session = header->session};
+        send_plain(core, peer, NULL, MESSAGE_register_again, &again, true);
+        return;
+    }
     int code = header->session == 0
                    ? error_set(&error, ERR_MALFORMED, "a registration needs a session")
                    : check(core, worker, message, &error);

@@ -8,7 +8,7 @@
     "ended_at, exit_code, signal, reason, error, outputs, artifacts, log_bytes"
 #define SPAN_COLUMNS    "ordinal, first, last, state, reason, error, at"
 #define WORKER_COLUMNS  "number, key, name, host"
-#define SESSION_COLUMNS "session, worker, instance, boot, epoch, leader, opened_at"
+#define SESSION_COLUMNS "session, worker, instance, boot, epoch, leader, opened_at, stamp"
 
 const char store_run_columns[] = "id, " RUN_COLUMNS;
 
@@ -26,7 +26,7 @@ const char *const store_write_sql[WRITE_COUNT] = {
                      " ON CONFLICT (number) DO UPDATE SET key = excluded.key,"
                      " name = excluded.name, host = excluded.host",
     [WRITE_SESSION] = "INSERT OR REPLACE INTO session (" SESSION_COLUMNS ")"
-                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [WRITE_RUN] = "INSERT INTO run (" RUN_COLUMNS ") VALUES"
                   " (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
                   " ON CONFLICT (key) DO UPDATE SET"
@@ -132,6 +132,7 @@ void bind_session(sqlite3_stmt *statement, const struct session_row *row)
     bind_id(statement, 5, row->epoch);
     bind_id(statement, 6, row->leader);
     bind_number(statement, 7, row->opened_at);
+    bind_id(statement, 8, row->stamp);
 }
 
 void bind_run(sqlite3_stmt *statement, const struct run_row *row)
@@ -306,6 +307,7 @@ int read_session(sqlite3_stmt *statement, struct session_row *ret_row, struct er
     row.epoch = take_id(&reader);
     row.leader = take_id(&reader);
     row.opened_at = take_number(&reader);
+    row.stamp = take_id(&reader);
     int rc = check_row(&reader, "session", error);
     if (rc == 0)
         *ret_row = row;

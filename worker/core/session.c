@@ -156,8 +156,8 @@ static void take_registered(struct agent *agent, const struct msg_registered *me
     agent->dead_instance = 0;
     if (agent->cluster.length == 0) {
         free((void *)(uintptr_t)agent->cluster.ptr);
-        agent->cluster = slice_make(xstrndup(message->cluster.ptr, message->cluster.length),
-            message->cluster.length);
+        agent->cluster = slice_make(
+            xstrndup(message->cluster.ptr, message->cluster.length), message->cluster.length);
         remember_leader(agent);
     }
     add_effect(agent, AGENT_REGISTERED)->registered.bundles = message->bundles;
@@ -182,6 +182,9 @@ static bool check_leader(struct agent *agent, const struct frame_header *header)
         agent->epoch = header->epoch;
         agent->leader = header->leader;
         remember_leader(agent);
+        /* The numbers of the open session were the former master's. */
+        if (agent->phase == SESSION_OPEN)
+            session_begin(agent);
         return true;
     }
     note(agent,
@@ -225,7 +228,7 @@ static void take_message(struct agent *agent, const struct frame_header *header,
         return;
     if (message->number == MESSAGE_register_again) {
         const struct msg_register_again *again = message->body;
-        if (again->session == agent->session && agent->phase == SESSION_OPEN)
+        if (again->session == agent->session && agent->phase >= SESSION_REGISTERING)
             session_begin(agent);
         return;
     }

@@ -33,7 +33,8 @@ CREATE TABLE session (
     boot BLOB NOT NULL,
     epoch INTEGER NOT NULL,
     leader INTEGER NOT NULL,
-    opened_at INTEGER NOT NULL
+    opened_at INTEGER NOT NULL,
+    stamp INTEGER NOT NULL
 ) STRICT;
 
 -- id is local and dense, so that the rows of attempts stay small and a run's lie together.

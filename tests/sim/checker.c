@@ -1,0 +1,321 @@
+/*
+ * The judge: it sees processes, durable rows and answers, as a person with a stopwatch and the
+ * database would, and shares no code with the cores. DESIGN.md, The simulator, lists what must
+ * hold.
+ */
+#include "common/memory.h"
+#include "common/table.h"
+#include "tests/sim/world.h"
+
+#include <stdlib.h>
+
+/* What is durable of one task. */
+struct seen_task {
+    uint32_t alive;       /* processes */
+    uint32_t last_number; /* the newest attempt that was ever spawned */
+    uint32_t end;         /* enum task_state, or 0 */
+    uint32_t round;
+    uint32_t failures; /* in this round */
+    bool cancel_wish;
+    bool ruled; /* its trigger rule held by what was durable, in this round */
+};
+
+struct seen_run {
+    uint64_t key;
+    uint32_t state;
+    bool cancelled;
+    struct seen_task tasks[TASKS_MAX];
+};
+
+struct seen_attempt {
+    struct attempt_id id;
+    uint32_t state;
+    bool spawned;
+};
+
+struct checker {
+    struct seen_run runs[RUNS_MAX];
+    uint32_t run_count;
+    struct seen_attempt *attempts;
+    size_t attempt_count, attempt_capacity;
+    uint64_t epoch;
+};
+
+struct checker *checker_create(void)
+{
+    return xcalloc(1, sizeof(struct checker));
+}
+
+void checker_destroy(struct checker *checker)
+{
+    free(checker->attempts);
+    free(checker);
+}
+
+static struct seen_run *seen_run(struct world *world, uint64_t key)
+{
+    struct checker *checker = world->checker;
+    for (uint32_t i = 0; i < checker->run_count; i++) {
+        if (checker->runs[i].key == key)
+            return &checker->runs[i];
+    }
+    if (checker->run_count == RUNS_MAX)
+        violated(world, "more runs than were submitted");
+    struct seen_run *run = &checker->runs[checker->run_count++];
+    run->key = key;
+    return run;
+}
+
+static struct seen_attempt *seen_attempt(struct world *world, const struct attempt_id *id)
+{
+    struct checker *checker = world->checker;
+    for (size_t i = 0; i < checker->attempt_count; i++) {
+        struct seen_attempt *seen = &checker->attempts[i];
+        if (seen->id.run == id->run && seen->id.task == id->task && seen->id.attempt == id->attempt)
+            return seen;
+    }
+    vector_reserve(&checker->attempts, checker->attempt_count, &checker->attempt_capacity);
+    checker->attempts[checker->attempt_count] = (struct seen_attempt){.id = *id};
+    return &checker->attempts[checker->attempt_count++];
+}
+
+/* ---- may it start? the rules, by their definitions ---- */
+
+struct ends {
+    uint32_t all, success, failed, skipped, upstream, open;
+};
+
+static struct ends ends_above(const struct sim_run *plan, const struct seen_run *run, uint32_t task)
+{
+    struct ends ends = {0};
+    for (uint32_t i = 0; i < plan->task_count; i++) {
+        if ((plan->tasks[task].parents & (1u << i)) == 0)
+            continue;
+        uint32_t end = run->tasks[i].end;
+        ends.all++;
+        ends.success += end == TASK_SUCCESS;
+        ends.failed += end == TASK_FAILED || end == TASK_CANCELLED;
+        ends.skipped += end == TASK_SKIPPED;
+        ends.upstream += end == TASK_UPSTREAM_FAILED;
+        ends.open += end == 0;
+    }
+    return ends;
+}
+
+static bool may_start(const char *rule, const struct ends *e)
+{
+    struct slice name = slice_of(rule);
+    uint32_t bad = e->failed + e->upstream;
+    if (e->all == 0 || slice_is(name, "always"))
+        return true;
+    if (slice_is(name, "all_success"))
+        return e->success == e->all;
+    if (slice_is(name, "all_failed"))
+        return bad == e->all;
+    if (slice_is(name, "all_done"))
+        return e->open == 0;
+    if (slice_is(name, "all_done_min_one_success"))
+        return e->open == 0 && e->success >= 1;
+    if (slice_is(name, "all_skipped"))
+        return e->skipped == e->all;
+    if (slice_is(name, "one_failed"))
+        return bad >= 1;
+    if (slice_is(name, "one_success"))
+        return e->success >= 1;
+    if (slice_is(name, "one_done"))
+        return e->success + e->failed >= 1;
+    if (slice_is(name, "none_failed"))
+        return e->open == 0 && bad == 0;
+    if (slice_is(name, "none_failed_min_one_success"))
+        return e->open == 0 && bad == 0 && e->success >= 1;
+    return e->open == 0 && e->skipped == 0; /* none_skipped */
+}
+
+/* Once a rule has held, what a person marks or resets above takes nothing back. */
+static void see_rules(struct world *world, struct seen_run *run)
+{
+    const struct sim_run *plan = workload_find(world, run->key);
+    for (uint32_t i = 0; i < plan->task_count; i++) {
+        struct ends ends = ends_above(plan, run, i);
+        if (may_start(trigger_rule_name((int)plan->tasks[i].rule), &ends))
+            run->tasks[i].ruled = true;
+    }
+}
+
+/* ---- processes ---- */
+
+void checker_process_started(struct world *world, const struct process *process)
+{
+    const struct sim_run *plan = workload_find(world, process->id.run);
+    struct seen_run *run = seen_run(world, process->id.run);
+    struct seen_task *task = &run->tasks[process->id.task];
+    struct seen_attempt *attempt = seen_attempt(world, &process->id);
+    if (task->alive > 0)
+        violated(world, "two processes of %s of run %llx at once",
+            plan->tasks[process->id.task].name, (unsigned long long)run->key);
+    if (attempt->spawned)
+        violated(world, "an attempt was started twice");
+    if (attempt->state != ATTEMPT_ASSIGNED)
+        violated(
+            world, "an attempt was started whose assignment is not durable, or that had ended");
+    if (process->id.attempt < task->last_number)
+        violated(world, "an older attempt was started after a newer one");
+    attempt->spawned = true;
+    task->last_number = process->id.attempt;
+    task->alive++;
+}
+
+void checker_process_ended(struct world *world, const struct process *process)
+{
+    seen_run(world, process->id.run)->tasks[process->id.task].alive--;
+}
+
+/* ---- rows ---- */
+
+static void set_end(
+    struct world *world, struct seen_run *run, uint32_t task, uint32_t end, bool marked)
+{
+    struct seen_task *seen = &run->tasks[task];
+    if (seen->end != 0 && seen->end != end && !marked)
+        violated(world,
+            "task %u of run %llx left its end %s for %s without a recorded retry or mark", task,
+            (unsigned long long)run->key, task_state_name(seen->end), task_state_name(end));
+    seen->end = end;
+}
+
+static void see_attempt(struct world *world, const struct attempt_row *row)
+{
+    tell(world, "durable: %u@%u of run %llx is %s (%s), worker %u", row->id.task, row->id.attempt,
+        (unsigned long long)row->id.run, attempt_state_name(row->state), reason_name(row->reason),
+        row->worker);
+    struct seen_attempt *seen = seen_attempt(world, &row->id);
+    struct seen_run *run = seen_run(world, row->id.run);
+    struct seen_task *task = &run->tasks[row->id.task];
+    uint32_t retries = workload_find(world, row->id.run)->tasks[row->id.task].retries;
+    if (seen->state != 0 && seen->state != ATTEMPT_ASSIGNED && seen->state != row->state)
+        violated(world, "an attempt left its end %s for %s", attempt_state_name(seen->state),
+            attempt_state_name(row->state));
+    bool first = seen->state != row->state;
+    see_rules(world, run);
+    if (first && row->state == ATTEMPT_ASSIGNED && !task->ruled)
+        violated(world, "task %u of run %llx was assigned before its rule held by what is durable",
+            row->id.task, (unsigned long long)run->key);
+    seen->state = row->state;
+    if (row->round != task->round || !first)
+        return;
+    if (row->state == ATTEMPT_SUCCESS)
+        set_end(world, run, row->id.task, TASK_SUCCESS, false);
+    else if (row->state == ATTEMPT_SKIPPED)
+        set_end(world, run, row->id.task, TASK_SKIPPED, false);
+    else if (row->state == ATTEMPT_CANCELLED)
+        set_end(world, run, row->id.task, TASK_CANCELLED, false);
+    else if (row->state == ATTEMPT_FAILED && ++task->failures > retries)
+        set_end(world, run, row->id.task, TASK_FAILED, false);
+}
+
+static void see_span(struct world *world, const struct span_row *row)
+{
+    struct seen_run *run = seen_run(world, row->run);
+    tell(world, "durable: tasks %u to %u of run %llx: %s (%s)", row->first, row->last,
+        (unsigned long long)row->run,
+        row->state == SPAN_RESET ? "reset" : task_state_name(row->state), reason_name(row->reason));
+    for (uint32_t i = row->first; i <= row->last; i++) {
+        if (row->state == SPAN_RESET) {
+            run->tasks[i].end = 0;
+            run->tasks[i].failures = 0;
+            run->tasks[i].ruled = false;
+            run->tasks[i].round++;
+            if (run->tasks[i].alive > 0)
+                violated(world, "task %u was reset while a process of it is alive", i);
+        } else if (row->state == SPAN_CANCEL_WISH) {
+            run->tasks[i].cancel_wish = true;
+        } else {
+            set_end(world, run, i, row->state, row->reason == REASON_MARKED);
+            see_rules(world, run);
+        }
+    }
+}
+
+static void see_run(struct world *world, const struct run_row *row)
+{
+    struct seen_run *run = seen_run(world, row->key);
+    tell(world, "durable: run %llx is %s%s", (unsigned long long)row->key,
+        run_state_name(row->state), row->cancelled ? ", to be cancelled" : "");
+    run->state = row->state;
+    run->cancelled = row->cancelled;
+}
+
+void checker_committed(struct world *world, const struct fact *facts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (facts[i].kind == FACT_ATTEMPT)
+            see_attempt(world, &facts[i].attempt);
+        else if (facts[i].kind == FACT_SPAN)
+            see_span(world, &facts[i].span);
+        else if (facts[i].kind == FACT_RUN)
+            see_run(world, &facts[i].run);
+    }
+}
+
+void checker_epoch(struct world *world, uint64_t epoch)
+{
+    if (epoch <= world->checker->epoch)
+        violated(world, "the epoch did not grow");
+    world->checker->epoch = epoch;
+}
+
+/* ---- the end ---- */
+
+static bool is_over(uint32_t state)
+{
+    return state == RUN_SUCCESS || state == RUN_FAILED || state == RUN_CANCELLED;
+}
+
+bool checker_all_ended(const struct world *world)
+{
+    uint32_t over = 0, acknowledged = 0;
+    for (uint32_t i = 0; i < world->checker->run_count; i++)
+        over += is_over(world->checker->runs[i].state);
+    for (uint32_t i = 0; i < world->run_count; i++)
+        acknowledged += world->runs[i].acknowledged;
+    for (uint32_t i = 0; i < world->asked_count; i++) {
+        if (!world->asked[i].answered)
+            return false;
+    }
+    return over == world->run_count && acknowledged == world->run_count;
+}
+
+static void check_run(struct world *world, const struct sim_run *plan)
+{
+    const struct seen_run *run = seen_run(world, plan->key);
+    bool failed = false;
+    if (!is_over(run->state))
+        violated(world, "run %llx has not ended: %s", (unsigned long long)run->key,
+            run->state == 0 ? "it vanished" : run_state_name(run->state));
+    for (uint32_t i = 0; i < plan->task_count; i++) {
+        uint32_t end = run->tasks[i].end;
+        if (end == 0)
+            violated(world, "run %llx ended, its task %u did not", (unsigned long long)run->key, i);
+        if (run->tasks[i].alive > 0)
+            violated(world, "run %llx ended, a process of task %u is alive",
+                (unsigned long long)run->key, i);
+        failed = failed ||
+                 ((end == TASK_FAILED || end == TASK_CANCELLED) && !plan->tasks[i].allow_failure);
+    }
+    uint32_t expected = failed ? RUN_FAILED : RUN_SUCCESS;
+    if (run->state != expected && run->state != RUN_CANCELLED)
+        violated(world, "run %llx is %s, its tasks make it %s", (unsigned long long)run->key,
+            run_state_name(run->state), run_state_name(expected));
+    if (run->state == RUN_CANCELLED && !run->cancelled)
+        violated(
+            world, "run %llx is cancelled, and nobody cancelled it", (unsigned long long)run->key);
+}
+
+void checker_finish(struct world *world)
+{
+    for (uint32_t i = 0; i < world->run_count; i++) {
+        if (!world->runs[i].acknowledged)
+            violated(world, "a submit was never acknowledged");
+        check_run(world, &world->runs[i]);
+    }
+}

@@ -1,0 +1,88 @@
+/*
+ * People: they submit, and ask again until they are answered; they cancel, retry and mark.
+ */
+#include "tests/sim/world.h"
+
+static void ask(struct world *world, const struct happening *happening)
+{
+    struct asked *asked = &world->asked[happening->number];
+    if (asked->answered)
+        return;
+    master_request(world, asked);
+    plan_ahead(world, 1000 + draw_below(world, 1000), ask)->number = happening->number;
+}
+
+static void plan_request(struct world *world, uint64_t at_ms, struct asked asked)
+{
+    if (world->asked_count == REQUESTS_MAX)
+        return;
+    asked.request = draw(world) | 1;
+    world->asked[world->asked_count] = asked;
+    plan_ahead(world, at_ms, ask)->number = world->asked_count++;
+}
+
+static void plan_change(struct world *world, uint32_t run, uint64_t after_ms)
+{
+    static const uint32_t marks[] = {TASK_SUCCESS, TASK_SKIPPED, TASK_FAILED};
+    static const enum event_kind kinds[] = {EVENT_CANCEL, EVENT_RETRY, EVENT_RETRY, EVENT_MARK};
+    struct asked asked = {.run = run, .kind = kinds[draw_below(world, 4)]};
+    uint32_t task = draw_below(world, world->runs[run].task_count);
+    asked.task = asked.kind == EVENT_MARK || draw_percent(world, 50) ? task : TASK_ALL;
+    asked.state = marks[draw_below(world, 3)];
+    asked.only = draw_percent(world, 20);
+    plan_request(world, after_ms + draw_below(world, 200000), asked);
+}
+
+void clients_start(struct world *world)
+{
+    world->run_count = 1 + draw_below(world, RUNS_MAX / 2);
+    for (uint32_t i = 0; i < world->run_count; i++) {
+        workload_make(world, &world->runs[i], i);
+        uint64_t at_ms = draw_below(world, 60000);
+        plan_request(world, at_ms, (struct asked){.kind = EVENT_SUBMIT, .run = i});
+        uint32_t changes = draw_percent(world, 50) ? draw_below(world, 4) : 0;
+        for (uint32_t c = 0; c < changes; c++)
+            plan_change(world, i, at_ms);
+    }
+}
+
+static struct asked *find(struct world *world, uint64_t request)
+{
+    for (uint32_t i = 0; i < world->asked_count; i++) {
+        if (world->asked[i].request == request)
+            return &world->asked[i];
+    }
+    violated(world, "an answer to nobody");
+}
+
+/* A lost answer is asked for again. */
+void client_answer(struct world *world, uint64_t request, struct slice message)
+{
+    struct asked *asked = find(world, request);
+    if (world_is_bad(world) && draw_percent(world, world->faults.loss_percent))
+        return;
+    struct buffer bytes = {0};
+    struct frame_header header = {.version = PROTOCOL_VERSION};
+    struct arena arena = {0};
+    struct frame_reader reader;
+    struct message answer;
+    frame_begin(&bytes, &header);
+    buffer_append_slice(&bytes, message);
+    if (frame_open(buffer_slice(&bytes), &arena, &reader, NULL) != 0 ||
+        frame_next(&reader, &answer, NULL) != 1)
+        violated(world, "an answer that cannot be read");
+    /* A change of a run that is not there yet is asked again. */
+    bool early = answer.number == MESSAGE_refused && asked->kind != EVENT_SUBMIT &&
+                 ((const struct msg_refused *)answer.body)->code == ERR_NOT_FOUND &&
+                 world_is_bad(world);
+    if (asked->kind == EVENT_SUBMIT) {
+        if (answer.number != MESSAGE_submitted)
+            violated(world, "a submit was refused");
+        world->runs[asked->run].acknowledged = true;
+    }
+    asked->answered = !early;
+    tell(world, "request %llx is answered by %s", (unsigned long long)request,
+        message_name(answer.number));
+    arena_fini(&arena);
+    buffer_fini(&bytes);
+}

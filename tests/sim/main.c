@@ -1,0 +1,141 @@
+/*
+ * reeve_sim --first SEED --seeds N [--story]: plays N seeds; ends with 1 at the first violation.
+ */
+#include "common/memory.h"
+#include "tests/sim/world.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    BAD_MS = 180000,   /* faults go on for so long, at most */
+    GOOD_MS = 3600000, /* then everything must have ended after so long */
+    HAPPENINGS_MAX = 5000000,
+};
+
+static void mishap(struct world *world, const struct happening *happening)
+{
+    (void)happening;
+    if (!world_is_bad(world))
+        return;
+    (void)plan_ahead(world, 1000, mishap);
+    if (!draw_percent(world, world->faults.crash_percent))
+        return;
+    uint32_t host = draw_below(world, world->host_count);
+    switch (draw_below(world, 8)) {
+    case 0:
+    case 1:
+        master_crash(world);
+        break;
+    case 2:
+    case 3:
+        agent_crash(world, host);
+        break;
+    case 4:
+        runner_crash(world, host);
+        break;
+    case 5:
+        if (draw_percent(world, 30))
+            host_reboot(world, host);
+        break;
+    case 6:
+        if (draw_percent(world, 50))
+            master_pause(world, draw_below(world, 90000));
+        else
+            agent_pause(world, host, draw_below(world, 90000));
+        break;
+    default:
+        world->hosts[host].cut_until = world->now_ms + draw_below(world, 90000);
+        tell(world, "host %u is cut off", host);
+        break;
+    }
+}
+
+static void draw_faults(struct world *world)
+{
+    bool good = draw_percent(world, 15);
+    world->faults = (struct faults){
+        .loss_percent = good ? 0 : draw_below(world, 15),
+        .double_percent = good ? 0 : draw_below(world, 15),
+        .late_percent = good ? 0 : draw_below(world, 20),
+        .late_ms = 1 + draw_below(world, draw_percent(world, 20) ? 60000 : 2000),
+        .crash_percent = good ? 0 : draw_below(world, 25),
+        .end_ms = good ? 0 : BAD_MS,
+    };
+}
+
+static void create(struct world *world, uint64_t seed, bool story)
+{
+    *world = (struct world){
+        .seed = seed, .random = seed * 0x9e3779b97f4a7c15u, .now_ms = 1000000, .story = story};
+    world->checker = checker_create();
+    draw_faults(world);
+    world->faults.end_ms += world->faults.end_ms > 0 ? world->now_ms : 0;
+    world->host_count = 1 + draw_below(world, 3);
+    clients_start(world);
+    master_start(world);
+    for (uint32_t i = 0; i < world->host_count; i++) {
+        struct host *host = &world->hosts[i];
+        host->key[0] = (unsigned char)(i + 1);
+        host->boot[0] = (unsigned char)(i + 1);
+        host_start(world, i);
+    }
+    (void)plan_ahead(world, 1000, mishap);
+}
+
+static void destroy(struct world *world)
+{
+    master_fini(world);
+    hosts_fini(world);
+    for (size_t i = 0; i < world->heap_count; i++)
+        free(world->heap[i].bytes);
+    free(world->heap);
+    for (uint32_t i = 0; i < world->run_count; i++)
+        free(world->runs[i].plan_bytes);
+    checker_destroy(world->checker);
+}
+
+/* Plays one seed and returns its trace hash. */
+static uint64_t play(struct world *world, uint64_t seed, bool story)
+{
+    struct happening happening;
+    create(world, seed, story);
+    uint64_t last_ms = world->now_ms + BAD_MS + GOOD_MS;
+    for (uint64_t i = 0; world_next(world, &happening); i++) {
+        happening.happen(world, &happening);
+        free(happening.bytes);
+        if (!world_is_bad(world) && checker_all_ended(world))
+            break;
+        if (world->now_ms > last_ms || i > HAPPENINGS_MAX)
+            break;
+    }
+    checker_finish(world);
+    uint64_t hash = world->hash;
+    destroy(world);
+    return hash;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t first = 1, seeds = 1, hash = 0;
+    bool story = false;
+    for (int i = 1; i < argc; i++) {
+        struct slice word = slice_of(argv[i]);
+        if (slice_is(word, "--story"))
+            story = true;
+        else if (slice_is(word, "--first") && i + 1 < argc)
+            first = strtoull(argv[++i], NULL, 10);
+        else if (slice_is(word, "--seeds") && i + 1 < argc)
+            seeds = strtoull(argv[++i], NULL, 10);
+        else
+            return (void)fprintf(stderr, "usage: reeve_sim --first SEED --seeds N [--story]\n"), 2;
+    }
+    static struct world world;
+    json_object_seed(1);
+    for (uint64_t i = 0; i < seeds; i++)
+        hash = hash * 31 + play(&world, first + i, story);
+    (void)printf("%llu seeds from %llu: no violation, trace %016llx\n", (unsigned long long)seeds,
+        (unsigned long long)first, (unsigned long long)hash);
+    return 0;
+}

@@ -1,0 +1,325 @@
+/*
+ * The master's process: its core, batches that commit after a while, crashes that lose what had
+ * not.
+ */
+#include "common/memory.h"
+#include "tests/sim/world.h"
+
+#include <stdlib.h>
+
+static void commit_done(struct world *world, const struct happening *happening);
+static void wake(struct world *world, const struct happening *happening);
+
+/* What had to wait for the commit. */
+static void release(struct world *world, const struct effects *batch)
+{
+    for (size_t i = 0; i < batch->send_count; i++) {
+        if (!batch->sends[i].at_once)
+            send_to_worker(world, batch->sends[i].peer, batch->sends[i].frame);
+    }
+    for (size_t i = 0; i < batch->answer_count; i++)
+        client_answer(world, batch->answers[i].ticket, batch->answers[i].message);
+}
+
+static struct event event_now(const struct world *world, enum event_kind kind)
+{
+    return (struct event){.kind = kind, .now_ms = world->now_ms, .now_wall = wall_of(world)};
+}
+
+static void schedule(struct world *world)
+{
+    struct master *master = &world->master;
+    uint64_t due = core_next_ms(master->core);
+    uint64_t delay = core_has_work(master->core) ? 0 : due;
+    if (delay == UINT64_MAX)
+        return;
+    master->version++;
+    if (delay != 0)
+        delay = due > world->now_ms ? due - world->now_ms : 1;
+    struct happening *happening = plan_ahead(world, delay, wake);
+    happening->number = master->version;
+    happening->number2 = master->life;
+}
+
+/* Hands the batch to the store: it commits after a while. */
+static void commit(struct world *world)
+{
+    struct master *master = &world->master;
+    struct pending_batch *pending = xcalloc(1, sizeof *pending);
+    pending->effects = master->batch;
+    master->batch = effects_create();
+    if (master->committing == NULL)
+        master->committing = pending;
+    else
+        master->committing_last->next = pending;
+    master->committing_last = pending;
+    master->in_flight++;
+    struct happening *happening = plan_ahead(world, 1 + draw_below(world, 5), commit_done);
+    happening->number = master->life;
+}
+
+/* The end of a batch, when the store has room for it; else its facts join the next. */
+static void flush(struct world *world)
+{
+    struct master *master = &world->master;
+    if (master->in_flight >= 2)
+        return;
+    struct event event = event_now(world, EVENT_FLUSH);
+    core_step(master->core, &event, master->batch);
+    if (!effects_is_empty(master->batch))
+        commit(world);
+    schedule(world);
+}
+
+static void step(struct world *world, const struct event *event)
+{
+    struct master *master = &world->master;
+    size_t before = master->batch->send_count;
+    core_step(master->core, event, master->batch);
+    for (size_t i = before; i < master->batch->send_count; i++) {
+        if (master->batch->sends[i].at_once)
+            send_to_worker(world, master->batch->sends[i].peer, master->batch->sends[i].frame);
+    }
+    flush(world);
+}
+
+static void commit_done(struct world *world, const struct happening *happening)
+{
+    struct master *master = &world->master;
+    if (master->core == NULL || master->life != happening->number)
+        return;
+    struct pending_batch *pending = master->committing;
+    master->committing = pending->next;
+    master->in_flight--;
+    struct effects *batch = pending->effects;
+    for (size_t i = 0; i < batch->fact_count; i++)
+        rows_apply(&master->rows, &batch->facts[i]);
+    checker_committed(world, batch->facts, batch->fact_count);
+    /* A commit may be done and its answer lost with the process. */
+    bool dies = world_is_bad(world) && draw_below(world, 400) == 0;
+    if (!dies)
+        release(world, batch);
+    effects_destroy(batch);
+    free(pending);
+    if (dies)
+        master_crash(world);
+    else
+        flush(world);
+}
+
+static void wake(struct world *world, const struct happening *happening)
+{
+    struct master *master = &world->master;
+    if (master->core == NULL || master->life != happening->number2 ||
+        master->version != happening->number)
+        return;
+    if (master->paused_until > world->now_ms) {
+        struct happening *again = plan_ahead(world, master->paused_until - world->now_ms, wake);
+        again->number = happening->number;
+        again->number2 = happening->number2;
+        return;
+    }
+    struct event event = event_now(world, EVENT_TIMER);
+    step(world, &event);
+}
+
+/* ---- its life ---- */
+
+static void load_run(struct world *world, const struct run_row *row)
+{
+    struct master *master = &world->master;
+    struct event event = event_now(world, EVENT_LOAD_RUN);
+    struct span_row *spans = xcalloc(master->rows.span_count + 1, sizeof *spans);
+    struct attempt_row *attempts = xcalloc(master->rows.attempt_count + 1, sizeof *attempts);
+    event.load.run = *row;
+    event.load.plan = workload_find(world, row->key)->plan;
+    for (size_t i = 0; i < master->rows.span_count; i++) {
+        if (master->rows.spans[i].run == row->key)
+            spans[event.load.span_count++] = master->rows.spans[i];
+    }
+    for (size_t i = 0; i < master->rows.attempt_count; i++) {
+        if (master->rows.attempts[i].id.run == row->key)
+            attempts[event.load.attempt_count++] = master->rows.attempts[i];
+    }
+    event.load.spans = spans;
+    event.load.attempts = attempts;
+    core_step(master->core, &event, master->batch);
+    free(spans);
+    free(attempts);
+}
+
+static bool is_over(uint32_t state)
+{
+    return state != RUN_QUEUED && state != RUN_RUNNING;
+}
+
+static void load(struct world *world)
+{
+    struct master *master = &world->master;
+    for (size_t i = 0; i < master->rows.dag_count; i++) {
+        struct event event = event_now(world, EVENT_LOAD_DAG);
+        event.dag = master->rows.dags[i];
+        core_step(master->core, &event, master->batch);
+    }
+    for (size_t i = 0; i < master->rows.worker_count; i++) {
+        struct event event = event_now(world, EVENT_LOAD_WORKER);
+        event.worker = master->rows.workers[i];
+        core_step(master->core, &event, master->batch);
+    }
+    for (size_t i = 0; i < master->rows.session_count; i++) {
+        struct event event = event_now(world, EVENT_LOAD_SESSION);
+        event.session = master->rows.sessions[i];
+        core_step(master->core, &event, master->batch);
+    }
+    for (size_t i = 0; i < master->rows.run_count; i++) {
+        if (!is_over(master->rows.runs[i].state))
+            load_run(world, &master->rows.runs[i]);
+    }
+    if (!effects_is_empty(master->batch))
+        violated(world, "loading made facts or messages");
+}
+
+void master_start(struct world *world)
+{
+    struct master *master = &world->master;
+    master->life = ++world->next_life;
+    master->rows.epoch++;
+    master->rows.leader = draw(world);
+    checker_epoch(world, master->rows.epoch);
+    struct core_config config = {
+        .epoch = master->rows.epoch,
+        .leader = master->rows.leader,
+        .cluster = slice_of("00000000-0000-4000-8000-000000000001"),
+        .now_ms = world->now_ms,
+    };
+    tell(world, "master starts, epoch %llu", (unsigned long long)master->rows.epoch);
+    master->core = core_create(&config);
+    master->batch = effects_create();
+    load(world);
+    struct event event = event_now(world, EVENT_LOADED);
+    step(world, &event);
+}
+
+static void start_again(struct world *world, const struct happening *happening)
+{
+    (void)happening;
+    if (world->master.core == NULL)
+        master_start(world);
+}
+
+static void drop_memory(struct master *master)
+{
+    core_destroy(master->core);
+    master->core = NULL;
+    effects_destroy(master->batch);
+    master->batch = NULL;
+    while (master->committing != NULL) {
+        struct pending_batch *next = master->committing->next;
+        effects_destroy(master->committing->effects);
+        free(master->committing);
+        master->committing = next;
+    }
+    master->in_flight = 0;
+}
+
+void master_crash(struct world *world)
+{
+    if (world->master.core == NULL)
+        return;
+    tell(world, "master crashes");
+    drop_memory(&world->master);
+    world->master.paused_until = 0;
+    (void)plan_ahead(world, 100 + draw_below(world, 20000), start_again);
+}
+
+void master_pause(struct world *world, uint64_t ms)
+{
+    tell(world, "master is paused for %llu ms", (unsigned long long)ms);
+    world->master.paused_until = world->now_ms + ms;
+}
+
+void master_fini(struct world *world)
+{
+    if (world->master.core != NULL)
+        drop_memory(&world->master);
+    rows_fini(&world->master.rows);
+}
+
+static void take_frame_later(struct world *world, const struct happening *happening)
+{
+    master_frame(world, happening->number, slice_make(happening->bytes, happening->length));
+}
+
+/* A paused process finds its frames when it goes on. */
+void master_frame(struct world *world, uint64_t peer, struct slice frame)
+{
+    struct master *master = &world->master;
+    if (master->core == NULL)
+        return;
+    if (master->paused_until > world->now_ms) {
+        struct happening *later =
+            plan_ahead(world, master->paused_until - world->now_ms, take_frame_later);
+        later->number = peer;
+        later->bytes = xstrndup(frame.ptr, frame.length);
+        later->length = frame.length;
+        return;
+    }
+    struct event event = event_now(world, EVENT_FRAME);
+    event.frame.peer = peer;
+    event.frame.bytes = frame;
+    step(world, &event);
+}
+
+/* ---- clients ---- */
+
+static bool answered_before(struct world *world, uint64_t request)
+{
+    const struct rows *rows = &world->master.rows;
+    for (size_t i = 0; i < rows->request_count; i++) {
+        if (rows->requests[i].request == request) {
+            client_answer(world, request, rows->requests[i].answer);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void ask_submit(struct world *world, const struct asked *asked, struct event *event)
+{
+    struct sim_run *run = &world->runs[asked->run];
+    event->submit = (struct submit_event){
+        .key = draw(world),
+        .plan = run->plan,
+        .context = slice_of("{\"values\":{\"ds\":\"2026-11-21\"},\"params\":{}}"),
+        .logical_date = wall_of(world),
+    };
+    /* Which plan belongs to a key: the store's blob, as it were. */
+    if (run->key == 0)
+        run->key = event->submit.key;
+    event->submit.key = run->key;
+}
+
+void master_request(struct world *world, const struct asked *asked)
+{
+    struct master *master = &world->master;
+    if (master->core == NULL || master->paused_until > world->now_ms ||
+        answered_before(world, asked->request))
+        return;
+    struct event event = event_now(world, asked->kind);
+    event.ticket = asked->request;
+    event.request = asked->request;
+    if (asked->kind == EVENT_SUBMIT) {
+        ask_submit(world, asked, &event);
+    } else {
+        uint64_t key = world->runs[asked->run].key;
+        event.change.run = key;
+        event.change.task = asked->task;
+        event.change.only = asked->only;
+        event.change.state = asked->state;
+        for (size_t i = 0; i < master->rows.run_count && !core_has_run(master->core, key); i++) {
+            if (master->rows.runs[i].key == key)
+                load_run(world, &master->rows.runs[i]);
+        }
+    }
+    step(world, &event);
+}

@@ -1,0 +1,142 @@
+/*
+ * The store as a model: rows by their keys, wholly written or not at all.
+ */
+#include "common/memory.h"
+#include "tests/sim/world.h"
+
+#include <stdlib.h>
+
+/* Copies a text into the rows' arena. */
+static struct slice own(struct rows *rows, struct slice text)
+{
+    return text.length > 0 ? arena_copy(&rows->arena, text) : (struct slice){0};
+}
+
+static void apply_dag(struct rows *rows, const struct dag_row *row)
+{
+    size_t i = 0;
+    while (i < rows->dag_count && !slice_equal(rows->dags[i].dag, row->dag))
+        i++;
+    if (i == rows->dag_count) {
+        vector_reserve(&rows->dags, rows->dag_count, &rows->dag_capacity);
+        rows->dags[rows->dag_count++].dag = own(rows, row->dag);
+    }
+    rows->dags[i].last_number = row->last_number;
+}
+
+static void apply_worker(struct rows *rows, const struct worker_row *row)
+{
+    size_t i = row->number - 1;
+    if (i >= rows->worker_count) {
+        vector_reserve(&rows->workers, rows->worker_count, &rows->worker_capacity);
+        rows->worker_count++;
+    }
+    rows->workers[i] = *row;
+    rows->workers[i].name = own(rows, row->name);
+    rows->workers[i].host = own(rows, row->host);
+}
+
+static void apply_session(struct rows *rows, const struct session_row *row)
+{
+    vector_reserve(&rows->sessions, rows->session_count, &rows->session_capacity);
+    rows->sessions[rows->session_count++] = *row;
+}
+
+static void apply_run(struct rows *rows, const struct run_row *row)
+{
+    size_t i = 0;
+    while (i < rows->run_count && rows->runs[i].key != row->key)
+        i++;
+    if (i == rows->run_count) {
+        vector_reserve(&rows->runs, rows->run_count, &rows->run_capacity);
+        rows->run_count++;
+    }
+    rows->runs[i] = *row;
+    rows->runs[i].dag = own(rows, row->dag);
+    rows->runs[i].bundle = own(rows, row->bundle);
+    rows->runs[i].context = own(rows, row->context);
+    rows->runs[i].key_text = own(rows, row->key_text);
+}
+
+static int compare_ids(const struct attempt_id *a, const struct attempt_id *b)
+{
+    if (a->run != b->run)
+        return a->run < b->run ? -1 : 1;
+    if (a->task != b->task)
+        return a->task < b->task ? -1 : 1;
+    return (a->attempt > b->attempt) - (a->attempt < b->attempt);
+}
+
+/* Attempts are kept in the order in which a store gives them: by run, task, attempt. */
+static void apply_attempt(struct rows *rows, const struct attempt_row *row)
+{
+    size_t i = 0;
+    while (i < rows->attempt_count && compare_ids(&rows->attempts[i].id, &row->id) < 0)
+        i++;
+    if (i == rows->attempt_count || compare_ids(&rows->attempts[i].id, &row->id) != 0) {
+        vector_reserve(&rows->attempts, rows->attempt_count, &rows->attempt_capacity);
+        memmove(&rows->attempts[i + 1], &rows->attempts[i],
+            (rows->attempt_count - i) * sizeof *rows->attempts);
+        rows->attempt_count++;
+    }
+    rows->attempts[i] = *row;
+    rows->attempts[i].error = own(rows, row->error);
+    rows->attempts[i].outputs = own(rows, row->outputs);
+    rows->attempts[i].artifacts = own(rows, row->artifacts);
+}
+
+static void apply_span(struct rows *rows, const struct span_row *row)
+{
+    vector_reserve(&rows->spans, rows->span_count, &rows->span_capacity);
+    rows->spans[rows->span_count] = *row;
+    rows->spans[rows->span_count++].error = own(rows, row->error);
+}
+
+static void apply_request(struct rows *rows, const struct request_row *row)
+{
+    vector_reserve(&rows->requests, rows->request_count, &rows->request_capacity);
+    rows->requests[rows->request_count] = *row;
+    rows->requests[rows->request_count++].answer = own(rows, row->answer);
+}
+
+void rows_apply(struct rows *rows, const struct fact *fact)
+{
+    switch (fact->kind) {
+    case FACT_DAG:
+        apply_dag(rows, &fact->dag);
+        break;
+    case FACT_WORKER:
+        apply_worker(rows, &fact->worker);
+        break;
+    case FACT_SESSION:
+        apply_session(rows, &fact->session);
+        break;
+    case FACT_RUN:
+        apply_run(rows, &fact->run);
+        break;
+    case FACT_ATTEMPT:
+        apply_attempt(rows, &fact->attempt);
+        break;
+    case FACT_SPAN:
+        apply_span(rows, &fact->span);
+        break;
+    case FACT_REQUEST:
+        apply_request(rows, &fact->request);
+        break;
+    case FACT_KIND_COUNT:
+        break;
+    }
+}
+
+void rows_fini(struct rows *rows)
+{
+    free(rows->dags);
+    free(rows->workers);
+    free(rows->sessions);
+    free(rows->runs);
+    free(rows->attempts);
+    free(rows->spans);
+    free(rows->requests);
+    arena_fini(&rows->arena);
+    *rows = (struct rows){0};
+}

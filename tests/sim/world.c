@@ -1,0 +1,107 @@
+/*
+ * The clock, the queue of what will happen, and the dice.
+ */
+#include "tests/sim/world.h"
+
+#include "common/memory.h"
+#include "common/table.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+uint64_t draw(struct world *world)
+{
+    world->random += 0x9e3779b97f4a7c15u;
+    return hash_mix(world->random);
+}
+
+uint32_t draw_below(struct world *world, uint32_t below)
+{
+    return below == 0 ? 0 : (uint32_t)(draw(world) % below);
+}
+
+bool draw_percent(struct world *world, uint32_t percent)
+{
+    return draw_below(world, 100) < percent;
+}
+
+bool world_is_bad(const struct world *world)
+{
+    return world->now_ms < world->faults.end_ms;
+}
+
+/* Somewhere in 2026, and a clock that a person sets wrong does no harm. */
+int64_t wall_of(const struct world *world)
+{
+    return 1780000000000 + (int64_t)world->now_ms;
+}
+
+static bool before(const struct happening *a, const struct happening *b)
+{
+    return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
+}
+
+struct happening *plan_ahead(struct world *world, uint64_t delay_ms, happening_fn happen)
+{
+    vector_reserve(&world->heap, world->heap_count, &world->heap_capacity);
+    struct happening new = {
+        .at_ms = world->now_ms + delay_ms, .order = world->order++, .happen = happen};
+    size_t at = world->heap_count++;
+    while (at > 0 && before(&new, &world->heap[(at - 1) / 2])) {
+        world->heap[at] = world->heap[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    world->heap[at] = new;
+    return &world->heap[at];
+}
+
+bool world_next(struct world *world, struct happening *ret_happening)
+{
+    if (world->heap_count == 0)
+        return false;
+    *ret_happening = world->heap[0];
+    struct happening last = world->heap[--world->heap_count];
+    size_t at = 0;
+    for (;;) {
+        size_t child = at * 2 + 1;
+        if (child >= world->heap_count)
+            break;
+        if (child + 1 < world->heap_count && before(&world->heap[child + 1], &world->heap[child]))
+            child++;
+        if (!before(&world->heap[child], &last))
+            break;
+        world->heap[at] = world->heap[child];
+        at = child;
+    }
+    world->heap[at] = last;
+    world->now_ms = ret_happening->at_ms;
+    return true;
+}
+
+void tell(struct world *world, const char *format, ...)
+{
+    char text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    world->hash = hash_mix(world->hash ^ hash_bytes(slice_of(text)) ^ world->now_ms);
+    if (world->story)
+        (void)printf("%8llu.%03llu  %s\n", (unsigned long long)(world->now_ms / 1000),
+            (unsigned long long)(world->now_ms % 1000), text);
+}
+
+void violated(struct world *world, const char *format, ...)
+{
+    char text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    (void)fflush(stdout);
+    (void)fprintf(stderr,
+        "VIOLATION at %llu ms: %s\n  replay: reeve_sim --first %llu --seeds 1 --story\n",
+        (unsigned long long)world->now_ms, text, (unsigned long long)world->seed);
+    exit(1);
+}

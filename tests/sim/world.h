@@ -1,0 +1,247 @@
+/*
+ * world.h - the simulated world: one thread, one seed, virtual milliseconds. The real cores of
+ * master, agent and runner live in it; network, disks, processes and the store are models. Same
+ * seed, same story, same trace hash.
+ */
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+
+#include "common/buffer.h"
+#include "master/core/core.h"
+#include "worker/core/agent.h"
+#include "worker/runner/core.h"
+
+struct world;
+struct checker;
+
+enum { HOSTS_MAX = 4, RUNS_MAX = 8, TASKS_MAX = 16, REQUESTS_MAX = 64 };
+
+/* How bad the world is; drawn from the seed. */
+struct faults {
+    uint32_t loss_percent, double_percent, late_percent; /* of frames */
+    uint32_t late_ms;                                    /* at most */
+    uint32_t crash_percent;                              /* a crash, pause or cut each second */
+    uint64_t end_ms;                                     /* then the world is good */
+};
+
+/* What happens at a time: a function, whom it concerns, and what it brings. */
+struct happening;
+typedef void (*happening_fn)(struct world *world, const struct happening *happening);
+struct happening {
+    uint64_t at_ms;
+    uint64_t order; /* ties: first come first served */
+    happening_fn happen;
+    uint32_t host;
+    uint64_t number; /* a life, a version, a process: what makes it void when it changed */
+    uint64_t number2;
+    char *bytes; /* owned, or NULL */
+    size_t length;
+    struct attempt_id id;
+};
+
+/* ---- rows.c: the store, a model ---- */
+
+struct rows {
+    struct dag_row *dags;
+    size_t dag_count, dag_capacity;
+    struct worker_row *workers;
+    size_t worker_count, worker_capacity;
+    struct session_row *sessions;
+    size_t session_count, session_capacity;
+    struct run_row *runs;
+    size_t run_count, run_capacity;
+    struct attempt_row *attempts;
+    size_t attempt_count, attempt_capacity;
+    struct span_row *spans;
+    size_t span_count, span_capacity;
+    struct request_row *requests;
+    size_t request_count, request_capacity;
+    struct arena arena; /* their texts */
+    uint64_t epoch, leader;
+};
+void rows_apply(struct rows *rows, const struct fact *fact);
+void rows_fini(struct rows *rows);
+
+/* ---- a process of a task ---- */
+
+struct process {
+    uint64_t number; /* 0: a free slot */
+    uint32_t host;
+    uint64_t instance; /* of the runner that made it */
+    struct attempt_id id;
+    bool stubborn; /* ignores SIGTERM */
+    int status;
+};
+
+/* ---- a host: agent, runner, disk, processes ---- */
+
+struct saved_result {
+    char *bytes; /* an encoded frame with one msg_ended */
+    size_t length;
+    struct attempt_id id;
+    bool used;
+};
+
+struct host {
+    uint32_t index;
+    unsigned char key[32], boot[16];
+    /* The disk. */
+    uint64_t epoch, leader, dead_instance, last_instance;
+    char cluster[40];
+    struct saved_result *results;
+    size_t result_count, result_capacity;
+    /* What lives. */
+    struct agent *agent; /* NULL: down */
+    uint64_t agent_life, agent_version;
+    uint64_t agent_paused_until;
+    struct runner_core *runner;
+    uint64_t runner_life, runner_version;
+    uint64_t instance;
+    uint64_t connection; /* the agent's to the runner; 0: none */
+    uint64_t peer;       /* how the master's transport knows it; anew at each life */
+    struct agent_effects agent_effects;
+    struct runner_effects runner_effects;
+    uint64_t cut_until; /* no frame passes */
+    bool up;
+};
+
+/* ---- the master ---- */
+
+struct pending_batch {
+    struct effects *effects;
+    struct pending_batch *next;
+};
+
+struct master {
+    struct core *core; /* NULL: down */
+    uint64_t life, version;
+    uint64_t paused_until;
+    uint64_t epoch;
+    struct effects *batch; /* being filled */
+    struct pending_batch *committing, *committing_last;
+    uint32_t in_flight;
+    struct rows rows; /* the disk */
+};
+
+/* ---- what is asked of it ---- */
+
+struct sim_task {
+    char name[8];
+    uint32_t parents; /* a bit each */
+    uint32_t rule;
+    uint32_t retries;
+    bool noop, allow_failure;
+    uint32_t fail_percent; /* of its attempts */
+};
+
+struct sim_run {
+    uint64_t request;
+    uint64_t key; /* once acknowledged; else 0 */
+    char *plan_bytes;
+    size_t plan_length;
+    struct plan plan;
+    struct sim_task tasks[TASKS_MAX];
+    uint32_t task_count;
+    bool acknowledged;
+};
+
+struct asked {
+    uint64_t request;
+    enum event_kind kind;
+    uint32_t run; /* of world->runs */
+    uint32_t task;
+    uint32_t state;
+    bool only;
+    bool answered;
+};
+
+struct world {
+    uint64_t seed, random;
+    uint64_t now_ms, order, hash;
+    struct faults faults;
+    struct happening *heap;
+    size_t heap_count, heap_capacity;
+    struct master master;
+    struct host hosts[HOSTS_MAX];
+    uint32_t host_count;
+    struct process *processes;
+    size_t process_count, process_capacity;
+    uint64_t next_process, next_life;
+    struct sim_run runs[RUNS_MAX];
+    uint32_t run_count;
+    struct asked asked[REQUESTS_MAX];
+    uint32_t asked_count;
+    struct checker *checker;
+    bool story; /* print what happens */
+};
+
+/* ---- world.c ---- */
+
+uint64_t draw(struct world *world);
+/* 0 .. below - 1 */
+uint32_t draw_below(struct world *world, uint32_t below);
+bool draw_percent(struct world *world, uint32_t percent);
+struct happening *plan_ahead(struct world *world, uint64_t delay_ms, happening_fn happen);
+bool world_is_bad(const struct world *world);
+void tell(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Ends the simulation with the seed and what is wrong. */
+void violated(struct world *world, const char *format, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
+int64_t wall_of(const struct world *world);
+/* A happening is freed with its bytes by whoever pops it; this takes the next one, or false. */
+bool world_next(struct world *world, struct happening *ret_happening);
+
+/* ---- network.c ---- */
+
+void send_to_master(struct world *world, uint32_t host, struct slice frame);
+void send_to_worker(struct world *world, uint64_t peer, struct slice frame);
+
+/* ---- master.c ---- */
+
+void master_start(struct world *world);
+void master_crash(struct world *world);
+void master_pause(struct world *world, uint64_t ms);
+void master_frame(struct world *world, uint64_t peer, struct slice frame);
+/* A client's request reaches the master, if it is up. */
+void master_request(struct world *world, const struct asked *asked);
+void master_fini(struct world *world);
+
+/* ---- host.c ---- */
+
+void host_start(struct world *world, uint32_t index);
+void agent_crash(struct world *world, uint32_t index);
+void agent_pause(struct world *world, uint32_t index, uint64_t ms);
+void runner_crash(struct world *world, uint32_t index);
+void host_reboot(struct world *world, uint32_t index);
+void host_frame(struct world *world, uint32_t index, struct slice frame);
+void hosts_fini(struct world *world);
+
+/* ---- client.c ---- */
+
+void clients_start(struct world *world);
+void client_answer(struct world *world, uint64_t request, struct slice message);
+
+/* ---- workload.c ---- */
+
+/* A random DAG, compiled. */
+void workload_make(struct world *world, struct sim_run *run, uint32_t number);
+/* How the process of an attempt ends; the same for the same attempt. */
+void workload_process(
+    struct world *world, const struct attempt_id *id, struct process *process, uint64_t *ret_ms);
+struct sim_run *workload_find(struct world *world, uint64_t key);
+
+/* ---- checker.c: sees what the world sees; shares no code with the cores ---- */
+
+struct checker *checker_create(void);
+void checker_destroy(struct checker *checker);
+void checker_process_started(struct world *world, const struct process *process);
+void checker_process_ended(struct world *world, const struct process *process);
+/* Facts became durable. */
+void checker_committed(struct world *world, const struct fact *facts, size_t count);
+void checker_epoch(struct world *world, uint64_t epoch);
+/* After the last fault and the time for recovery. */
+void checker_finish(struct world *world);
+/* True when every acknowledged run has ended. */
+bool checker_all_ended(const struct world *world);
+
+#endif
