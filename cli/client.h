@@ -54,6 +54,8 @@ void client_be_patient(struct client *client);
 /* How long a request waits for its answer before it is sent again; a second unless this is called.
  */
 void client_set_repeat(struct client *client, uint64_t repeat_ms);
+/* Boot time after which client_ask gives up with ERR_TIMEOUT; UINT64_MAX: never. */
+void client_set_deadline(struct client *client, uint64_t deadline_ms);
 /* Starts with how long the first answer may take, CLIENT_PATIENCE_MS unless this is called. */
 void client_set_patience(struct client *client, uint64_t patience_ms);
 

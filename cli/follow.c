@@ -245,7 +245,7 @@ static int step(struct follow *follow, uint64_t until_ms, struct error *error)
     return rc == 1 ? 0 : rc;
 }
 
-int follow_wait(struct follow *follow, uint64_t until_ms, struct error *error)
+static int wait_in_time(struct follow *follow, uint64_t until_ms, struct error *error)
 {
     while (!is_over(follow)) {
         int rc = step(follow, until_ms, error);
@@ -260,6 +260,14 @@ int follow_wait(struct follow *follow, uint64_t until_ms, struct error *error)
     int rc = read_head(follow, error);
     if (rc == 0)
         watch_end(&follow->watch);
+    return rc;
+}
+
+int follow_wait(struct follow *follow, uint64_t until_ms, struct error *error)
+{
+    client_set_deadline(follow->client, until_ms);
+    int rc = wait_in_time(follow, until_ms, error);
+    client_set_deadline(follow->client, UINT64_MAX);
     return rc;
 }
 

@@ -348,6 +348,16 @@ static const struct active *next_active(const struct progress *progress, const s
     return best;
 }
 
+static void draw_rest(size_t count, const struct progress_view *view, struct buffer *out)
+{
+    struct buffer text = {0};
+    size_t left = view->columns;
+    buffer_printf(&text, "  … and %zu more", count);
+    append_cut(buffer_slice(&text), &left, out);
+    buffer_append_text(out, "\n");
+    buffer_fini(&text);
+}
+
 void progress_draw(
     const struct progress *progress, const struct progress_view *view, struct buffer *out)
 {
@@ -368,5 +378,5 @@ void progress_draw(
     for (; shown < wanted && (active = next_active(progress, active)) != NULL; shown++)
         draw_active(active, view, out);
     if (shown == wanted && wanted > 0 && progress->active_count > shown)
-        buffer_printf(out, "  … and %zu more\n", progress->active_count - shown);
+        draw_rest(progress->active_count - shown, view, out);
 }
