@@ -181,6 +181,7 @@ static void set_end(
             "task %u of run %llx left its end %s for %s without a recorded retry or mark", task,
             (unsigned long long)run->key, task_state_name(seen->end), task_state_name(end));
     seen->end = end;
+    see_rules(world, run);
 }
 
 static void see_attempt(struct world *world, const struct attempt_row *row)
@@ -231,7 +232,6 @@ static void see_span(struct world *world, const struct span_row *row)
             run->tasks[i].cancel_wish = true;
         } else {
             set_end(world, run, i, row->state, row->reason == REASON_MARKED);
-            see_rules(world, run);
         }
     }
 }
