@@ -164,7 +164,7 @@ int runner_connect(
     const char *folder, uint64_t instance, struct runner_client **ret_client, struct error *error)
 {
     char path[WIRE_PATH_MAX];
-    int fd;
+    int fd = -1;
     int code = wire_path(folder, instance, path, error);
     if (code == 0)
         code = connect_to(path, &fd, error);

@@ -1,7 +1,6 @@
 #include "worker/runner/task.h"
 
 #include "common/memory.h"
-#include "worker/runner/cgroup.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -179,12 +178,11 @@ void census_look(struct processes *processes)
 {
     for (struct task *task = processes->tasks; task != NULL; task = task->next) {
         if (task->clearing)
-            task->left =
-                task->pid != 0 || (task->cgroup_fd >= 0 && !cgroup_is_empty(task->cgroup_fd));
+            task->left = task->pid != 0 || (task->cgroup != NULL && !cgroup_is_empty(task->cgroup));
     }
     if (processes->children_fd >= 0)
         look_at_children(processes);
-    else if (processes->cgroup_fd < 0)
+    else if (processes->cgroups.fd < 0)
         look_at_all(processes);
 }
 

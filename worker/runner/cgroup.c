@@ -1,6 +1,7 @@
 #include "worker/runner/cgroup.h"
 
 #include "common/clock.h"
+#include "common/memory.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -15,17 +16,14 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { NAME_TEXT_MAX = 80 };
+enum {
+    NAME_TEXT_MAX = 80,
+    FREE_MAX = 64, /* empty ones that are kept for the next attempts */
+};
 
 static void name_instance(uint64_t instance, char name[NAME_TEXT_MAX])
 {
     (void)snprintf(name, NAME_TEXT_MAX, "reeve-%016" PRIx64, instance);
-}
-
-static void name_attempt(const struct attempt_id *id, char name[NAME_TEXT_MAX])
-{
-    (void)snprintf(
-        name, NAME_TEXT_MAX, "%016" PRIx64 "-%x-%x-%x", id->run, id->task, id->map, id->attempt);
 }
 
 /* The caller's path in the v2 hierarchy ("/" or "/a/b"); false: it is in none. */
@@ -72,59 +70,125 @@ static int instance_find(int own, uint64_t instance)
     return openat(own, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-int cgroup_open_instance(uint64_t instance)
+void cgroups_init(struct cgroups *cgroups, uint64_t instance)
 {
-    int own = own_open();
-    if (own < 0)
-        return -1;
     char name[NAME_TEXT_MAX];
+    int own = own_open();
+    *cgroups = (struct cgroups){.fd = -1, .instance = instance};
+    if (own < 0)
+        return;
     name_instance(instance, name);
-    int fd = -1;
     if (mkdirat(own, name, 0755) == 0)
-        fd = instance_find(own, instance);
+        cgroups->fd = instance_find(own, instance);
     /* cgroup.kill came with Linux 5.14; without it a cgroup is no better than the sweep. */
-    bool usable = fd >= 0 && faccessat(fd, "cgroup.kill", W_OK, 0) == 0 &&
+    bool usable = cgroups->fd >= 0 && faccessat(cgroups->fd, "cgroup.kill", W_OK, 0) == 0 &&
                   faccessat(own, "cgroup.procs", W_OK, 0) == 0;
-    if (fd >= 0 && !usable) {
-        (void)close(fd);
-        fd = -1;
-        (void)unlinkat(own, name, AT_REMOVEDIR);
-    }
     (void)close(own);
-    return fd;
+    if (!usable)
+        cgroups_fini(cgroups);
 }
 
-void cgroup_remove_instance(uint64_t instance)
+static void instance_remove(uint64_t instance)
 {
+    char name[NAME_TEXT_MAX];
     int own = own_open();
     if (own < 0)
         return;
-    char name[NAME_TEXT_MAX];
     name_instance(instance, name);
     (void)unlinkat(own, name, AT_REMOVEDIR);
     (void)close(own);
 }
 
-int cgroup_open_attempt(int instance_fd, const struct attempt_id *id)
+static void name_number(uint32_t number, char name[NAME_TEXT_MAX])
+{
+    (void)snprintf(name, NAME_TEXT_MAX, "%u", number);
+}
+
+static void cgroup_destroy(struct cgroups *cgroups, struct cgroup *cgroup)
 {
     char name[NAME_TEXT_MAX];
-    name_attempt(id, name);
-    if (mkdirat(instance_fd, name, 0755) != 0)
+    (void)close(cgroup->events_fd);
+    (void)close(cgroup->fd);
+    name_number(cgroup->number, name);
+    (void)unlinkat(cgroups->fd, name, AT_REMOVEDIR);
+    free(cgroup);
+}
+
+void cgroups_fini(struct cgroups *cgroups)
+{
+    for (size_t i = 0; i < cgroups->free_count; i++)
+        cgroup_destroy(cgroups, cgroups->free[i]);
+    free(cgroups->free);
+    if (cgroups->fd >= 0)
+        (void)close(cgroups->fd);
+    if (cgroups->instance != 0)
+        instance_remove(cgroups->instance);
+    *cgroups = (struct cgroups){.fd = -1};
+}
+
+/* The number after `name` in a file of "name number" lines; -1: not there. */
+static int64_t number_find(const char *text, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, length) == 0 && line[length] == ' ')
+            return strtoll(line + length, NULL, 10);
+    }
+    return -1;
+}
+
+static int64_t oom_kills_read(int fd)
+{
+    char text[1024];
+    int file = openat(fd, "memory.events", O_RDONLY | O_CLOEXEC);
+    if (file < 0)
         return -1;
-    int fd = openat(instance_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        (void)unlinkat(instance_fd, name, AT_REMOVEDIR);
-    return fd;
+    ssize_t length = read(file, text, sizeof text - 1);
+    (void)close(file);
+    text[length > 0 ? length : 0] = '\0';
+    return number_find(text, "oom_kill");
 }
 
-void cgroup_remove_attempt(int instance_fd, const struct attempt_id *id)
+static struct cgroup *cgroup_create(struct cgroups *cgroups)
 {
     char name[NAME_TEXT_MAX];
-    name_attempt(id, name);
-    (void)unlinkat(instance_fd, name, AT_REMOVEDIR);
+    name_number(cgroups->made, name);
+    if (mkdirat(cgroups->fd, name, 0755) != 0)
+        return NULL;
+    struct cgroup *cgroup = xcalloc(1, sizeof *cgroup);
+    cgroup->number = cgroups->made++;
+    cgroup->fd = openat(cgroups->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cgroup->events_fd = openat(cgroup->fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    if (cgroup->fd >= 0 && cgroup->events_fd >= 0) {
+        cgroup->oom_kills = oom_kills_read(cgroup->fd);
+        return cgroup;
+    }
+    cgroup_destroy(cgroups, cgroup);
+    return NULL;
 }
 
-void cgroup_kill(int fd)
+struct cgroup *cgroup_take(struct cgroups *cgroups)
+{
+    if (cgroups->free_count == 0)
+        return cgroup_create(cgroups);
+    struct cgroup *cgroup = cgroups->free[--cgroups->free_count];
+    if (cgroup->oom_kills >= 0)
+        cgroup->oom_kills = oom_kills_read(cgroup->fd);
+    return cgroup;
+}
+
+void cgroup_give_back(struct cgroups *cgroups, struct cgroup *cgroup)
+{
+    if (cgroups->free_count >= FREE_MAX) {
+        cgroup_destroy(cgroups, cgroup);
+        return;
+    }
+    vector_reserve(&cgroups->free, cgroups->free_count, &cgroups->free_capacity);
+    cgroups->free[cgroups->free_count++] = cgroup;
+}
+
+static void kill_all(int fd)
 {
     int file = openat(fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
     if (file < 0)
@@ -133,53 +197,47 @@ void cgroup_kill(int fd)
     (void)close(file);
 }
 
-/* The number after `name` in a file of "name number" lines; -1: not there. */
-static int64_t number_read(int fd, const char *path, const char *name)
+void cgroup_kill(const struct cgroup *cgroup)
 {
-    int file = openat(fd, path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return -1;
-    char text[1024];
-    ssize_t length = read(file, text, sizeof text - 1);
-    (void)close(file);
+    kill_all(cgroup->fd);
+}
+
+static bool events_say_empty(int events_fd)
+{
+    char text[256];
+    ssize_t length = pread(events_fd, text, sizeof text - 1, 0);
     text[length > 0 ? length : 0] = '\0';
-    size_t name_length = strlen(name);
-    for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (strncmp(line, name, name_length) == 0 && line[name_length] == ' ')
-            return strtoll(line + name_length, NULL, 10);
-    }
-    return -1;
+    return number_find(text, "populated") == 0;
 }
 
-bool cgroup_is_empty(int fd)
+bool cgroup_is_empty(const struct cgroup *cgroup)
 {
-    return number_read(fd, "cgroup.events", "populated") == 0;
+    return events_say_empty(cgroup->events_fd);
 }
 
-int64_t cgroup_oom_kills(int fd)
+int cgroup_ran_out_of_memory(const struct cgroup *cgroup)
 {
-    return number_read(fd, "memory.events", "oom_kill");
+    if (cgroup->oom_kills < 0)
+        return -1;
+    return oom_kills_read(cgroup->fd) > cgroup->oom_kills;
 }
 
 /* ---- a dead runner's ---- */
 
 static bool wait_until_empty(int fd, uint64_t until_ms)
 {
-    int file = openat(fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
-    while (file >= 0 && !cgroup_is_empty(fd) && clock_boot_ms() < until_ms) {
-        char text[256];
-        struct pollfd poller = {.fd = file, .events = POLLPRI};
-        /* Each read arms the next notification. */
-        (void)lseek(file, 0, SEEK_SET);
-        (void)!read(file, text, sizeof text);
-        if (cgroup_is_empty(fd))
-            break;
-        (void)poll(&poller, 1, 100);
+    int events_fd = openat(fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    if (events_fd < 0)
+        return false;
+    bool empty = events_say_empty(events_fd);
+    for (uint64_t now = clock_boot_ms(); !empty && now < until_ms; now = clock_boot_ms()) {
+        /* The kernel tells of a change since the last read. */
+        struct pollfd poller = {.fd = events_fd, .events = POLLPRI};
+        (void)poll(&poller, 1, until_ms - now < 1000 ? (int)(until_ms - now) : 1000);
+        empty = events_say_empty(events_fd);
     }
-    if (file >= 0)
-        (void)close(file);
-    return cgroup_is_empty(fd);
+    (void)close(events_fd);
+    return empty;
 }
 
 static void remove_below(int fd)
@@ -203,13 +261,13 @@ int cgroup_sweep(uint64_t instance, uint64_t until_ms, struct error *error)
         (void)close(own);
     if (fd < 0)
         return 0;
-    cgroup_kill(fd);
+    kill_all(fd);
     if (!wait_until_empty(fd, until_ms))
         code = error_set(error, ERR_TIMEOUT,
             "processes in the cgroup of the ended runner %016" PRIx64 " cannot be killed",
             instance);
     remove_below(fd);
     (void)close(fd);
-    cgroup_remove_instance(instance);
+    instance_remove(instance);
     return code;
 }

@@ -1,13 +1,14 @@
 /*
- * cgroup.h - a cgroup v2 for each attempt, below the runner's own, where the runner may make one:
- * then all that an attempt ever forked can be killed by one write, and it is known when it is
- * empty. No controller is enabled.
+ * cgroup.h - a cgroup v2 for each running attempt, below the runner's own, where the runner may
+ * make one: then all that an attempt ever forked can be killed by one write, and it is known when
+ * it is empty. No controller is enabled.
  *
- *     OWN/reeve-INSTANCE/RUN-TASK-MAP-ATTEMPT
+ *     OWN/reeve-INSTANCE/N
  *
  * OWN is the cgroup in the v2 hierarchy of whoever calls, also in the hybrid layout
  * (/sys/fs/cgroup/unified). An agent that is to sweep for its runner must therefore live in the
- * same cgroup as it did.
+ * same cgroup as it did. An emptied cgroup is used again for the next attempt: making and removing
+ * one takes the kernel's one lock for them all, several times.
  */
 #ifndef WORKER_RUNNER_CGROUP_H
 #define WORKER_RUNNER_CGROUP_H
@@ -18,24 +19,38 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Makes the instance's cgroup and returns it as a descriptor; -1: there is no cgroup v2 here that
- * it may use. */
-int cgroup_open_instance(uint64_t instance);
-/* Removes the instance's cgroup; what is not empty stays. */
-void cgroup_remove_instance(uint64_t instance);
+struct cgroup {
+    int fd;        /* of the folder */
+    int events_fd; /* of its cgroup.events */
+    uint32_t number;
+    int64_t oom_kills; /* when it was taken; -1: its memory controller is off */
+};
 
-/* Makes the cgroup of an attempt below `instance_fd` and returns it as a descriptor (-1: failed).
- */
-int cgroup_open_attempt(int instance_fd, const struct attempt_id *id);
-void cgroup_remove_attempt(int instance_fd, const struct attempt_id *id);
+struct cgroups {
+    int fd; /* of the instance's folder; -1: there are none here */
+    uint64_t instance;
+    struct cgroup **free;
+    size_t free_count, free_capacity;
+    uint32_t made;
+};
+
+/* Makes the instance's cgroup; fd is -1 when there is no cgroup v2 here that it may use. */
+void cgroups_init(struct cgroups *cgroups, uint64_t instance);
+/* Removes all that is empty. None may be taken. */
+void cgroups_fini(struct cgroups *cgroups);
+
+/* An empty cgroup, or NULL when none can be made. */
+struct cgroup *cgroup_take(struct cgroups *cgroups);
+/* Takes it back, empty. */
+void cgroup_give_back(struct cgroups *cgroups, struct cgroup *cgroup);
 
 /* SIGKILL to all in it, also to what is being forked. */
-void cgroup_kill(int fd);
+void cgroup_kill(const struct cgroup *cgroup);
 /* Zombies do not count. */
-bool cgroup_is_empty(int fd);
-/* How often the kernel killed in it for want of memory; -1: not known, its memory controller is
- * off. */
-int64_t cgroup_oom_kills(int fd);
+bool cgroup_is_empty(const struct cgroup *cgroup);
+/* Whether the kernel has killed in it for want of memory since it was taken: 1 or 0; -1: not known.
+ */
+int cgroup_ran_out_of_memory(const struct cgroup *cgroup);
 
 /* Kills all in a dead instance's cgroup and removes it; 0 also when there is none. ERR_TIMEOUT as
  * sweep_instance. */

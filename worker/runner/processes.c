@@ -1,7 +1,6 @@
 #include "worker/runner/processes.h"
 
 #include "common/memory.h"
-#include "worker/runner/cgroup.h"
 #include "worker/runner/order.h"
 #include "worker/runner/task.h"
 
@@ -36,14 +35,18 @@ static int64_t oom_kills_read(void)
     return count;
 }
 
-static int cgroup_take(const struct spawner *spawner, uint64_t instance)
+/* Whether processes can be born in cgroups here is found out by trying. */
+static void cgroups_try(struct processes *processes)
 {
-    int fd = cgroup_open_instance(instance);
-    if (fd < 0 || spawner_can_enter(spawner, fd))
-        return fd;
-    (void)close(fd);
-    cgroup_remove_instance(instance);
-    return -1;
+    cgroups_init(&processes->cgroups, processes->instance);
+    if (processes->cgroups.fd < 0)
+        return;
+    struct cgroup *first = cgroup_take(&processes->cgroups);
+    bool works = first != NULL && spawner_can_enter(&processes->spawner, first->fd);
+    if (first != NULL)
+        cgroup_give_back(&processes->cgroups, first);
+    if (!works)
+        cgroups_fini(&processes->cgroups);
 }
 
 struct processes *processes_create(uint64_t instance, bool use_cgroups)
@@ -53,7 +56,9 @@ struct processes *processes_create(uint64_t instance, bool use_cgroups)
     processes->self = getpid();
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     spawner_init(&processes->spawner);
-    processes->cgroup_fd = use_cgroups ? cgroup_take(&processes->spawner, instance) : -1;
+    processes->cgroups.fd = -1;
+    if (use_cgroups)
+        cgroups_try(processes);
     char path[64];
     (void)snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)processes->self);
     processes->children_fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -67,8 +72,6 @@ static void task_free(struct task *task)
         (void)close(task->pipe);
     if (task->failure_fd >= 0)
         (void)close(task->failure_fd);
-    if (task->cgroup_fd >= 0)
-        (void)close(task->cgroup_fd);
     free(task);
 }
 
@@ -78,13 +81,12 @@ void processes_destroy(struct processes *processes)
         return;
     for (struct task *task = processes->tasks; task != NULL;) {
         struct task *next = task->next;
+        if (task->cgroup != NULL)
+            cgroup_give_back(&processes->cgroups, task->cgroup);
         task_free(task);
         task = next;
     }
-    if (processes->cgroup_fd >= 0) {
-        (void)close(processes->cgroup_fd);
-        cgroup_remove_instance(processes->instance);
-    }
+    cgroups_fini(&processes->cgroups);
     if (processes->children_fd >= 0)
         (void)close(processes->children_fd);
     census_fini(&processes->census);
@@ -112,7 +114,6 @@ static struct task *task_add(struct processes *processes, struct attempt_id id, 
     task->id = id;
     task->pipe = pipe;
     task->failure_fd = -1;
-    task->cgroup_fd = -1;
     task->serial = ++processes->last_serial;
     scope_format(processes->instance, &id, task->scope);
     task->next = processes->tasks;
@@ -136,11 +137,9 @@ static void task_end(struct processes *processes, struct task *task)
     (void)table_remove(&processes->by_serial, task->serial);
     if (task_of_session(processes, task->session) == task)
         (void)table_remove(&processes->by_session, (uint64_t)task->session);
-    if (task->cgroup_fd >= 0) {
-        (void)close(task->cgroup_fd);
-        task->cgroup_fd = -1;
-        cgroup_remove_attempt(processes->cgroup_fd, &task->id);
-    }
+    if (task->cgroup != NULL)
+        cgroup_give_back(&processes->cgroups, task->cgroup);
+    task->cgroup = NULL;
 }
 
 /* ---- what the core asks ---- */
@@ -152,10 +151,10 @@ static pid_t task_spawn(struct processes *processes, struct task *task,
     mounts_refresh(&processes->mounts);
     if (!order_make(start, task->scope, &processes->mounts, &processes->arena, &order, ret_failure))
         return -1;
-    if (processes->cgroup_fd >= 0) {
-        task->cgroup_fd = cgroup_open_attempt(processes->cgroup_fd, &task->id);
-        order.cgroup_fd = task->cgroup_fd;
-    }
+    if (processes->cgroups.fd >= 0)
+        task->cgroup = cgroup_take(&processes->cgroups);
+    if (task->cgroup != NULL)
+        order.cgroup_fd = task->cgroup->fd;
     return spawn(&processes->spawner, &order, &task->failure_fd, ret_failure);
 }
 
@@ -233,9 +232,9 @@ static bool killed_for_memory(struct processes *processes, const struct task *ta
 {
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL || task->killed)
         return false;
-    int64_t own = task->cgroup_fd >= 0 ? cgroup_oom_kills(task->cgroup_fd) : -1;
+    int own = task->cgroup != NULL ? cgroup_ran_out_of_memory(task->cgroup) : -1;
     if (own >= 0)
-        return own > 0;
+        return own == 1;
     int64_t before = processes->oom_kills;
     processes->oom_kills = oom_kills_read();
     return processes->oom_kills > before;
@@ -315,9 +314,9 @@ static void sweep(struct processes *processes, uint64_t now_ms)
         if (!task->clearing || !task->left || task->sweep_at > now_ms)
             continue;
         any = true;
-        if (task->cgroup_fd >= 0)
-            cgroup_kill(task->cgroup_fd);
-        by_proc |= task->cgroup_fd < 0 || task->sweeps > 0;
+        if (task->cgroup != NULL)
+            cgroup_kill(task->cgroup);
+        by_proc |= task->cgroup == NULL || task->sweeps > 0;
     }
     if (!any)
         return;

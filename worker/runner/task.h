@@ -6,6 +6,7 @@
 #define WORKER_RUNNER_TASK_H
 
 #include "common/table.h"
+#include "worker/runner/cgroup.h"
 #include "worker/runner/mounts.h"
 #include "worker/runner/processes.h"
 #include "worker/runner/sweep.h"
@@ -18,12 +19,12 @@ struct task {
     pid_t pid;     /* of the main process, until it is reaped; then 0 */
     pid_t session; /* the same number, as the session of its descendants, for good */
     int pipe;
-    int failure_fd; /* of a fork: why it did not become the program */
-    int cgroup_fd;
-    bool over;     /* EMPTY was said, or it never ran */
-    bool killed;   /* SIGKILL was sent by us */
-    bool clearing; /* KILL was asked */
-    bool left;     /* of the last look: something of it lives */
+    int failure_fd;        /* of a fork: why it did not become the program */
+    struct cgroup *cgroup; /* NULL: none */
+    bool over;             /* EMPTY was said, or it never ran */
+    bool killed;           /* SIGKILL was sent by us */
+    bool clearing;         /* KILL was asked */
+    bool left;             /* of the last look: something of it lives */
     uint32_t sweeps;
     uint64_t sweep_at; /* when to kill again; 0: at once */
     uint64_t cpu_us;   /* of descendants that were reaped since EXITED */
@@ -44,7 +45,7 @@ struct processes {
     struct spawner spawner;
     struct mounts mounts;
     struct arena arena;
-    int cgroup_fd;   /* of the instance; -1: no cgroups */
+    struct cgroups cgroups;
     int children_fd; /* /proc/self/task/TID/children; -1: the kernel has none */
     int64_t oom_kills;
     struct task *tasks;
