@@ -166,6 +166,43 @@ static void compile_file_that_is_too_big_is_not_read(void **state)
     diagnostics_fini(&diagnostics);
 }
 
+static void compile_duplicates_are_found_among_many(void **state)
+{
+    (void)state;
+    struct buffer yaml = {0};
+    buffer_append_text(&yaml, "tasks:\n");
+    for (int i = 0; i < 40; i++)
+        buffer_printf(&yaml, "  t%d: {noop: }\n", i);
+    buffer_append_text(&yaml, "  t3: {noop: }\n  t30: {noop: }\n  t30: {noop: }\n");
+    expect(buffer_text(&yaml), "42:3 duplicate task \"t3\"; the first is in line 5\n"
+                               "43:3 duplicate task \"t30\"; the first is in line 32\n"
+                               "44:3 duplicate task \"t30\"; the first is in line 32");
+    buffer_fini(&yaml);
+}
+
+static void compile_long_line_is_cut_around_the_place(void **state)
+{
+    (void)state;
+    struct buffer yaml = {0};
+    struct buffer plan = {0};
+    struct diagnostics diagnostics = {0};
+    buffer_append_text(&yaml, "tasks: {");
+    for (int i = 0; i < 100; i++)
+        buffer_printf(&yaml, "é%02d: {noop: }, ", i);
+    buffer_append_text(&yaml, "b: {noop: , zzz: 1}}\n");
+    compile(buffer_slice(&yaml), &plan, &diagnostics);
+    const struct diagnostic *last = &diagnostics.items[diagnostics.count - 2];
+    assert_int_equal(last->column, 9 + 99 * 15);
+    assert_int_equal(last->caret, 120);
+    /* Characters are counted, not bytes: an é has two. */
+    const char *at = last->source;
+    for (uint32_t i = 0; i < last->caret; at++)
+        i += ((unsigned char)at[1] & 0xc0) != 0x80;
+    assert_memory_equal(at, "é99", 4);
+    diagnostics_fini(&diagnostics);
+    buffer_fini(&yaml);
+}
+
 static void compile_unknown_keys_get_the_right_word(void **state)
 {
     (void)state;
@@ -259,6 +296,8 @@ static void compile_values_of_the_wrong_type_are_refused(void **state)
         {"tasks: {a: {noop: , retries: 1.5}}\n",
             "1:30 \"retries\" must be an integer, not a number"},
         {"tasks: {a: {noop: , retries: \"3\"}}\n", "1:30 must be an integer without quotes"},
+        {"tasks: {a: {noop: , retries: 1000001}}\n", "1:30 must lie between 0 and 1000000"},
+        {"tasks: {a: {noop: , retries: 99999999999999999999}}\n", "1:30 must lie between"},
         {"tasks: {a: {noop: , retries: -1}}\n", "1:30 must lie between 0 and"},
         {"tasks: {a: {noop: , allow_failure: yes}}\n", "1:36 must be true or false, not text"},
         {"tasks: {a: {noop: , trigger_rule: all_don}}\n",
@@ -343,6 +382,9 @@ static void compile_needs_are_checked(void **state)
         {"tasks:\n  a: {noop: , needs: b}\n  b: {noop: , needs: a}\n"
          "  c: {noop: , needs: [a, d]}\n  d: {noop: , needs: c}\n",
             "2:22 a -> b -> a\n4:26 c -> d -> c"},
+        {"tasks:\n  a: {noop: , needs: [b, c]}\n  b: {noop: , needs: a}\n"
+         "  c: {noop: , needs: d}\n  d: {noop: , needs: c}\n",
+            "2:23 a -> b -> a\n4:22 c -> d -> c"},
     };
     EXPECT_ALL(examples);
 }
@@ -614,6 +656,8 @@ int main(void)
         cmocka_unit_test(compile_yaml_beyond_the_format_is_refused),
         cmocka_unit_test(compile_nesting_and_size_are_bounded),
         cmocka_unit_test(compile_file_that_is_too_big_is_not_read),
+        cmocka_unit_test(compile_duplicates_are_found_among_many),
+        cmocka_unit_test(compile_long_line_is_cut_around_the_place),
         cmocka_unit_test(compile_unknown_keys_get_the_right_word),
         cmocka_unit_test(compile_keys_of_later_versions_are_named),
         cmocka_unit_test(compile_values_of_the_wrong_type_are_refused),

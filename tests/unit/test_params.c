@@ -117,6 +117,17 @@ static void params_value_outside_its_schema_is_refused(void **state)
         "too many");
 }
 
+static void params_value_at_its_limits_fits(void **state)
+{
+    (void)state;
+    expect("{\"a\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1}}", "{\"a\":\"1\"}", false,
+        "{\"a\":1}", NULL);
+    expect("{\"a\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":1}}", "{\"a\":\"é\"}", false,
+        "{\"a\":\"é\"}", NULL);
+    expect("{\"a\":{\"type\":\"array\",\"minItems\":1,\"maxItems\":1}}", "{\"a\":\"[1]\"}", false,
+        "{\"a\":[1]}", NULL);
+}
+
 static void params_every_mistake_is_listed_once(void **state)
 {
     (void)state;
@@ -166,6 +177,7 @@ int main(void)
         cmocka_unit_test(params_text_of_another_type_is_refused),
         cmocka_unit_test(params_typed_values_are_checked_as_they_are),
         cmocka_unit_test(params_value_outside_its_schema_is_refused),
+        cmocka_unit_test(params_value_at_its_limits_fits),
         cmocka_unit_test(params_every_mistake_is_listed_once),
         cmocka_unit_test(params_environment_text_is_plain_or_json),
         cmocka_unit_test(params_hostile_pattern_is_refused),

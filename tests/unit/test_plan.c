@@ -376,6 +376,77 @@ static void plan_damaged_under_a_right_checksum_is_refused_or_safe(void **state)
     buffer_fini(&bytes);
 }
 
+static uint32_t *section(struct buffer *bytes, uint32_t offset)
+{
+    return (void *)(bytes->data + offset);
+}
+
+static void expect_damage(struct buffer *bytes, const char *part)
+{
+    struct plan plan;
+    struct error error = {0};
+    seal(bytes);
+    assert_int_equal(plan_open(buffer_slice(bytes), &plan, &error), ERR_CORRUPT);
+    if (strstr(error.text, part) == NULL)
+        fail_msg("\"%s\" lacks \"%s\"", error.text, part);
+}
+
+/* A plan of the chain a -> b -> c, to forge. */
+static const struct plan_header *forge(struct buffer *bytes)
+{
+    struct plan plan;
+    buffer_clear(bytes);
+    compile(
+        "tasks:\n  a: {noop: }\n  b: {noop: , needs: a}\n  c: {noop: , needs: b}\n", bytes, &plan);
+    return plan.header;
+}
+
+static void plan_forged_under_a_right_checksum_is_refused(void **state)
+{
+    (void)state;
+    struct buffer bytes = {0};
+    const struct plan_header *header = forge(&bytes);
+    /* a -> b -> a: said alike by both sides. */
+    section(&bytes, header->successors)[1] = 0;
+    memcpy(section(&bytes, header->predecessor_starts), (uint32_t[]){0, 1, 2, 2}, 16);
+    memcpy(section(&bytes, header->predecessors), (uint32_t[]){1, 0}, 8);
+    expect_damage(&bytes, "wait for each other");
+    header = forge(&bytes);
+    section(&bytes, header->display)[0] = 1;
+    expect_damage(&bytes, "display order");
+    header = forge(&bytes);
+    section(&bytes, header->predecessors)[0] = 2;
+    expect_damage(&bytes, "contradict");
+    header = forge(&bytes);
+    /* a -> b and a -> c, but b's list is empty, and what c's holds beside a is never looked at. */
+    memcpy(section(&bytes, header->successor_starts), (uint32_t[]){0, 2, 2, 2}, 16);
+    memcpy(section(&bytes, header->successors), (uint32_t[]){1, 2}, 8);
+    memcpy(section(&bytes, header->predecessor_starts), (uint32_t[]){0, 0, 0, 2}, 16);
+    memcpy(section(&bytes, header->predecessors), (uint32_t[]){0, 77}, 8);
+    expect_damage(&bytes, "contradict");
+    header = forge(&bytes);
+    /* a -> c before a -> b. */
+    memcpy(section(&bytes, header->successor_starts), (uint32_t[]){0, 2, 2, 2}, 16);
+    memcpy(section(&bytes, header->successors), (uint32_t[]){2, 1}, 8);
+    memcpy(section(&bytes, header->predecessors), (uint32_t[]){0, 0}, 8);
+    expect_damage(&bytes, "contradict");
+    header = forge(&bytes);
+    section(&bytes, header->successor_starts)[3] = 1;
+    expect_damage(&bytes, "do not add up");
+    header = forge(&bytes);
+    bytes.data[header->name + 4 + 4] = 'x'; /* the NUL behind "test" */
+    expect_damage(&bytes, "texts is out of bounds");
+    header = forge(&bytes);
+    struct plan_task *tasks = (void *)section(&bytes, header->tasks);
+    tasks[1].name = tasks[0].name;
+    expect_damage(&bytes, "order of their names");
+    header = forge(&bytes);
+    tasks = (void *)section(&bytes, header->tasks);
+    tasks[2].kind = OPERATOR_EXEC;
+    expect_damage(&bytes, "body");
+    buffer_fini(&bytes);
+}
+
 static void plan_cut_short_is_refused(void **state)
 {
     (void)state;
@@ -426,6 +497,7 @@ int main(void)
         cmocka_unit_test(plan_same_text_has_the_same_hash),
         cmocka_unit_test(plan_with_any_byte_changed_is_refused),
         cmocka_unit_test(plan_damaged_under_a_right_checksum_is_refused_or_safe),
+        cmocka_unit_test(plan_forged_under_a_right_checksum_is_refused),
         cmocka_unit_test(plan_cut_short_is_refused),
         cmocka_unit_test(plan_of_a_later_version_is_named),
         cmocka_unit_test(plan_names_of_rules_are_those_of_the_file),
