@@ -10,8 +10,10 @@
 #include "cli/submission.h"
 #include "cli/supervisor.h"
 #include "cli/terminal.h"
+#include "common/dag/plan.h"
 #include "common/file.h"
 #include "common/random.h"
+#include "common/table.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -23,6 +25,7 @@ enum {
     SHOWN_FAILURES_MAX = 3, /* failed tasks whose last lines are shown */
     SHOWN_LINES = 20,
     ANSWER_WITHIN_MS = 60000, /* the master's first answer, on a busy machine */
+    QUEUES_MAX = 64,          /* that a worker serves */
     LOG_WAIT_MS = 15000,      /* the master answers a waiting read within 10 s */
     FOLDER_MAX_BYTES = 60,    /* socket paths below it have at most 107 */
 };
@@ -95,16 +98,48 @@ static int broken(const struct local *local, struct error *error)
     return error_set(error, ERR_IO, "%s", report[0] != '\0' ? report : "its processes ended");
 }
 
-/* Starts all of it, and leaves a client that catches signals. */
-static int start(struct local *local, const struct arguments *arguments, struct error *error)
+/* Every queue that a task of the plan names: the one worker serves them all. Strings of the plan.
+ */
+static int list_queues(const struct dag_file *file, const char *queues[QUEUES_MAX],
+    size_t *ret_count, struct error *error)
 {
+    struct plan plan;
+    struct names seen = {0};
+    size_t count = 0;
+    int rc = plan_open(buffer_slice(&file->plan), &plan, error);
+    for (uint32_t i = 0; rc == 0 && i < plan_task_count(&plan); i++) {
+        struct slice queue = plan_string(&plan, plan.tasks[i].queue);
+        if (names_get(&seen, queue, NULL))
+            continue;
+        names_set(&seen, queue, 1);
+        if (count == QUEUES_MAX)
+            rc = error_set(error, ERR_REFUSED,
+                "its tasks name more than %d queues: more than one worker serves", QUEUES_MAX);
+        else
+            queues[count++] = queue.ptr;
+    }
+    names_fini(&seen);
+    *ret_count = count;
+    return rc;
+}
+
+/* Starts all of it, and leaves a client that catches signals. */
+static int start(struct local *local, const struct arguments *arguments,
+    const struct dag_file *file, struct error *error)
+{
+    const char *queues[QUEUES_MAX];
+    size_t queue_count;
+    int rc = list_queues(file, queues, &queue_count, error);
     const struct supervisor_order order = {.master = local->master,
         .workers = local->workers,
         .logs = local->logs,
         .remove = arguments_flag(arguments, "keep") ? NULL : local->folder,
+        .queues = queues,
+        .queue_count = queue_count,
         .worker_count = 1,
         .slots = slot_count(arguments)};
-    int rc = supervisor_start(&order, &local->supervisor, error);
+    if (rc == 0)
+        rc = supervisor_start(&order, &local->supervisor, error);
     if (rc != 0) {
         (void)file_remove_tree(local->folder, NULL);
         return rc;
@@ -225,8 +260,8 @@ static int follow_run(struct local *local, const char *run, bool *ret_now)
     return status;
 }
 
-static int run_here(
-    const struct arguments *arguments, const struct submission *submission, struct error *error)
+static int run_here(const struct arguments *arguments, const struct submission *submission,
+    const struct dag_file *file, struct error *error)
 {
     struct local local = {0};
     char run[SELECTOR_RUN_MAX];
@@ -234,7 +269,7 @@ static int run_here(
     int rc = make_folder(&local, error);
     if (rc != 0)
         return terminal_fail(error);
-    rc = start(&local, arguments, error);
+    rc = start(&local, arguments, file, error);
     if (rc == 0)
         rc = submission_send(local.client, submission, run, NULL, error);
     int status;
@@ -259,13 +294,15 @@ int cmd_run(const struct arguments *arguments)
 {
     struct error error = {0};
     struct params params = {0};
+    struct dag_file file = {0};
     char path[PATH_MAX];
     const struct submission submission = {
         .file = path, .params = &params, .date = arguments_text(arguments, "date")};
     int rc = params_read(arguments_option(arguments, "param"), &params, &error);
     if (rc == 0)
-        rc = dag_file_check(arguments_item(arguments, 0), path, &error);
-    int status = rc == 0 ? run_here(arguments, &submission, &error) : terminal_fail(&error);
+        rc = dag_file_check(arguments_item(arguments, 0), path, &file, &error);
+    int status = rc == 0 ? run_here(arguments, &submission, &file, &error) : terminal_fail(&error);
+    dag_file_fini(&file);
     params_fini(&params);
     return status;
 }

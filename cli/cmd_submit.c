@@ -30,8 +30,11 @@ static int read_item(
     const char *item, char path[PATH_MAX], struct submission *submission, struct error *error)
 {
     if (dag_file_is_file(item)) {
+        struct dag_file file = {0};
+        int rc = dag_file_check(item, path, &file, error);
+        dag_file_fini(&file);
         submission->file = path;
-        return dag_file_check(item, path, error);
+        return rc;
     }
     submission->dag = item;
     if (strchr(item, '/') != NULL)

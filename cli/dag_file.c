@@ -57,14 +57,13 @@ void dag_file_fini(struct dag_file *file)
     buffer_fini(&file->plan);
 }
 
-int dag_file_check(const char *path, char ret_path[PATH_MAX], struct error *error)
+int dag_file_check(
+    const char *path, char ret_path[PATH_MAX], struct dag_file *file, struct error *error)
 {
-    struct dag_file file = {0};
     if (realpath(path, ret_path) == NULL)
         return error_set_errno(
             error, errno == EACCES ? ERR_DENIED : ERR_NOT_FOUND, errno, "%s", path);
-    int rc = dag_file_compile(path, &file, error);
-    dag_file_print(&file, path, stderr);
-    dag_file_fini(&file);
+    int rc = dag_file_compile(path, file, error);
+    dag_file_print(file, path, stderr);
     return rc;
 }

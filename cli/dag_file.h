@@ -32,8 +32,9 @@ void dag_file_fini(struct dag_file *file);
 
 /*
  * What `run` and `submit` do first: its whole path into ret_path, and its mistakes on stderr.
- * ERR_INVALID has them all said.
+ * ERR_INVALID has them all said. Call dag_file_fini in any case.
  */
-int dag_file_check(const char *path, char ret_path[PATH_MAX], struct error *error);
+int dag_file_check(
+    const char *path, char ret_path[PATH_MAX], struct dag_file *file, struct error *error);
 
 #endif

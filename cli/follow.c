@@ -14,6 +14,7 @@
 enum {
     REDRAW_MS = 100, /* at most so often while things happen */
     TICK_MS = 1000,  /* and so often while nothing does: clocks go on */
+    LOOK_MS = 5000,  /* when nothing runs, the master is asked so often why */
 };
 
 struct follow {
@@ -25,7 +26,8 @@ struct follow {
     struct live live;
     struct buffer lines; /* to be written */
     struct watch watch;
-    bool synced; /* the state was read once */
+    bool synced;        /* the state was read once */
+    uint64_t looked_ms; /* BOOT: when the run's own state was read */
     bool dirty;
     uint64_t drawn_ms;
 };
@@ -98,6 +100,8 @@ static void see_changes(struct follow *follow, const struct msg_run_changed *cha
         changed->state, changed->counts.items, changed->counts.count, changed->task_count, 0};
     /* Before the first reading it is not known what is news. */
     bool quiet = !follow->synced && !follow->own;
+    if (changed->changes.count > 0)
+        progress_see_wait(follow->progress, slice_of(""), 0, NULL);
     for (uint32_t i = 0; i < changed->changes.count; i++)
         see_task(follow, &changed->changes.items[i], quiet);
     progress_see_run(follow->progress, &run, clock_wall_ms(), lines_of(follow));
@@ -156,7 +160,16 @@ static int read_head(struct follow *follow, struct error *error)
         info->state, info->counts.items, info->counts.count, info->task_count, info->started_at};
     int64_t at = info->ended_at != 0 ? info->ended_at : clock_wall_ms();
     progress_see_run(follow->progress, &run, at, lines_of(follow));
+    progress_see_wait(follow->progress, info->waits_for, at, lines_of(follow));
+    follow->looked_ms = clock_boot_ms();
+    follow->dirty = true;
     return 0;
+}
+
+/* BOOT: when to ask why nothing goes on. */
+static uint64_t look_due(const struct follow *follow)
+{
+    return progress_is_idle(follow->progress) ? follow->looked_ms + LOOK_MS : UINT64_MAX;
 }
 
 /* Subscribes and reads the whole state: the changes that come from then on follow upon it. */
@@ -234,9 +247,12 @@ static int step(struct follow *follow, uint64_t until_ms, struct error *error)
     int rc = watch_renew(&follow->watch, error);
     if (rc == 0 && watch_is_stale(&follow->watch))
         rc = synchronise(follow, error);
+    if (rc == 0 && clock_boot_ms() >= look_due(follow))
+        rc = read_head(follow, error);
     if (rc != 0)
         return rc;
     uint64_t due = earlier(show(follow), watch_due(&follow->watch));
+    due = earlier(due, look_due(follow));
     if (is_over(follow))
         return 0;
     rc = client_receive(follow->client, earlier(due, until_ms), &message, error);

@@ -40,6 +40,7 @@ struct progress {
     size_t active_count, active_capacity;
     struct failure failures[FAILED_KEPT_MAX];
     size_t failure_count;
+    struct buffer wait; /* why nothing goes on */
 };
 
 struct progress *progress_create(const char *run)
@@ -62,6 +63,7 @@ void progress_destroy(struct progress *progress)
         free(progress->failures[i].text);
     }
     free(progress->active);
+    buffer_fini(&progress->wait);
     names_fini(&progress->known);
     names_fini(&progress->indices);
     free(progress->run);
@@ -115,6 +117,26 @@ void progress_see_run(
         progress_append_counts(progress, lines);
     }
     buffer_append_text(lines, "\n");
+}
+
+void progress_see_wait(
+    struct progress *progress, struct slice why, int64_t at, struct buffer *lines)
+{
+    struct buffer text = {0};
+    printable_line(why, &text);
+    bool news = !slice_equal(buffer_slice(&text), buffer_slice(&progress->wait));
+    buffer_clear(&progress->wait);
+    buffer_append_slice(&progress->wait, buffer_slice(&text));
+    if (news && text.length > 0 && lines != NULL) {
+        times_append_moment(at, lines);
+        buffer_printf(lines, " %s waits: %s\n", progress->run, buffer_text(&text));
+    }
+    buffer_fini(&text);
+}
+
+bool progress_is_idle(const struct progress *progress)
+{
+    return progress->active_count == 0;
 }
 
 static bool is_quiet(uint32_t state)
@@ -348,6 +370,15 @@ static const struct active *next_active(const struct progress *progress, const s
     return best;
 }
 
+static void draw_wait(
+    const struct progress *progress, const struct progress_view *view, struct buffer *out)
+{
+    size_t left = view->columns;
+    append_cut(slice_of("  waits: "), &left, out);
+    append_cut(buffer_slice(&progress->wait), &left, out);
+    buffer_append_text(out, "\n");
+}
+
 static void draw_rest(size_t count, const struct progress_view *view, struct buffer *out)
 {
     struct buffer text = {0};
@@ -370,6 +401,10 @@ void progress_draw(
         draw_row(view, progress->failures[i].name, task_state_name(TASK_FAILED),
             slice_of(progress->failures[i].text), out);
     rows -= failures;
+    if (progress->wait.length > 0 && rows > 0) {
+        draw_wait(progress, view, out);
+        rows--;
+    }
     const struct active *active = NULL;
     size_t shown = 0;
     size_t wanted = rows > 1 ? rows - 1 : 0;

@@ -35,6 +35,12 @@ void progress_see_run(
 bool progress_see_task(
     struct progress *progress, const struct task_change *change, struct buffer *lines);
 
+/* Why nothing of it goes on; empty: it does. A line when it is another reason than before. */
+void progress_see_wait(
+    struct progress *progress, struct slice why, int64_t at, struct buffer *lines);
+/* Whether no task of it is known to run. */
+bool progress_is_idle(const struct progress *progress);
+
 /* RUN_… */
 uint32_t progress_state(const struct progress *progress);
 bool progress_has_ended(const struct progress *progress);

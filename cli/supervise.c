@@ -132,13 +132,23 @@ static void start_master(struct supervision *supervision)
 
 static void start_worker(struct supervision *supervision, struct child *child)
 {
+    const struct supervisor_order *order = supervision->order;
+    const char **argv = xcalloc(order->queue_count * 2 + 10, sizeof *argv);
     char slots[16];
-    char *data = xasprintf("%s/%s", supervision->order->workers, child->name);
-    (void)snprintf(slots, sizeof slots, "%u", supervision->order->slots);
-    const char *argv[] = {supervision->programs->worker, "--data", data, "--join",
-        supervision->order->master, "--name", child->name, "--slots", slots, NULL};
+    size_t count = 0;
+    char *data = xasprintf("%s/%s", order->workers, child->name);
+    (void)snprintf(slots, sizeof slots, "%u", order->slots);
+    const char *const words[] = {supervision->programs->worker, "--data", data, "--join",
+        order->master, "--name", child->name, "--slots", slots};
+    for (; count < sizeof words / sizeof words[0]; count++)
+        argv[count] = words[count];
+    for (size_t i = 0; i < order->queue_count; i++) {
+        argv[count++] = "--queue";
+        argv[count++] = order->queues[i];
+    }
     spawn(supervision, child, argv);
     free(data);
+    free(argv);
 }
 
 static void start_stopper(struct supervision *supervision, uint32_t index)

@@ -27,6 +27,8 @@ struct supervisor_order {
     const char *remove; /* a folder that goes at the end, or NULL */
     const char *const *dags;
     size_t dag_count;
+    const char *const *queues; /* that the workers serve; none: their default */
+    size_t queue_count;
     uint32_t worker_count;
     uint32_t slots;
 };
