@@ -234,6 +234,7 @@ static void see_span(struct world *world, const struct span_row *row)
             set_end(world, run, i, row->state, row->reason == REASON_MARKED);
         }
     }
+    see_rules(world, run);
 }
 
 static void see_run(struct world *world, const struct run_row *row)
