@@ -1,5 +1,6 @@
 #include "master/io/worker_port.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "master/io/trace.h"
@@ -80,6 +81,7 @@ static void on_frame(void *context, transport_peer peer, struct slice frame)
 int worker_port_open(
     struct worker_port *port, struct loop *loop, const char *endpoint, struct error *error)
 {
+    port->opened_ms = clock_boot_ms();
     return transport_bind(loop, endpoint, on_frame, port, &port->transport, error);
 }
 
@@ -139,9 +141,12 @@ void worker_port_set_name(struct worker_port *port, uint32_t number, struct slic
     table_set(&port->names, number, (uintptr_t)xstrndup(name.ptr, name.length));
 }
 
-static void log_state(const struct worker_view *view)
+static void log_state(const struct worker_port *port, const struct worker_view *view)
 {
-    if (view->state == WORKER_SILENT)
+    if (view->state == WORKER_SILENT && view->heartbeat_age_ms > port->looked_ms - port->opened_ms)
+        log_warn(
+            "worker %.*s has tasks and was not heard of since the start", SLICE_PRINT(view->name));
+    else if (view->state == WORKER_SILENT)
         log_warn("worker %.*s is silent: no heartbeat for %llu ms", SLICE_PRINT(view->name),
             (unsigned long long)view->heartbeat_age_ms);
     else
@@ -161,7 +166,7 @@ void worker_port_log_changes(struct worker_port *port, const struct core *core, 
             port->states[port->state_count++] = WORKER_GONE;
         }
         if (port->states[i] != view.state)
-            log_state(&view);
+            log_state(port, &view);
         port->states[i] = view.state;
     }
 }

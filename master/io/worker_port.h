@@ -24,7 +24,7 @@ struct worker_port {
     /* What the log has said of each worker, and their names by number. */
     uint32_t *states;
     size_t state_count, state_capacity;
-    uint64_t looked_ms;
+    uint64_t opened_ms, looked_ms;
     struct table names; /* number -> char * */
 };
 
