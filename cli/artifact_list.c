@@ -55,8 +55,7 @@ int artifact_fetch(struct client *client, const struct hash *hash, int fd, struc
             .offset = offset,
             .limit = BLOB_READ_BYTES};
         const void *body;
-        int rc = client_ask(
-            client, CLIENT_BULK, MESSAGE_blob_read, &ask, MESSAGE_blob_data, &body, error);
+        int rc = client_ask(client, MESSAGE_blob_read, &ask, MESSAGE_blob_data, &body, error);
         if (rc != 0)
             return rc;
         const struct msg_blob_data *data = body;

@@ -14,6 +14,9 @@
 
 enum { REPEAT_MS = 1000, PING_AFTER_MS = 1000, AWAY_AFTER_MS = 5000 };
 
+/* Logs and blobs never queue before anything else. */
+enum client_port { CLIENT_CONTROL, CLIENT_BULK, CLIENT_PORT_COUNT };
+
 struct port {
     struct client *client;
     struct transport *transport; /* NULL until it is used */
@@ -189,9 +192,15 @@ int client_break_on(struct client *client, int fd, struct error *error)
     return loop_watch(client->loop, fd, EPOLLIN, take_break, client, error);
 }
 
-int client_send(struct client *client, enum client_port port, enum message_id number,
-    const void *body, struct error *error)
+static enum client_port port_of(enum message_id number)
 {
+    return number >= MESSAGE_log_open && number <= MESSAGE_blob_data ? CLIENT_BULK : CLIENT_CONTROL;
+}
+
+int client_send(
+    struct client *client, enum message_id number, const void *body, struct error *error)
+{
+    enum client_port port = port_of(number);
     const struct frame_header header = {.version = PROTOCOL_VERSION};
     struct buffer frame = {0};
     int rc = open_port(client, port, error);
@@ -270,7 +279,7 @@ static int keep_alive(struct client *client, struct error *error)
         return 0;
     client->pinged_ms = now;
     const struct msg_ping ping = {.request = random_id()};
-    return client_send(client, CLIENT_CONTROL, MESSAGE_ping, &ping, error);
+    return client_send(client, MESSAGE_ping, &ping, error);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -350,8 +359,8 @@ static int match(const struct message *message, uint64_t request, enum message_i
     return 0;
 }
 
-int client_ask(struct client *client, enum client_port port, enum message_id number,
-    const void *body, enum message_id answer, const void **ret_body, struct error *error)
+int client_ask(struct client *client, enum message_id number, const void *body,
+    enum message_id answer, const void **ret_body, struct error *error)
 {
     uint64_t request = request_of(body), repeat_ms = 0;
     assert(request != 0);
@@ -362,7 +371,7 @@ int client_ask(struct client *client, enum client_port port, enum message_id num
         uint64_t now = clock_boot_ms();
         if (now >= client->deadline_ms)
             return error_set(error, ERR_TIMEOUT, "the master has not answered in time");
-        int rc = now >= repeat_ms ? client_send(client, port, number, body, error) : 0;
+        int rc = now >= repeat_ms ? client_send(client, number, body, error) : 0;
         if (now >= repeat_ms)
             repeat_ms = now + client->repeat_ms;
         if (rc == 0)

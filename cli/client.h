@@ -18,8 +18,6 @@
 
 struct client;
 
-enum client_port { CLIENT_CONTROL, CLIENT_BULK, CLIENT_PORT_COUNT };
-
 /* Answers of client_receive and client_ask beside 0, 1 and error codes. */
 enum {
     CLIENT_INTERRUPTED = 2, /* a signal came that client_catch_signals asked for */
@@ -63,10 +61,11 @@ void client_set_patience(struct client *client, uint64_t patience_ms);
 void client_on_push(struct client *client,
     void (*callback)(void *context, const struct message *message), void *context);
 
-/* Sends one message; `body` begins with its request id. ERR_TOO_BIG when it does not fit a frame.
+/* Sends one message, on the socket where its number belongs; `body` begins with its request id.
+ * ERR_TOO_BIG when it does not fit a frame.
  */
-int client_send(struct client *client, enum client_port port, enum message_id number,
-    const void *body, struct error *error);
+int client_send(
+    struct client *client, enum message_id number, const void *body, struct error *error);
 /*
  * Waits for the next message until boot time until_ms: 1 and *ret_message (valid until the next
  * call), 0 when the time is over or the terminal was resized, CLIENT_INTERRUPTED, CLIENT_BROKEN, or
@@ -79,8 +78,8 @@ int client_receive(
  * the next call). What the master refuses is its error. CLIENT_INTERRUPTED and CLIENT_BROKEN as
  * above.
  */
-int client_ask(struct client *client, enum client_port port, enum message_id number,
-    const void *body, enum message_id answer, const void **ret_body, struct error *error);
+int client_ask(struct client *client, enum message_id number, const void *body,
+    enum message_id answer, const void **ret_body, struct error *error);
 
 /* Grows when another leadership of the master was heard: what it kept in memory for this client is
  * gone. */

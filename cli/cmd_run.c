@@ -202,8 +202,7 @@ static int cancel(struct local *local, const char *run, struct error *error)
 {
     const struct msg_cancel ask = {.request = random_id(), .run = slice_of(run)};
     const void *body;
-    return client_ask(
-        local->client, CLIENT_CONTROL, MESSAGE_cancel, &ask, MESSAGE_done, &body, error);
+    return client_ask(local->client, MESSAGE_cancel, &ask, MESSAGE_done, &body, error);
 }
 
 /*

@@ -71,7 +71,7 @@ static int wait_answer(const struct supervisor *supervisor, const char *folder, 
     client_set_patience(client, ANSWER_WITHIN_MS);
     rc = client_break_on(client, supervisor->report_fd, error);
     if (rc == 0)
-        rc = client_ask(client, CLIENT_CONTROL, MESSAGE_ping, &ping, MESSAGE_pong, &body, error);
+        rc = client_ask(client, MESSAGE_ping, &ping, MESSAGE_pong, &body, error);
     session_close(client);
     return rc;
 }

@@ -194,8 +194,9 @@ static void open_streams(struct following *following)
             .label = log_label(following->job, choice),
             .tail = following->job->tail};
         *choice = (struct log_choice){0};
-        log_lines_init(&stream->lines, &following->job->style, following->job->run,
-            stream->choice.task, stream->label, stream->choice.id.attempt);
+        const struct log_name name = {
+            following->job->run, stream->choice.task, stream->label, stream->choice.id.attempt};
+        log_lines_init(&stream->lines, &following->job->style, &name);
     }
 }
 
@@ -222,7 +223,7 @@ static int read_streams(struct following *following, struct error *error)
             .limit = LOG_READ_BYTES,
             .wait = true,
             .tail_lines = stream->tail};
-        int rc = client_send(following->client, CLIENT_BULK, MESSAGE_log_read, &ask, error);
+        int rc = client_send(following->client, MESSAGE_log_read, &ask, error);
         if (rc != 0)
             return rc;
     }

@@ -6,11 +6,10 @@
 
 #include <stdlib.h>
 
-void log_lines_init(struct log_lines *lines, const struct log_style *style, const char *run,
-    const char *task, const char *label, uint32_t attempt)
+void log_lines_init(
+    struct log_lines *lines, const struct log_style *style, const struct log_name *name)
 {
-    *lines = (struct log_lines){
-        .style = *style, .run = run, .task = task, .label = label, .attempt = attempt};
+    *lines = (struct log_lines){.style = *style, .name = *name};
 }
 
 void log_lines_fini(struct log_lines *lines)
@@ -28,9 +27,9 @@ static void append_json(struct log_lines *lines, bool partial, struct buffer *ou
     char time[CLOCK_TEXT_MAX];
     json_t *object = json_object();
     clock_format_wall(lines->line_time, time);
-    (void)json_object_set_new(object, "run", text_json(slice_of(lines->run)));
-    (void)json_object_set_new(object, "task", text_json(slice_of(lines->task)));
-    (void)json_object_set_new(object, "attempt", json_integer(lines->attempt));
+    (void)json_object_set_new(object, "run", text_json(slice_of(lines->name.run)));
+    (void)json_object_set_new(object, "task", text_json(slice_of(lines->name.task)));
+    (void)json_object_set_new(object, "attempt", json_integer(lines->name.attempt));
     (void)json_object_set_new(
         object, "time", lines->line_time != 0 ? json_string(time) : json_null());
     (void)json_object_set_new(object, "line", text_json(buffer_slice(&lines->held)));
@@ -49,7 +48,7 @@ static void append_line(struct log_lines *lines, bool partial, struct buffer *ou
         append_json(lines, partial, out);
     } else {
         if (lines->style.names)
-            buffer_printf(out, "%s | ", lines->label);
+            buffer_printf(out, "%s | ", lines->name.label);
         if (lines->style.times) {
             times_append_moment(lines->line_time, out);
             buffer_append_text(out, " ");

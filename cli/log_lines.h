@@ -19,10 +19,14 @@ struct log_style {
     bool names; /* each line's task before it */
 };
 
-struct log_lines {
-    struct log_style style;
+struct log_name {
     const char *run, *task, *label; /* label: what stands before lines */
     uint32_t attempt;
+};
+
+struct log_lines {
+    struct log_style style;
+    struct log_name name;
     struct printable printable; /* raw mode */
     struct buffer held;         /* line mode: the unfinished line */
     int64_t time;               /* of the byte that is looked at; 0: not known */
@@ -30,9 +34,9 @@ struct log_lines {
     bool begun;                 /* the last byte was no newline */
 };
 
-/* The texts are borrowed. */
-void log_lines_init(struct log_lines *lines, const struct log_style *style, const char *run,
-    const char *task, const char *label, uint32_t attempt);
+/* The name's texts are borrowed. */
+void log_lines_init(
+    struct log_lines *lines, const struct log_style *style, const struct log_name *name);
 /* Appends what `data` makes; its first byte has this offset, marks are in their order. */
 void log_lines_take(struct log_lines *lines, const struct msg_log_data *data, struct buffer *out);
 /* The log is over, or left: what is held comes too; an unfinished line is ended where that adds no

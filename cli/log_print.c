@@ -37,7 +37,7 @@ static int read_on(struct client *client, const struct log_job *job,
     const void *body;
     struct buffer out = {0};
     ask->request = random_id();
-    int rc = client_ask(client, CLIENT_BULK, MESSAGE_log_read, ask, MESSAGE_log_data, &body, error);
+    int rc = client_ask(client, MESSAGE_log_read, ask, MESSAGE_log_data, &body, error);
     if (rc != 0)
         return rc;
     const struct msg_log_data *data = body;
@@ -60,7 +60,8 @@ int log_print(struct client *client, const struct log_job *job, const struct log
         .id = choice->id, .limit = LOG_READ_BYTES, .wait = job->wait, .tail_lines = job->tail};
     struct log_lines lines;
     char *label = log_label(job, choice);
-    log_lines_init(&lines, &job->style, job->run, choice->task, label, choice->id.attempt);
+    const struct log_name name = {job->run, choice->task, label, choice->id.attempt};
+    log_lines_init(&lines, &job->style, &name);
     int rc;
     do {
         rc = read_on(client, job, choice, &ask, &lines, error);

@@ -53,7 +53,7 @@ int session_show(const struct arguments *arguments, enum message_id number, cons
     if (client == NULL)
         return terminal_fail(&error);
     const void *body;
-    int rc = client_ask(client, CLIENT_CONTROL, number, ask, answer, &body, &error);
+    int rc = client_ask(client, number, ask, answer, &body, &error);
     if (rc == 0)
         print(arguments, body);
     session_close(client);
@@ -72,8 +72,7 @@ int session_read_run(struct client *client, const char *run, const char *task,
             .after = before,
             .limit = PAGE_TASKS};
         const void *body;
-        int rc = client_ask(
-            client, CLIENT_CONTROL, MESSAGE_get_run, &ask, MESSAGE_run_info, &body, error);
+        int rc = client_ask(client, MESSAGE_get_run, &ask, MESSAGE_run_info, &body, error);
         if (rc != 0)
             return rc;
         const struct msg_run_info *page = body;
@@ -92,8 +91,7 @@ int session_read_head(struct client *client, const char *run, const struct msg_r
 {
     const struct msg_get_run ask = {.request = random_id(), .run = slice_of(run)};
     const void *body;
-    int rc =
-        client_ask(client, CLIENT_CONTROL, MESSAGE_get_run, &ask, MESSAGE_run_info, &body, error);
+    int rc = client_ask(client, MESSAGE_get_run, &ask, MESSAGE_run_info, &body, error);
     if (rc == 0)
         *ret_info = body;
     return rc;

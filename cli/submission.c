@@ -16,8 +16,7 @@ int submission_send(struct client *client, const struct submission *submission,
         .key = slice_of(submission->key),
         .again = submission->again};
     const void *body;
-    int rc =
-        client_ask(client, CLIENT_CONTROL, MESSAGE_submit, &ask, MESSAGE_submitted, &body, error);
+    int rc = client_ask(client, MESSAGE_submit, &ask, MESSAGE_submitted, &body, error);
     if (rc != 0)
         return rc;
     const struct msg_submitted *submitted = body;

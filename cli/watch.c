@@ -18,7 +18,7 @@ static int ask(struct watch *watch, bool stop, struct error *error)
     const struct msg_watch body = {
         .request = watch->id, .run = slice_of(watch->run), .tasks = true, .stop = stop};
     watch->sent_ms = clock_boot_ms();
-    return client_send(watch->client, CLIENT_CONTROL, MESSAGE_watch, &body, error);
+    return client_send(watch->client, MESSAGE_watch, &body, error);
 }
 
 int watch_begin(struct watch *watch, struct error *error)

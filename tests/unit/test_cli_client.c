@@ -176,8 +176,7 @@ static void client_refusal_is_the_masters_error(void **state)
     struct error error = {0};
     (void)state;
     assert_int_equal(
-        client_ask(client, CLIENT_CONTROL, MESSAGE_cancel, &ask, MESSAGE_done, &body, &error),
-        ERR_NOT_FOUND);
+        client_ask(client, MESSAGE_cancel, &ask, MESSAGE_done, &body, &error), ERR_NOT_FOUND);
     assert_string_equal(error.text, "no run nothing/1");
 }
 
@@ -189,8 +188,7 @@ static void client_lost_request_is_sent_again_with_its_id(void **state)
     script.lose = 2;
     client_set_repeat(client, 10);
     assert_int_equal(
-        client_ask(client, CLIENT_CONTROL, MESSAGE_cancel, &ask, MESSAGE_done, &body, NULL),
-        ERR_NOT_FOUND);
+        client_ask(client, MESSAGE_cancel, &ask, MESSAGE_done, &body, NULL), ERR_NOT_FOUND);
     assert_true(atomic_load(&script.requests) >= 3);
     assert_int_equal(atomic_load(&script.last_request), 4711);
 }
@@ -205,8 +203,7 @@ static void client_silent_master_is_unreachable_in_time(void **state)
     client_set_patience(client, 200);
     uint64_t before = clock_boot_ms();
     assert_int_equal(
-        client_ask(client, CLIENT_CONTROL, MESSAGE_ping, &ask, MESSAGE_pong, &body, &error),
-        ERR_UNREACHABLE);
+        client_ask(client, MESSAGE_ping, &ask, MESSAGE_pong, &body, &error), ERR_UNREACHABLE);
     assert_in_range(clock_boot_ms() - before, 200, 5000);
     assert_non_null(strstr(error.text, "control.sock does not answer"));
     assert_non_null(strstr(error.text, "reeve-master"));
@@ -222,8 +219,7 @@ static void client_master_that_answers_pings_is_waited_for(void **state)
     client_set_repeat(client, 100);
     client_set_patience(client, 1500);
     assert_int_equal(
-        client_ask(client, CLIENT_CONTROL, MESSAGE_cancel, &ask, MESSAGE_done, &body, NULL),
-        ERR_NOT_FOUND);
+        client_ask(client, MESSAGE_cancel, &ask, MESSAGE_done, &body, NULL), ERR_NOT_FOUND);
     assert_true(atomic_load(&script.pings) >= 1);
 }
 
@@ -233,12 +229,10 @@ static void client_restarted_master_gets_the_request_again(void **state)
     const void *body;
     (void)state;
     client_set_repeat(client, 50);
-    assert_int_equal(
-        client_ask(client, CLIENT_CONTROL, MESSAGE_ping, &ask, MESSAGE_pong, &body, NULL), 0);
+    assert_int_equal(client_ask(client, MESSAGE_ping, &ask, MESSAGE_pong, &body, NULL), 0);
     assert_int_equal(client_restarts(client), 0);
     fake_master_restart(fake);
-    assert_int_equal(
-        client_ask(client, CLIENT_CONTROL, MESSAGE_ping, &second, MESSAGE_pong, &body, NULL), 0);
+    assert_int_equal(client_ask(client, MESSAGE_ping, &second, MESSAGE_pong, &body, NULL), 0);
     assert_int_equal(client_restarts(client), 1);
 }
 
@@ -251,8 +245,7 @@ static void client_signal_interrupts_a_request(void **state)
     assert_int_equal(client_catch_signals(client, NULL), 0);
     (void)kill(getpid(), SIGINT);
     assert_int_equal(
-        client_ask(client, CLIENT_CONTROL, MESSAGE_cancel, &ask, MESSAGE_done, &body, NULL),
-        CLIENT_INTERRUPTED);
+        client_ask(client, MESSAGE_cancel, &ask, MESSAGE_done, &body, NULL), CLIENT_INTERRUPTED);
     assert_int_equal(client_take_signal(client), SIGINT);
     assert_int_equal(client_take_signal(client), 0);
 }
@@ -268,8 +261,7 @@ static void client_broken_descriptor_ends_the_waiting(void **state)
     assert_int_equal(client_break_on(client, fds[0], NULL), 0);
     (void)close(fds[1]);
     assert_int_equal(
-        client_ask(client, CLIENT_CONTROL, MESSAGE_cancel, &ask, MESSAGE_done, &body, NULL),
-        CLIENT_BROKEN);
+        client_ask(client, MESSAGE_cancel, &ask, MESSAGE_done, &body, NULL), CLIENT_BROKEN);
     (void)close(fds[0]);
 }
 

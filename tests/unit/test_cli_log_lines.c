@@ -16,7 +16,8 @@ static struct buffer out;
 
 static void begin(struct log_style style)
 {
-    log_lines_init(&lines, &style, "d/1", "load", "load", 2);
+    const struct log_name name = {"d/1", "load", "load", 2};
+    log_lines_init(&lines, &style, &name);
 }
 
 static void take(uint64_t offset, const char *bytes, struct log_mark *marks, uint32_t count)
