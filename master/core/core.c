@@ -180,6 +180,7 @@ static void load_session(struct core *core, const struct session_row *row)
     bool same_boot = memcmp(worker->boot, row->boot, sizeof worker->boot) == 0;
     if (!same_boot || row->stamp > worker->heartbeat_stamp)
         worker->heartbeat_stamp = row->stamp;
+    worker->session_stamp = row->stamp;
     memcpy(worker->boot, row->boot, sizeof worker->boot);
     worker->instance = row->instance;
     worker->registered_at = row->opened_at;

@@ -149,6 +149,7 @@ struct worker {
     struct channel channel;   /* its session's number is the session */
     uint64_t heartbeat_ms;    /* receipt of the last heartbeat that was acked, boot time */
     uint64_t heartbeat_stamp; /* and its stamp: the worker's boot time */
+    uint64_t session_stamp;   /* the worker's boot time at its last registration */
     int64_t clock_offset;     /* wall here = the worker's boot time + this */
     uint64_t traffic_ms;      /* the last sign of life */
     int64_t registered_at;

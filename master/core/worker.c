@@ -297,6 +297,7 @@ static void open_session(
     memcpy(worker->boot, message->boot.ptr, BOOT_ID_BYTES);
     worker->heartbeat_ms = core->now_ms;
     worker->heartbeat_stamp = message->now;
+    worker->session_stamp = message->now;
     worker->clock_offset = core->now_wall - (int64_t)message->now;
     worker->traffic_ms = core->now_ms;
     worker->registered_at = core->now_wall;
@@ -402,7 +403,7 @@ static bool is_stale(const struct core *core, const struct worker *known,
     if (table_get(&core->session_instances, header->session, NULL))
         return true;
     return known != NULL && message->boot.length == BOOT_ID_BYTES && same_boot(known, message) &&
-           message->now < known->heartbeat_stamp;
+           (message->now <= known->session_stamp || message->now < known->heartbeat_stamp);
 }
 
 void worker_register(struct core *core, uint64_t peer, const struct frame_header *header,
