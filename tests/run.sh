@@ -93,11 +93,10 @@ install_packages() {
 # ---- layout ----
 
 check_format() {
-    local file status=0
-    while IFS= read -r -d '' file; do
-        clang-format --dry-run -Werror "$file" 2>/dev/null || { echo "clang-format -i $file" && status=1; }
-    done < <(tracked '*.c' '*.h')
-    return $status
+    local bad
+    bad=$(tracked '*.c' '*.h' | xargs -0r -n 32 -P "$jobs" clang-format --dry-run -Werror 2>&1 |
+        sed -n 's/^\([^: ]*\):[0-9]*:[0-9]*: error: .*/clang-format -i \1/p' | sort -u)
+    [ -z "$bad" ] || { echo "$bad" && return 1; }
 }
 
 check_sizes() {
