@@ -1,7 +1,8 @@
 /*
- * blob.h - what is too big for rows: plans, bundles' files, artifacts, by the hash of their content; and logs, by
- * attempt. A directory now (DIR/blobs, DIR/logs); with standbys a shared one or an object store. Any thread may
- * call; the functions of one log or one upload belong to one thread at a time.
+ * blob.h - what is too big for rows: plans, bundles' files, artifacts, by the hash of their
+ * content; and logs, by attempt. A directory now (DIR/blobs, DIR/logs); with standbys a shared one
+ * or an object store. Any thread may call; an upload belongs to one thread at a time. A failed sync
+ * is not to be tried again: nobody knows then what reached the disk, before a restart.
  */
 #ifndef MASTER_STORE_BLOB_H
 #define MASTER_STORE_BLOB_H
@@ -18,28 +19,33 @@ void blob_close(struct blob_store *store);
 /* ---- by content ---- */
 
 enum { BLOB_PATH_MAX = 4096 };
-/* Where the blob of this hash lies (or would lie). The layout is read by local workers: bundle.h of common. */
+/* Where the blob of this hash lies (or would lie). The layout is read by local workers: bundle.h of
+ * common. */
 void blob_path(const struct blob_store *store, const struct hash *hash, char path[BLOB_PATH_MAX]);
 bool blob_has(const struct blob_store *store, const struct hash *hash, uint64_t *ret_bytes);
 /* Stores bytes, synced with their folder before it returns; nothing is written when it is there. */
-int blob_put(struct blob_store *store, struct slice bytes, struct hash *ret_hash, struct error *error);
+int blob_put(
+    struct blob_store *store, struct slice bytes, struct hash *ret_hash, struct error *error);
 /* As blob_put, from a file that is copied (reflinked where that works). */
 int blob_put_file(struct blob_store *store, const char *path, struct hash *ret_hash,
     uint64_t *ret_bytes, struct error *error);
-/* Maps a blob read-only; file_unmap gives it back. ERR_NOT_FOUND, ERR_CORRUPT (the hash is checked). */
+/* Maps a blob read-only; file_unmap gives it back. ERR_NOT_FOUND, ERR_CORRUPT (the hash is
+ * checked). */
 int blob_map(const struct blob_store *store, const struct hash *hash, struct slice *ret_bytes,
     struct error *error);
 /* Reads at most limit bytes from offset. */
-int blob_read(const struct blob_store *store, const struct hash *hash, uint64_t offset, uint32_t limit,
-    struct buffer *out, uint64_t *ret_bytes, struct error *error);
+int blob_read(const struct blob_store *store, const struct hash *hash, uint64_t offset,
+    uint32_t limit, struct buffer *out, uint64_t *ret_bytes, struct error *error);
 
 /* An upload by pieces; what came before a crash is gone on with. */
 struct blob_upload;
+/* A blob that is there already has *ret_offset = bytes and needs only the finish. Two of one hash
+ * at once are fine: the later one begins at 0. */
 int blob_upload_open(struct blob_store *store, const struct hash *hash, uint64_t bytes,
     struct blob_upload **ret_upload, uint64_t *ret_offset, struct error *error);
 /* ERR_REFUSED at a wrong offset or past the end. */
-int blob_upload_write(struct blob_upload *upload, uint64_t offset, struct slice data,
-    struct error *error);
+int blob_upload_write(
+    struct blob_upload *upload, uint64_t offset, struct slice data, struct error *error);
 /* Checks the hash (ERR_CORRUPT, and the pieces are dropped), syncs, gives it its name. */
 int blob_upload_finish(struct blob_upload *upload, struct error *error);
 void blob_upload_close(struct blob_upload *upload);
@@ -47,19 +53,23 @@ void blob_upload_close(struct blob_upload *upload);
 /* ---- logs ---- */
 
 /*
- * A log is one file of bytes and one of marks (when bytes arrived; gaps that a limit cut). Offsets are of the whole
- * stream, cut parts counted. Nothing is kept open between calls but in a small cache.
+ * A log is one file of bytes and one of marks (when bytes arrived; gaps that a limit cut). Offsets
+ * are of the whole stream, cut parts counted. Nothing is kept open between calls but in a small
+ * cache.
  */
 /* How many bytes of the stream are there; 0 when none. *ret_complete: log_finish was called. */
 int log_length(struct blob_store *store, const struct attempt_id *id, uint64_t *ret_length,
     bool *ret_complete, struct error *error);
-/* Appends at offset, which must be the length (ERR_REFUSED). `skipped` bytes of the stream come before data. Marks carry wall time. */
+/* Appends at offset, which must be the length (ERR_REFUSED). `skipped` bytes of the stream come
+ * before data. Marks carry wall time. */
 int log_append(struct blob_store *store, const struct attempt_id *id, uint64_t offset,
     uint64_t skipped, struct slice data, const struct log_mark *marks, uint32_t mark_count,
     struct error *error);
-/* The stream is complete and this long: synced with its folder before it returns. ERR_REFUSED when bytes are missing. */
-int log_finish(struct blob_store *store, const struct attempt_id *id, uint64_t length,
-    struct error *error);
+/* The stream is complete and this long: synced with its folder before it returns. ERR_REFUSED when
+ * bytes are missing. Readers go on meanwhile. An empty log (length 0) is noted and not synced: a
+ * power cut may make it unknown again, and its attempt's log_bytes say enough. */
+int log_finish(
+    struct blob_store *store, const struct attempt_id *id, uint64_t length, struct error *error);
 
 struct log_piece {
     uint64_t offset;  /* of data, in the stream; where a cut part lies before it, after that */

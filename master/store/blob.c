@@ -1,0 +1,243 @@
+#include "common/file.h"
+#include "common/memory.h"
+#include "master/store/blob_store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int blob_fail(const char *path, struct error *error)
+{
+    int code = ERR_IO;
+    if (errno == ENOSPC || errno == EDQUOT)
+        code = ERR_NO_SPACE;
+    else if (errno == ENOENT || errno == ENOTDIR)
+        code = ERR_NOT_FOUND;
+    else if (errno == EACCES || errno == EPERM || errno == EROFS)
+        code = ERR_DENIED;
+    return error_set_errno(error, code, errno, "%s", path);
+}
+
+/* What a crash left half-written goes; an upload, named by its hash, is gone on with. */
+static void remove_leftovers(const char *staging)
+{
+    DIR *folder = opendir(staging);
+    if (folder == NULL)
+        return;
+    struct dirent *entry;
+    while ((entry = readdir(folder)) != NULL) {
+        if (strncmp(entry->d_name, FILE_TEMPORARY_PREFIX, strlen(FILE_TEMPORARY_PREFIX)) == 0)
+            (void)unlinkat(dirfd(folder), entry->d_name, 0);
+    }
+    (void)closedir(folder);
+}
+
+/*
+ * Makes blobs/00 … blobs/ff, and syncs them: a blob that an earlier process had named, but not yet
+ * synced when it died, lasts from now on too, so that what is there need never be synced again.
+ */
+static int make_folders(struct blob_store *store, struct error *error)
+{
+    int rc = file_make_folder(store->staging, 0700, error);
+    for (unsigned i = 0; rc == 0 && i < 256; i++) {
+        char *path = xasprintf("%s/%02x", store->blobs, i);
+        if (mkdir(path, 0700) != 0 && errno != EEXIST)
+            rc = blob_fail(path, error);
+        free(path);
+        if (rc == 0)
+            rc = blob_sync_folder(store, (unsigned char)i, error);
+    }
+    if (rc == 0)
+        rc = file_sync_folder(store->blobs, error);
+    if (rc == 0)
+        rc = file_make_folder(store->logs, 0700, error);
+    return rc;
+}
+
+int blob_open(const char *folder, struct blob_store **ret_store, struct error *error)
+{
+    struct blob_store *store = xcalloc(1, sizeof *store);
+    store->blobs = xasprintf("%s/blobs", folder);
+    store->staging = xasprintf("%s/blobs/tmp", folder);
+    store->logs = xasprintf("%s/logs", folder);
+    (void)pthread_mutex_init(&store->mutex, NULL);
+    int rc = 0;
+    /* A blob's path, and a log's, must fit what callers reserve. */
+    if (strlen(folder) > BLOB_PATH_MAX - 128)
+        rc = error_set(error, ERR_USAGE, "%.80s…: the folder's path is too long", folder);
+    if (rc == 0)
+        rc = make_folders(store, error);
+    if (rc == 0)
+        rc = file_sync_folder(folder, error);
+    if (rc != 0) {
+        blob_close(store);
+        return rc;
+    }
+    remove_leftovers(store->staging);
+    *ret_store = store;
+    return 0;
+}
+
+void blob_close(struct blob_store *store)
+{
+    if (store == NULL)
+        return;
+    log_files_close(store);
+    table_fini(&store->synced_runs);
+    table_fini(&store->seen_index);
+    free(store->seen);
+    (void)pthread_mutex_destroy(&store->mutex);
+    free(store->blobs);
+    free(store->staging);
+    free(store->logs);
+    free(store);
+}
+
+void blob_path(const struct blob_store *store, const struct hash *hash, char path[BLOB_PATH_MAX])
+{
+    char hex[HASH_HEX_MAX];
+    hash_hex(hash, hex);
+    (void)snprintf(path, BLOB_PATH_MAX, "%s/%.2s/%s", store->blobs, hex, hex + 2);
+}
+
+bool blob_has(const struct blob_store *store, const struct hash *hash, uint64_t *ret_bytes)
+{
+    char path[BLOB_PATH_MAX];
+    struct stat status;
+    blob_path(store, hash, path);
+    if (stat(path, &status) != 0 || !S_ISREG(status.st_mode))
+        return false;
+    if (ret_bytes != NULL)
+        *ret_bytes = (uint64_t)status.st_size;
+    return true;
+}
+
+int blob_name(
+    struct blob_store *store, const char *path, const struct hash *hash, struct error *error)
+{
+    char target[BLOB_PATH_MAX];
+    blob_path(store, hash, target);
+    return rename(path, target) != 0 ? blob_fail(target, error) : 0;
+}
+
+int blob_sync_folder(struct blob_store *store, unsigned char first, struct error *error)
+{
+    char *path = xasprintf("%s/%02x", store->blobs, first);
+    int rc = file_sync_folder(path, error);
+    free(path);
+    return rc;
+}
+
+/* Maps a file; an empty one gives the empty slice, which file_unmap takes. */
+static int map_file(const char *path, struct slice *ret_bytes, struct error *error)
+{
+    struct stat status;
+    if (stat(path, &status) != 0)
+        return blob_fail(path, error);
+    if (status.st_size == 0) {
+        *ret_bytes = slice_make("", 0);
+        return 0;
+    }
+    return file_map(path, ret_bytes, error);
+}
+
+int blob_hash_file(
+    const char *path, struct hash *ret_hash, uint64_t *ret_bytes, struct error *error)
+{
+    struct slice bytes;
+    int rc = map_file(path, &bytes, error);
+    if (rc != 0)
+        return rc;
+    hash_of(bytes, ret_hash);
+    if (ret_bytes != NULL)
+        *ret_bytes = bytes.length;
+    file_unmap(bytes);
+    return 0;
+}
+
+int blob_put(
+    struct blob_store *store, struct slice bytes, struct hash *ret_hash, struct error *error)
+{
+    struct blob_stage stage;
+    int rc = blob_stage_init(&stage, store, error);
+    if (rc == 0)
+        rc = blob_stage_bytes(&stage, bytes, ret_hash, error);
+    if (rc == 0)
+        rc = blob_stage_commit(&stage, error);
+    blob_stage_fini(&stage);
+    return rc;
+}
+
+int blob_put_file(struct blob_store *store, const char *path, struct hash *ret_hash,
+    uint64_t *ret_bytes, struct error *error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return blob_fail(path, error);
+    struct stat status;
+    struct blob_stage stage;
+    struct manifest_file file;
+    int rc = blob_stage_init(&stage, store, error);
+    if (rc == 0 && (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)))
+        rc = error_set(error, ERR_REFUSED, "%s: not a regular file", path);
+    if (rc == 0)
+        rc = blob_stage_descriptor(&stage, fd, INT64_MAX, &file, error);
+    if (rc == 0)
+        rc = blob_stage_commit(&stage, error);
+    if (rc == 0) {
+        *ret_hash = file.hash;
+        *ret_bytes = file.size;
+    }
+    blob_stage_fini(&stage);
+    (void)close(fd);
+    return rc;
+}
+
+int blob_map(const struct blob_store *store, const struct hash *hash, struct slice *ret_bytes,
+    struct error *error)
+{
+    char path[BLOB_PATH_MAX];
+    struct slice bytes;
+    struct hash found;
+    blob_path(store, hash, path);
+    int rc = map_file(path, &bytes, error);
+    if (rc != 0)
+        return rc;
+    hash_of(bytes, &found);
+    if (memcmp(&found, hash, sizeof found) != 0) {
+        file_unmap(bytes);
+        return error_set(
+            error, ERR_CORRUPT, "%s: damaged: its content does not have its hash", path);
+    }
+    *ret_bytes = bytes;
+    return 0;
+}
+
+int blob_read(const struct blob_store *store, const struct hash *hash, uint64_t offset,
+    uint32_t limit, struct buffer *out, uint64_t *ret_bytes, struct error *error)
+{
+    char path[BLOB_PATH_MAX];
+    blob_path(store, hash, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return blob_fail(path, error);
+    int rc = 0;
+    struct stat status;
+    ssize_t got = 0;
+    if (fstat(fd, &status) != 0)
+        rc = blob_fail(path, error);
+    else if (offset < (uint64_t)status.st_size)
+        got = pread(fd, buffer_reserve(out, limit), limit, (off_t)offset);
+    if (got < 0)
+        rc = blob_fail(path, error);
+    if (rc == 0) {
+        out->length += (size_t)got;
+        *ret_bytes = (uint64_t)status.st_size;
+    }
+    (void)close(fd);
+    return rc;
+}
