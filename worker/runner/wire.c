@@ -104,6 +104,8 @@ static size_t next_send(const struct wire *wire, uint32_t *ret_fds)
 
 static void out_fds_drop(struct wire *wire, uint32_t count)
 {
+    if (count == 0)
+        return;
     for (uint32_t i = 0; i < count; i++)
         (void)close(wire->out_fds[i].fd);
     wire->out_fd_count -= count;
