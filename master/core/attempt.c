@@ -321,7 +321,7 @@ void attempt_gone(
     add_lost_row(core, attempt, reason, cut(error, ATTEMPT_ERROR_MAX_BYTES));
     attempt_destroy(core, attempt);
     if (is_cancel_wished(run, task)) {
-        task_end(core, run, task, TASK_EVENT_CANCEL, REASON_CANCELLED, (struct slice){0});
+        task_end(core, run, task, TASK_EVENT_CANCEL, (struct cause){REASON_CANCELLED, {0}});
         return;
     }
     task_move(core, run, task, TASK_EVENT_BACK, reason);

@@ -64,7 +64,8 @@ static void assign_to(struct core *core, struct run *run, uint32_t task, struct 
     if (code != 0) {
         if (run->tasks[task].live != NONE)
             attempt_bury(core, core->attempts[run->tasks[task].live]);
-        task_end(core, run, task, TASK_EVENT_FAIL, reason_of_error(code), slice_of(error.text));
+        task_end(core, run, task, TASK_EVENT_FAIL,
+            (struct cause){reason_of_error(code), slice_of(error.text)});
         return;
     }
     struct attempt *attempt = attempt_create(core, run, task, worker);

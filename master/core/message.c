@@ -6,8 +6,8 @@
 
 #include <stdio.h>
 
-void send_plain(struct core *core, uint64_t peer, const struct channel *channel,
-    enum message_id number, const void *body, bool at_once)
+struct slice plain_frame(
+    struct core *core, const struct channel *channel, enum message_id number, const void *body)
 {
     struct frame_header header = {
         .version = PROTOCOL_VERSION, .epoch = core->epoch, .leader = core->leader};
@@ -17,13 +17,13 @@ void send_plain(struct core *core, uint64_t peer, const struct channel *channel,
     else
         frame_begin(&core->frame, &header);
     message_encode(&core->frame, number, body);
-    effects_add_send(core->effects, peer, buffer_slice(&core->frame), at_once);
+    return buffer_slice(&core->frame);
 }
 
 static void refuse(struct core *core, uint64_t peer, int code, const char *text)
 {
     struct msg_refused refused = {.code = code, .text = slice_of(text)};
-    send_plain(core, peer, NULL, MESSAGE_refused, &refused, true);
+    effects_add_send(core->effects, peer, plain_frame(core, NULL, MESSAGE_refused, &refused), true);
 }
 
 /* ---- one handler a message; `worker` has an open session ---- */
@@ -144,7 +144,8 @@ static int take_messages(struct core *core, uint64_t peer, struct frame_reader *
         if (worker == NULL) {
             struct msg_register_again again = {.session = reader->header.session};
             if (!told)
-                send_plain(core, peer, NULL, MESSAGE_register_again, &again, true);
+                effects_add_send(core->effects, peer,
+                    plain_frame(core, NULL, MESSAGE_register_again, &again), true);
             told = true;
             continue;
         }

@@ -221,12 +221,12 @@ static void cancel_task(
     }
     if (is_live(run, index)) {
         task->flags |= TASK_FLAG_CANCEL;
-        span_add(core, run, index, SPAN_CANCEL_WISH, REASON_CANCELLED, (struct slice){0});
+        span_add(core, run, index, SPAN_CANCEL_WISH, (struct cause){REASON_CANCELLED, {0}});
         attempt_kill(core, core->attempts[task->live], REASON_CANCELLED);
     } else {
         if (task->live != NONE)
             attempt_bury(core, core->attempts[task->live]);
-        task_end(core, run, index, TASK_EVENT_CANCEL, REASON_CANCELLED, (struct slice){0});
+        task_end(core, run, index, TASK_EVENT_CANCEL, (struct cause){REASON_CANCELLED, {0}});
     }
     accept(core, event, 1, "");
 }
@@ -307,7 +307,7 @@ static void reset_chosen(struct core *core, struct run *run, const bool *chosen)
         if (!chosen[i] || run->tasks[i].state == TASK_WAITING)
             continue;
         task_move(core, run, i, TASK_EVENT_RESET, REASON_NONE);
-        span_add(core, run, i, SPAN_RESET, REASON_NONE, (struct slice){0});
+        span_add(core, run, i, SPAN_RESET, (struct cause){REASON_NONE, {0}});
         task_show(core, run, i, (struct slice){0});
     }
     span_flush(core);
@@ -391,6 +391,7 @@ void request_mark(struct core *core, const struct event *event)
     }
     if (run->tasks[index].live != NONE)
         attempt_bury(core, core->attempts[run->tasks[index].live]);
-    task_end(core, run, index, event_of_mark(state), REASON_MARKED, event->change.note);
+    task_end(
+        core, run, index, event_of_mark(state), (struct cause){REASON_MARKED, event->change.note});
     accept(core, event, 1, "");
 }

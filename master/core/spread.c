@@ -67,10 +67,10 @@ void task_evaluate(struct core *core, struct run *run, uint32_t index)
         task_move(core, run, index, TASK_EVENT_READY, REASON_NONE);
         return;
     case VERDICT_SKIP:
-        task_end(core, run, index, TASK_EVENT_SKIP, REASON_UPSTREAM, (struct slice){0});
+        task_end(core, run, index, TASK_EVENT_SKIP, (struct cause){REASON_UPSTREAM, {0}});
         return;
     case VERDICT_UPSTREAM_FAILED:
-        task_end(core, run, index, TASK_EVENT_UPSTREAM, REASON_UPSTREAM, (struct slice){0});
+        task_end(core, run, index, TASK_EVENT_UPSTREAM, (struct cause){REASON_UPSTREAM, {0}});
         return;
     }
 }
@@ -123,7 +123,7 @@ static void cancel_task(struct core *core, struct run *run, uint32_t index)
     }
     if (live != NULL)
         attempt_bury(core, live);
-    task_end(core, run, index, TASK_EVENT_CANCEL, REASON_CANCELLED, (struct slice){0});
+    task_end(core, run, index, TASK_EVENT_CANCEL, (struct cause){REASON_CANCELLED, {0}});
 }
 
 /* Goes on with one piece of work for at most *budget tasks; true when it is finished. */

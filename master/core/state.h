@@ -293,6 +293,11 @@ enum task_event {
 
 /* Loading only: puts a waiting task into a state, with its counts, and nothing else. */
 void task_place(struct run *run, uint32_t task, uint32_t state);
+/* Why a task ended without an attempt, or apart from its last one. */
+struct cause {
+    enum reason reason;
+    struct slice error; /* one line, or empty */
+};
 /* The next state by the table, 0 when it is illegal. */
 uint32_t task_next_state(uint32_t state, enum task_event event);
 bool task_state_is_end(uint32_t state);
@@ -304,8 +309,8 @@ bool task_state_is_end(uint32_t state);
 void task_move(
     struct core *core, struct run *run, uint32_t task, enum task_event event, enum reason reason);
 /* An end without an attempt, or apart from its last one: task_move and the span that records it. */
-void task_end(struct core *core, struct run *run, uint32_t task, enum task_event event,
-    enum reason reason, struct slice error);
+void task_end(
+    struct core *core, struct run *run, uint32_t task, enum task_event event, struct cause cause);
 /* Tells the watchers how the task is shown now. */
 void task_show(struct core *core, const struct run *run, uint32_t task, struct slice error);
 /* The state as shown. */
@@ -314,8 +319,8 @@ uint32_t task_shown_state(const struct core *core, const struct run *run, uint32
 uint64_t task_retry_delay_ms(const struct plan_task *plan, uint32_t tries);
 void task_wait_until(struct core *core, struct run *run, uint32_t task, uint64_t delay_ms);
 /* Appends a span fact, coalescing neighbours; span_flush writes what is open. */
-void span_add(struct core *core, struct run *run, uint32_t task, uint32_t state, enum reason reason,
-    struct slice error);
+void span_add(
+    struct core *core, struct run *run, uint32_t task, uint32_t state, struct cause cause);
 void span_flush(struct core *core);
 
 /* ---- trigger.c ---- */
@@ -458,8 +463,10 @@ void worker_close(struct core *core, struct worker *worker);
 /* An attempt of it is over: a worker without a session and without attempts is gone. */
 void worker_left(struct core *core, struct worker *worker);
 void frame_take(struct core *core, uint64_t peer, struct slice bytes);
-void send_plain(struct core *core, uint64_t peer, const struct channel *channel,
-    enum message_id number, const void *body, bool at_once);
+/* A frame with one PLAIN message, of an open session's channel or of none (NULL); lies in
+ * core->frame until the next. */
+struct slice plain_frame(
+    struct core *core, const struct channel *channel, enum message_id number, const void *body);
 
 /* ---- load.c ---- */
 

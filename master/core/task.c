@@ -138,12 +138,12 @@ void task_place(struct run *run, uint32_t index, uint32_t state)
     run->active += is_active(state);
 }
 
-void task_end(struct core *core, struct run *run, uint32_t task, enum task_event event,
-    enum reason reason, struct slice error)
+void task_end(
+    struct core *core, struct run *run, uint32_t task, enum task_event event, struct cause cause)
 {
-    task_move(core, run, task, event, reason);
-    span_add(core, run, task, run->tasks[task].state, reason, error);
-    task_show(core, run, task, error);
+    task_move(core, run, task, event, cause.reason);
+    span_add(core, run, task, run->tasks[task].state, cause);
+    task_show(core, run, task, cause.error);
     run_check_end(core, run);
 }
 
@@ -213,12 +213,11 @@ void span_flush(struct core *core)
     core->span = (struct span_row){0};
 }
 
-void span_add(struct core *core, struct run *run, uint32_t task, uint32_t state, enum reason reason,
-    struct slice error)
+void span_add(struct core *core, struct run *run, uint32_t task, uint32_t state, struct cause cause)
 {
     struct span_row *span = &core->span;
     if (span->run == run->key && span->last + 1 == task && span->state == state &&
-        span->reason == reason && slice_equal(span->error, error)) {
+        span->reason == cause.reason && slice_equal(span->error, cause.error)) {
         span->last = task;
         return;
     }
@@ -229,8 +228,8 @@ void span_add(struct core *core, struct run *run, uint32_t task, uint32_t state,
         .first = task,
         .last = task,
         .state = state,
-        .reason = reason,
-        .error = arena_copy(&core->effects->arena, error),
+        .reason = cause.reason,
+        .error = arena_copy(&core->effects->arena, cause.error),
         .at = core->now_wall,
     };
 }

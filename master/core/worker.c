@@ -189,7 +189,8 @@ void worker_heartbeat(struct core *core, struct worker *worker, const struct msg
     }
     worker->full = message->full;
     struct msg_heartbeat_ack ack = {.stamp = message->stamp};
-    send_plain(core, worker->peer, &worker->channel, MESSAGE_heartbeat_ack, &ack, true);
+    effects_add_send(core->effects, worker->peer,
+        plain_frame(core, &worker->channel, MESSAGE_heartbeat_ack, &ack), true);
     channel_resend(&worker->channel, core->now_ms);
     worker_mark_dirty(core, worker);
     queues_unstick(core, worker);
@@ -417,7 +418,8 @@ void worker_register(struct core *core, uint64_t peer, const struct frame_header
                     worker->channel.session == header->session;
     if (!repeated && is_stale(core, worker, header, message)) {
         struct msg_register_again again = {.session = header->session};
-        send_plain(core, peer, NULL, MESSAGE_register_again, &again, true);
+        effects_add_send(
+            core->effects, peer, plain_frame(core, NULL, MESSAGE_register_again, &again), true);
         return;
     }
     int code = header->session == 0
@@ -425,7 +427,8 @@ void worker_register(struct core *core, uint64_t peer, const struct frame_header
                    : check(core, worker, message, &error);
     if (code != 0) {
         struct msg_refused refused = {.code = code, .text = slice_of(error.text)};
-        send_plain(core, peer, NULL, MESSAGE_refused, &refused, false);
+        effects_add_send(
+            core->effects, peer, plain_frame(core, NULL, MESSAGE_refused, &refused), false);
         return;
     }
     if (worker == NULL)
@@ -439,6 +442,7 @@ void worker_register(struct core *core, uint64_t peer, const struct frame_header
     struct msg_registered registered = {.cluster = core->cluster, .bundles = core->bundles};
     registered.keep.items = kept;
     registered.keep.count = settle_attempts(core, worker, message, kept);
-    send_plain(core, peer, &worker->channel, MESSAGE_registered, &registered, false);
+    effects_add_send(core->effects, peer,
+        plain_frame(core, &worker->channel, MESSAGE_registered, &registered), false);
     worker_arm(core, worker);
 }
