@@ -148,6 +148,7 @@ void bulk_blob_offer(struct bulk *bulk, transport_peer peer, const struct msg_bl
     if (upload == NULL)
         upload = open_upload(bulk, &hash, body->bytes, &error);
     if (upload == NULL) {
+        (void)bulk_is_full(bulk, &error);
         bulk_refuse(bulk, peer, 0, &error);
         return;
     }

@@ -38,7 +38,6 @@ struct log_state {
     struct wheel_timer stall; /* armed: its sender waits for disk space */
     struct attempt_id id;
     struct reader *readers;
-    uint32_t reader_count;
     transport_peer sender;
     uint64_t stalled_bytes; /* of the sender's credit */
     bool syncing;           /* it is with a thread of bulk_sync */
@@ -114,7 +113,7 @@ static void drop_reader(struct bulk *bulk, struct reader *reader)
     while (*link != reader)
         link = &(*link)->next;
     *link = reader->next;
-    reader->log->reader_count--;
+    bulk->reader_count--;
     wheel_disarm(&bulk->readers, &reader->timer);
     free(reader);
 }
@@ -170,13 +169,12 @@ static void park(struct bulk *bulk, const struct attempt_id *id, const struct re
     reader->log = log;
     reader->next = log->readers;
     log->readers = reader;
-    log->reader_count++;
+    bulk->reader_count++;
     wheel_arm(&bulk->readers, &reader->timer, clock_boot_ms() + READ_WAIT_MS);
 }
 
 void bulk_log_read(struct bulk *bulk, transport_peer peer, const struct msg_log_read *body)
 {
-    struct log_state *log = find(bulk, &body->id);
     struct reader wish = {
         .peer = peer,
         .request = body->request,
@@ -186,17 +184,15 @@ void bulk_log_read(struct bulk *bulk, transport_peer peer, const struct msg_log_
     struct error error = {0};
     if (wish.limit == 0)
         wish.limit = LOG_CHUNK_BYTES;
-    bool syncing = log != NULL && log->syncing;
     int rc = 0;
-    if (body->tail_lines > 0 && !syncing)
+    if (body->tail_lines > 0)
         rc = log_tail_offset(bulk->config.blobs, &body->id, body->tail_lines, &wish.offset, &error);
     if (rc != 0) {
         bulk_refuse(bulk, peer, body->request, &error);
         return;
     }
-    bool may_wait = log == NULL || log->reader_count < READERS_MAX;
-    /* A log that is with a thread is read when it is back, which is soon. */
-    if ((syncing && may_wait) || !answer_read(bulk, &body->id, &wish, body->wait && may_wait))
+    bool may_wait = body->wait && bulk->reader_count < READERS_MAX;
+    if (!answer_read(bulk, &body->id, &wish, may_wait))
         park(bulk, &body->id, &wish);
 }
 
@@ -334,10 +330,6 @@ void bulk_log_tick(struct bulk *bulk, uint64_t now_ms)
     while ((timer = wheel_pop(&bulk->readers, now_ms)) != NULL) {
         struct reader *reader = reader_of(timer);
         struct log_state *log = reader->log;
-        if (log->syncing) {
-            wheel_arm(&bulk->readers, &reader->timer, now_ms + READ_WAIT_MS);
-            continue;
-        }
         (void)answer_read(bulk, &log->id, reader, false);
         drop_reader(bulk, reader);
         put(bulk, log);

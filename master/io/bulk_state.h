@@ -28,7 +28,8 @@ struct bulk {
     struct names logs;    /* attempt -> struct log_state, where something is pending */
     struct names uploads; /* hash -> struct upload */
     struct wheel readers; /* of clients that wait for a log */
-    struct wheel stalls;  /* of senders that wait for disk space */
+    uint32_t reader_count;
+    struct wheel stalls; /* of senders that wait for disk space */
     struct bulk_sync *sync;
     uint64_t told_full_ms;
 };
