@@ -46,6 +46,8 @@ struct client {
     uint64_t restarts;
     void (*on_push)(void *context, const struct message *message);
     void *push_context;
+    void (*before_notice)(void *context);
+    void *notice_context;
 };
 
 static void pause_ports(struct client *client, bool paused)
@@ -163,6 +165,19 @@ void client_on_push(struct client *client,
     client->push_context = context;
 }
 
+void client_before_notice(struct client *client, void (*callback)(void *context), void *context)
+{
+    client->before_notice = callback;
+    client->notice_context = context;
+}
+
+static void notice(struct client *client, const char *text)
+{
+    if (client->before_notice != NULL)
+        client->before_notice(client->notice_context);
+    terminal_say("%s", text);
+}
+
 uint64_t client_restarts(const struct client *client)
 {
     return client->restarts;
@@ -223,7 +238,7 @@ static void hear(struct client *client)
     client->heard_ms = clock_boot_ms();
     client->contacted = true;
     if (client->away)
-        terminal_say("the master is back");
+        notice(client, "the master is back");
     client->away = false;
     uint64_t leader = client->reader.header.leader;
     if (leader != 0 && client->leader != 0 && leader != client->leader)
@@ -273,7 +288,7 @@ static int keep_alive(struct client *client, struct error *error)
         return find_master_silent(&client->search, error);
     if (waits && silence >= AWAY_AFTER_MS && !client->away) {
         client->away = true;
-        terminal_say("master not reachable, waiting");
+        notice(client, "master not reachable, waiting");
     }
     if (silence < PING_AFTER_MS || now - client->pinged_ms < PING_AFTER_MS)
         return 0;

@@ -57,6 +57,10 @@ void client_set_deadline(struct client *client, uint64_t deadline_ms);
 /* Starts with how long the first answer may take, CLIENT_PATIENCE_MS unless this is called. */
 void client_set_patience(struct client *client, uint64_t patience_ms);
 
+/* Called before the client says on stderr that the master is away, or back: whoever draws there
+ * makes room. */
+void client_before_notice(struct client *client, void (*callback)(void *context), void *context);
+
 /* Messages that answer no request in hand (run_changed) go here while client_ask waits. */
 void client_on_push(struct client *client,
     void (*callback)(void *context, const struct message *message), void *context);

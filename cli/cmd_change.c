@@ -9,18 +9,34 @@
 
 #include <stdlib.h>
 
-static void print_done(const struct arguments *arguments, const void *body)
+/* "salaries/17: 5 tasks go again", unless the master has a better sentence. */
+static void print_change(const struct arguments *arguments, const struct msg_done *done,
+    const char *one, const char *many)
 {
-    const struct msg_done *done = body;
     struct buffer line = {0};
     printable_line(slice_of(arguments_item(arguments, 0)), &line);
     buffer_append_text(&line, ": ");
     if (done->text.length > 0)
         printable_line(done->text, &line);
     else
-        buffer_printf(&line, "%u task%s", done->tasks, done->tasks == 1 ? "" : "s");
+        buffer_printf(&line, "%u task%s", done->tasks, done->tasks == 1 ? one : many);
     (void)puts(buffer_text(&line));
     buffer_fini(&line);
+}
+
+static void print_cancelled(const struct arguments *arguments, const void *body)
+{
+    print_change(arguments, body, " is cancelled", "s are cancelled");
+}
+
+static void print_retried(const struct arguments *arguments, const void *body)
+{
+    print_change(arguments, body, " goes again", "s go again");
+}
+
+static void print_marked(const struct arguments *arguments, const void *body)
+{
+    print_change(arguments, body, " is marked", "s are marked");
 }
 
 static int read_target(
@@ -38,7 +54,7 @@ int cmd_cancel(const struct arguments *arguments)
         return terminal_fail(&error);
     const struct msg_cancel ask = {
         .request = random_id(), .run = slice_of(target.run), .task = slice_of(target.task)};
-    return session_show(arguments, MESSAGE_cancel, &ask, MESSAGE_done, print_done);
+    return session_show(arguments, MESSAGE_cancel, &ask, MESSAGE_done, print_cancelled);
 }
 
 int cmd_retry(const struct arguments *arguments)
@@ -59,7 +75,7 @@ int cmd_retry(const struct arguments *arguments)
             .task = slice_of(target.task),
             .only = only,
             .params = params.texts};
-        status = session_show(arguments, MESSAGE_retry, &ask, MESSAGE_done, print_done);
+        status = session_show(arguments, MESSAGE_retry, &ask, MESSAGE_done, print_retried);
     }
     params_fini(&params);
     return rc == 0 ? status : terminal_fail(&error);
@@ -84,5 +100,5 @@ int cmd_mark(const struct arguments *arguments)
         .task = slice_of(target.task),
         .state = state,
         .note = slice_of(arguments_text(arguments, "note"))};
-    return session_show(arguments, MESSAGE_mark, &ask, MESSAGE_done, print_done);
+    return session_show(arguments, MESSAGE_mark, &ask, MESSAGE_done, print_marked);
 }

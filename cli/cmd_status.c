@@ -65,7 +65,8 @@ static void append_note(const struct task_info *task, struct buffer *text)
 {
     if (task->error.length > 0)
         buffer_append_slice(text, task->error);
-    else if (task->reason != REASON_NONE && task->state != TASK_SUCCESS)
+    else if (task->reason != REASON_NONE && task->state != TASK_SUCCESS &&
+             strcmp(reason_name(task->reason), task_state_name(task->state)) != 0)
         buffer_append_text(text, reason_name(task->reason));
     if (task->state == TASK_RETRYING && task->due_at != 0) {
         buffer_append_text(text, text->length > 0 ? "; again at " : "again at ");

@@ -34,6 +34,11 @@ struct follow {
 
 static void on_push(void *context, const struct message *message);
 
+static void before_notice(void *context)
+{
+    follow_hide(context);
+}
+
 struct follow *follow_create(struct client *client, const char *run, bool own, bool json)
 {
     struct follow *follow = xcalloc(1, sizeof *follow);
@@ -47,6 +52,7 @@ struct follow *follow_create(struct client *client, const char *run, bool own, b
     watch_init(&follow->watch, client, follow->run);
     client_be_patient(client);
     client_on_push(client, on_push, follow);
+    client_before_notice(client, before_notice, follow);
     return follow;
 }
 
@@ -55,6 +61,7 @@ void follow_destroy(struct follow *follow)
     if (follow == NULL)
         return;
     client_on_push(follow->client, NULL, NULL);
+    client_before_notice(follow->client, NULL, NULL);
     progress_destroy(follow->progress);
     live_fini(&follow->live);
     buffer_fini(&follow->lines);
@@ -149,6 +156,12 @@ static int see_page(
     return 0;
 }
 
+/* BOOT: when to ask why nothing goes on. */
+static uint64_t look_due(const struct follow *follow)
+{
+    return progress_is_idle(follow->progress) ? follow->looked_ms + LOOK_MS : UINT64_MAX;
+}
+
 /* Reads the run's own state. Changes that were sent before its answer have been seen after it. */
 static int read_head(struct follow *follow, struct error *error)
 {
@@ -160,16 +173,14 @@ static int read_head(struct follow *follow, struct error *error)
         info->state, info->counts.items, info->counts.count, info->task_count, info->started_at};
     int64_t at = info->ended_at != 0 ? info->ended_at : clock_wall_ms();
     progress_see_run(follow->progress, &run, at, lines_of(follow));
-    progress_see_wait(follow->progress, info->waits_for, at, lines_of(follow));
-    follow->looked_ms = clock_boot_ms();
+    /* A run that has just begun waits for nothing that is worth telling. */
+    uint64_t now = clock_boot_ms();
+    if (follow->looked_ms != 0 && now >= look_due(follow))
+        progress_see_wait(follow->progress, info->waits_for, at, lines_of(follow));
+    if (follow->looked_ms == 0 || now >= look_due(follow))
+        follow->looked_ms = now;
     follow->dirty = true;
     return 0;
-}
-
-/* BOOT: when to ask why nothing goes on. */
-static uint64_t look_due(const struct follow *follow)
-{
-    return progress_is_idle(follow->progress) ? follow->looked_ms + LOOK_MS : UINT64_MAX;
 }
 
 /* Subscribes and reads the whole state: the changes that come from then on follow upon it. */

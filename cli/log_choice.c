@@ -93,6 +93,7 @@ void log_choice_append_end(const struct log_choice *choice, const char *run, str
     }
     if (choice->error[0] != '\0')
         buffer_printf(out, ": %s", choice->error);
-    else if (choice->reason != REASON_NONE && choice->state != ATTEMPT_SUCCESS)
+    else if (choice->reason != REASON_NONE && choice->state != ATTEMPT_SUCCESS &&
+             strcmp(reason_name(choice->reason), attempt_state_name(choice->state)) != 0)
         buffer_printf(out, ": %s", reason_name(choice->reason));
 }

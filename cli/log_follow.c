@@ -11,6 +11,7 @@
 
 enum {
     STREAMS_MAX = 64,      /* logs that are read at a time; others wait for one to end */
+    EMPTY_AGAIN_MS = 1000, /* a read that brought nothing is followed by the next after this */
     READ_AGAIN_MS = 15000, /* the master answers a waiting read within 10 s */
 };
 
@@ -21,6 +22,7 @@ struct stream {
     struct log_lines lines;
     uint64_t request; /* of the read that is out, 0: none */
     uint64_t sent_ms;
+    uint64_t not_before_ms; /* a read that came back empty at once is not repeated at once */
     uint64_t offset;
     uint64_t tail;
     bool over; /* all is printed; how the attempt ended is not known yet */
@@ -208,12 +210,33 @@ static void write_out(const struct following *following, struct buffer *out)
     buffer_fini(out);
 }
 
+static bool read_is_due(const struct stream *stream, uint64_t now)
+{
+    if (stream->over || now < stream->not_before_ms)
+        return false;
+    return stream->request == 0 || now - stream->sent_ms >= READ_AGAIN_MS;
+}
+
+/* BOOT: when the next read is to be sent that waits for its time. */
+static uint64_t read_due(const struct following *following)
+{
+    uint64_t due = UINT64_MAX;
+    for (size_t i = 0; i < following->stream_count; i++) {
+        const struct stream *stream = &following->streams[i];
+        uint64_t when = stream->request == 0 ? stream->not_before_ms
+                                             : stream->sent_ms + (uint64_t)READ_AGAIN_MS;
+        if (!stream->over && when < due)
+            due = when;
+    }
+    return due;
+}
+
 static int read_streams(struct following *following, struct error *error)
 {
     uint64_t now = clock_boot_ms();
     for (size_t i = 0; i < following->stream_count; i++) {
         struct stream *stream = &following->streams[i];
-        if (stream->over || (stream->request != 0 && now - stream->sent_ms < READ_AGAIN_MS))
+        if (!read_is_due(stream, now))
             continue;
         stream->request = random_id();
         stream->sent_ms = now;
@@ -237,6 +260,7 @@ static void take_data(
     bool moved = data->data.length > 0 || data->next > stream->offset;
     stream->request = 0;
     stream->offset = data->next;
+    stream->not_before_ms = moved ? 0 : stream->sent_ms + EMPTY_AGAIN_MS;
     /* Where the tail begins is known once there was something to count from. */
     if (data->known)
         stream->tail = 0;
@@ -318,7 +342,10 @@ static int step(struct following *following, struct error *error)
     rc = read_streams(following, error);
     if (rc != 0 || is_over(following))
         return rc;
-    rc = client_receive(following->client, watch_due(&following->watch), &message, error);
+    uint64_t due = read_due(following);
+    if (watch_due(&following->watch) < due)
+        due = watch_due(&following->watch);
+    rc = client_receive(following->client, due, &message, error);
     return rc == 1 ? take_message(following, &message, error) : rc;
 }
 

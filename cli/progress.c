@@ -155,7 +155,8 @@ static void append_why(const struct task_change *change, struct buffer *out)
 {
     if (change->error.length > 0)
         printable_line(change->error, out);
-    else if (change->reason != REASON_NONE && change->state != TASK_SUCCESS)
+    else if (change->reason != REASON_NONE && change->state != TASK_SUCCESS &&
+             strcmp(reason_name(change->reason), task_state_name(change->state)) != 0)
         buffer_append_text(out, reason_name(change->reason));
 }
 

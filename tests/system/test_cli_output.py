@@ -1,0 +1,295 @@
+"""What commands print, and where: INTERFACE, Output and Exit, on pipes and on terminals."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+
+import pytest
+
+import reeve
+
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+
+
+class Terminal:
+    """`reeve ARGUMENTS` on a terminal of its own; what it shows is in `shown`."""
+
+    def __init__(self, cluster, *arguments, **env):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(cluster.folder)
+            settings = {**cluster.env, "TERM": "xterm", **env}
+            settings.pop("NO_COLOR" if "NO_COLOR" not in env else "", None)
+            os.execve(reeve.program("reeve"), ["reeve", *map(str, arguments)], settings)
+        self.shown = ""
+
+    def read(self, seconds=0.1):
+        """False at the end."""
+        if not select.select([self.fd], [], [], seconds)[0]:
+            return True
+        try:
+            piece = os.read(self.fd, 65536)
+        except OSError:
+            piece = b""
+        self.shown += piece.decode(errors="replace")
+        return bool(piece)
+
+    def until(self, text):
+        reeve.wait_until(lambda: self.read() and text in self.shown or text in self.shown, what=f"{text!r} on the terminal")
+
+    def press_ctrl_c(self):
+        os.write(self.fd, b"\x03")
+
+    def end(self):
+        while self.read(30):
+            pass
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+@pytest.fixture
+def master(cluster):
+    """A master without workers: what is submitted stays ready."""
+    cluster.start_master()
+    return cluster
+
+
+def waiting_run(cluster):
+    return cluster.submit(cluster.dag("d", {"a": {"bash": "true"}, "b": {"needs": "a", "noop": None}}))
+
+
+@pytest.mark.parametrize("command", [
+    ["explain", "d/1"], ["pause", "d"], ["backfill", "d", "--from", "x"], ["drain", "w1"], ["operators"],
+    ["connections", "list"], ["token", "create"], ["audit"], ["backup", "f"], ["completion", "bash"],
+    ["workers", "--lost", "w1"], ["workers", "--remove", "w1"], ["logs", "d/1", "--grep", "x"],
+    ["retry", "d/1", "--new-files"], ["standalone", "--listen", "tcp://*:1"], ["status", "--master", "m"]])
+def test_what_later_versions_know_is_refused_not_unknown(cluster, command):
+    result = cluster.reeve(*command)
+    assert result.status == 7
+    assert "not supported in this version" in result.err and not result.out
+
+
+def test_help_of_each_command_is_on_stdout(cluster):
+    overview = cluster.ok("help")
+    for command in ("run", "submit", "logs", "artifacts"):
+        assert command in overview
+        assert cluster.ok("help", command) == cluster.ok(command, "--help")
+        assert f"Usage: reeve {command} " in cluster.ok("help", command)
+
+
+def test_lists_are_arrays_and_empty_ones_too(master):
+    for command in ("runs", "dags", "workers"):
+        assert master.json(command) == []
+    assert master.json("ping")["workers_up"] == 0
+
+
+def test_run_that_waits_says_why(master):
+    run = waiting_run(master)
+    assert 'no live worker serves queue "default"' in master.ok("status", run)
+    assert 'no live worker serves queue "default"' in master.json("status", run)["waits_for"]
+
+
+def test_timeout_of_wait_ends_124_and_says_how_to_come_back(master):
+    run = waiting_run(master)
+    result = master.reeve("wait", run, "--timeout", "300ms")
+    assert result.status == 124
+    assert f"reeve wait {run}" in result.err and not result.out
+
+
+def test_timeout_holds_while_the_master_is_away(master):
+    run = waiting_run(master)
+    waiter = subprocess.Popen([reeve.program("reeve"), "wait", run, "--timeout", "4s"], stderr=subprocess.PIPE,
+                              env=master.env, text=True)
+    assert "running" in waiter.stderr.readline()
+    master.kill("master")
+    assert waiter.wait(timeout=30) == 124
+    waiter.stderr.close()
+
+
+def test_wait_outlasts_a_restart_of_the_master(master):
+    run = waiting_run(master)
+    waiter = subprocess.Popen([reeve.program("reeve"), "wait", run], stderr=subprocess.PIPE, env=master.env, text=True)
+    assert "running" in waiter.stderr.readline()
+    master.kill("master")
+    said = ""
+    while "master not reachable, waiting" not in said:
+        said = waiter.stderr.readline()
+        assert said
+    master.start_master()
+    master.ok("cancel", run)
+    assert waiter.wait(timeout=60) == 1
+    assert "cancelled" in waiter.stderr.read()
+    waiter.stderr.close()
+
+
+def test_ctrl_c_lets_go_of_a_run_that_is_waited_for(master):
+    run = waiting_run(master)
+    terminal = Terminal(master, "wait", run)
+    terminal.until("running")
+    terminal.press_ctrl_c()
+    assert terminal.end() == 130
+    assert f"reeve wait {run}" in terminal.shown
+    assert master.json("status", run)["state"] == "running"
+
+
+def test_terminal_gets_a_block_that_is_drawn_in_place(master):
+    run = waiting_run(master)
+    terminal = Terminal(master, "wait", run)
+    terminal.until("\x1b[")
+    terminal.until("0/2")
+    master.ok("cancel", run)
+    assert terminal.end() == 1
+    assert "\x1b[J" in terminal.shown and "2/2" in terminal.shown
+
+
+@pytest.mark.parametrize("env, colour, block", [
+    ({}, True, True), ({"NO_COLOR": "1"}, False, True), ({"TERM": "dumb"}, False, False)])
+def test_no_color_and_dumb_terminals_are_heeded(master, env, colour, block):
+    run = waiting_run(master)
+    master.ok("cancel", run)
+    terminal = Terminal(master, "wait", run, **env)
+    assert terminal.end() == 1
+    assert ("\x1b[35m" in terminal.shown) == colour
+    assert ("\x1b[J" in terminal.shown) == block
+    if not block:
+        assert re.search(rf"^{TIME} {run} cancelled", terminal.shown, re.MULTILINE)
+
+
+def test_piped_output_has_no_escapes_and_nothing_on_stdout_but_results(master):
+    run = waiting_run(master)
+    master.ok("cancel", run)
+    result = master.reeve("wait", run)
+    assert not result.out and "\x1b" not in result.err
+    assert re.search(rf"^{TIME} {run} cancelled; 2 tasks: 2 cancelled$", result.err, re.MULTILINE)
+
+
+def test_followed_run_as_json_is_a_document_a_line(master):
+    run = waiting_run(master)
+    waiter = subprocess.Popen([reeve.program("reeve"), "wait", run, "-o", "json"], stdout=subprocess.PIPE,
+                              env=master.env, text=True)
+    master.ok("cancel", run)
+    documents = [json.loads(line) for line in waiter.stdout]
+    assert waiter.wait(timeout=30) == 1
+    waiter.stdout.close()
+    assert documents[-1] == {"run": run, "state": "cancelled"}
+    assert all(document["run"] == run for document in documents)
+
+
+def test_selectors_name_the_latest_and_the_last_run(master):
+    run = waiting_run(master)
+    assert [master.json("status", name)["run"] for name in ("d", "last", "d/1", "last/a")] == [run] * 4
+    assert len(master.json("status", "d/a")["tasks"]) == 1
+    assert master.reeve("cancel", "d").status == 2
+
+
+def test_param_from_a_file_is_read_here(master):
+    (master.folder / "value").write_text("Seoul\n")
+    file = master.dag("d", {"a": {"bash": "true"}}, params={"city": "x"})
+    run = master.submit(file, "-p", "city=@value")
+    assert master.json("status", run)["params"] == {"city": "Seoul"}
+    assert master.reeve("submit", file, "-p", "city=@missing").status == 6
+
+
+def test_full_disk_at_stdout_is_not_taken_for_success(master):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        result = subprocess.run([reeve.program("reeve"), "status", "--help"], stdout=full, env=master.env, check=False,
+                                stderr=subprocess.PIPE)
+    assert result.returncode == 1 and b"No space" in result.stderr
+
+
+def test_status_of_many_tasks_is_whole(master):
+    run = master.submit(master.dag("d", {f"t{n}": {"bash": "true"} for n in range(4500)}))
+    tasks = [task["task"] for task in master.json("status", run)["tasks"]]
+    assert tasks == [f"t{n}" for n in range(4500)]
+    assert len([line for line in master.ok("status", run).splitlines() if line.startswith("t")]) == 4500
+
+
+def test_logs_of_a_run_stand_under_their_tasks_names(started):
+    run = started.submit(started.dag("d", {"a": {"bash": "echo one; echo two"}, "b": {"needs": "a", "bash": "printf three"}}))
+    started.finish(run)
+    result = started.reeve("logs", run)
+    assert result.out == "a | one\na | two\nb | three\n"
+    assert f"{run}/a@1 success" in result.err
+    assert started.ok("logs", f"{run}/b") == "three"
+    assert re.fullmatch(rf"{TIME} one\n{TIME} two\n", started.ok("logs", f"{run}/a", "-t"))
+    lines = [json.loads(line) for line in started.ok("logs", run, "-o", "json").splitlines()]
+    assert [(line["task"], line["attempt"], line["line"]) for line in lines] == [
+        ("a", 1, "one"), ("a", 1, "two"), ("b", 1, "three")]
+    assert started.ok("logs", f"{run}/a", "--tail", "1") == "two\n"
+
+
+def test_followed_logs_end_with_the_run(started):
+    mark = started.folder / "go"
+    body = f"echo begun; until [ -e {mark} ]; do sleep 0.05; done; echo over"
+    run = started.submit(started.dag("d", {"a": {"bash": body}, "b": {"needs": "a", "bash": "echo after"}}))
+    follower = subprocess.Popen([reeve.program("reeve"), "logs", "-f", run], stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL, env=started.env, text=True)
+    assert follower.stdout.readline() == "a | begun\n"
+    mark.touch()
+    assert follower.stdout.read() == "a | over\nb | after\n"
+    assert follower.wait(timeout=30) == 0
+    follower.stdout.close()
+
+
+def test_artifacts_are_listed_and_fetched(started):
+    run = started.submit(started.dag("d", {
+        "a": {"bash": "echo 42 >answer.txt", "artifacts": ["answer.txt"]},
+        "b": {"bash": "echo 43 >answer.txt", "artifacts": ["answer.txt"]}}))
+    started.finish(run)
+    assert {(file["task"], file["name"], file["size"]) for file in started.json("artifacts", run)} == {
+        ("a", "answer.txt", 3), ("b", "answer.txt", 3)}
+    assert started.reeve("artifacts", run, "--get", "answer.txt").status == 2
+    assert started.ok("artifacts", run, "--get", "b/answer.txt", "-O", "-") == "43\n"
+    started.ok("artifacts", f"{run}/a", "--get", "answer.txt")
+    assert (started.folder / "answer.txt").read_text() == "42\n"
+    assert started.reeve("artifacts", f"{run}/a", "--get", "answer.txt").status == 7
+
+
+def test_run_that_fails_shows_the_last_lines_of_its_failed_tasks(cluster):
+    result = cluster.reeve("run", cluster.dag("d", {"a": {"bash": "echo the reason; exit 3"}}))
+    assert result.status == 1
+    assert "a | the reason" in result.err
+    assert not cluster.processes_left()
+
+
+def test_run_serves_every_queue_that_the_dag_names(cluster):
+    result = cluster.reeve("run", cluster.dag("d", {"a": {"bash": "true", "queue": "gpu"}, "b": {"bash": "true"}}))
+    assert result.status == 0, result.err
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_run_that_is_interrupted_leaves_nothing(cluster, number, status):
+    mark = cluster.folder / "mark"
+    file = cluster.dag("d", {"a": {"bash": f"setsid sleep 600 & touch {mark}; wait", "kill_grace": "1s"}})
+    process = subprocess.Popen([reeve.program("reeve"), "run", str(file)], env={**cluster.env, "XDG_RUNTIME_DIR": str(cluster.folder)},
+                               stderr=subprocess.DEVNULL)
+    reeve.wait_until(mark.exists, what="the task's start")
+    process.send_signal(number)
+    assert process.wait(timeout=60) == status
+    reeve.wait_until(lambda: not cluster.processes_left(), what="the end of all processes")
+    reeve.wait_until(lambda: not list(cluster.folder.glob("reeve-*")), what="the end of the private folder")
+
+
+def test_run_with_keep_says_where(cluster):
+    result = cluster.reeve("run", "--keep", cluster.dag("d", {"a": {"noop": None}}), XDG_RUNTIME_DIR=cluster.folder)
+    assert result.status == 0, result.err
+    (kept,) = cluster.folder.glob("reeve-*")
+    assert str(kept) in result.err and (kept / "master").is_dir()
+
+
+def test_standalone_serves_and_ends_with_ctrl_c(cluster):
+    own = subprocess.Popen([reeve.program("reeve"), "standalone", "--workers", "2", "--data", str(cluster.data)],
+                           env=cluster.env, stderr=subprocess.PIPE, text=True)
+    said = ""
+    while "ready:" not in said:
+        said = own.stderr.readline()
+        assert said
+    cluster.finish(cluster.submit(cluster.dag("d", {"a": {"bash": "true"}})))
+    own.send_signal(signal.SIGINT)
+    own.communicate(timeout=60)
+    assert own.returncode == 130
+    assert not cluster.processes_left()
