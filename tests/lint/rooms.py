@@ -18,7 +18,7 @@ ROOMS = {
     "master/": ["common/", "common/dag/", "proto/", "master/core/", "master/store/", "master/io/"],
     "worker/core/": ["common/", "common/dag/", "proto/", "worker/runner/"],
     "worker/runner/": ["common/", "proto/"],
-    "worker/io/": ["common/", "proto/", "worker/core/", "worker/runner/"],
+    "worker/io/": ["common/", "common/dag/", "proto/", "worker/core/", "worker/runner/"],
     "worker/": ["common/", "common/dag/", "proto/", "worker/core/", "worker/runner/", "worker/io/"],
     "cli/": ["common/", "common/dag/", "proto/"],
     "operators/": ["common/"],

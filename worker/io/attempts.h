@@ -1,0 +1,79 @@
+/*
+ * attempts.h - what an attempt has on this host: its folder, its pipe, its spool, and what is done
+ * before it starts and after it ended. The agent's core decides, this carries out. One thread.
+ */
+#ifndef WORKER_IO_ATTEMPTS_H
+#define WORKER_IO_ATTEMPTS_H
+
+#include "common/loop.h"
+#include "worker/io/blob_client.h"
+#include "worker/io/command.h"
+#include "worker/io/folder.h"
+#include "worker/io/ship.h"
+#include "worker/io/trees.h"
+
+struct attempts;
+
+struct collected {
+    struct attempt_id id;
+    struct slice outputs;   /* a JSON object, or empty */
+    struct slice artifacts; /* hash of the manifest, or empty */
+    uint64_t log_bytes;
+    enum reason reason;
+    struct slice error;
+};
+
+/* Called while attempts_prepare and attempts_collect go on, or later from the loop. */
+struct attempts_events {
+    void (*prepared)(
+        void *context, const struct attempt_id *id, enum reason reason, struct slice error);
+    void (*collected)(void *context, const struct collected *collected);
+    /* The disk of the spools became full, or has room again. */
+    void (*disk)(void *context, bool full);
+    void *context;
+};
+
+/* All are borrowed and outlive it. */
+struct attempts_config {
+    struct loop *loop;
+    struct jobs *jobs;
+    const struct folder *folder;
+    struct ship *ship;
+    struct blob_client *blobs;
+    struct trees *trees;
+    struct command_base base;
+    struct attempts_events events;
+};
+
+struct attempts *attempts_create(const struct attempts_config *config);
+/* Files, spools and pipes stay as they are. */
+void attempts_destroy(struct attempts *attempts);
+
+/* AGENT_PREPARE; answered by `prepared`, at once when nothing has to be copied. */
+void attempts_prepare(struct attempts *attempts, const struct msg_assign *assign);
+/*
+ * Completes the message for the runner with what was prepared, and gives the pipe's ends, which are
+ * the caller's now. Call attempts_started when it was sent: the texts live until then. False: it
+ * was not prepared.
+ */
+bool attempts_start(struct attempts *attempts, struct msg_runner_start *start, int ret_pipe[2]);
+void attempts_started(struct attempts *attempts, const struct attempt_id *id);
+/* The runner holds it: takes the pipe's read end (-1: there is none). One that is known keeps what
+ * it has. */
+void attempts_adopt(struct attempts *attempts, const struct attempt_id *id, int pipe);
+/* AGENT_COLLECT. */
+void attempts_collect(struct attempts *attempts, const struct attempt_id *id,
+    const struct msg_assign *assign, bool success);
+/* AGENT_DISCARD: its log goes too. */
+void attempts_discard(struct attempts *attempts, const struct attempt_id *id);
+/* AGENT_DROP: its log stays until it is kept. */
+void attempts_drop(struct attempts *attempts, const struct attempt_id *id);
+
+/* Once the runner's first list is complete: folders of unknown attempts go, their logs are shipped.
+ */
+void attempts_clean(struct attempts *attempts);
+/* Tries again what waits for disk space; call each second while attempts_is_full. */
+void attempts_retry(struct attempts *attempts);
+bool attempts_is_full(const struct attempts *attempts);
+
+#endif

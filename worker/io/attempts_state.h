@@ -1,0 +1,64 @@
+/*
+ * attempts_state.h - what attempts.c, prepare.c and collect.c share. Internal.
+ */
+#ifndef WORKER_IO_ATTEMPTS_STATE_H
+#define WORKER_IO_ATTEMPTS_STATE_H
+
+#include "common/table.h"
+#include "worker/io/attempts.h"
+
+/* What waits between PREPARE and START. */
+struct order {
+    struct arena arena;
+    struct place place;
+    struct command command;
+    struct slice file; /* of bash: to be there before it starts */
+    int pipe[2];
+};
+
+struct collection;
+
+struct work {
+    struct attempts *attempts;
+    struct work *next, *previous; /* all */
+    struct attempt_id id;
+    uint64_t log_limit; /* 0: not known */
+    int pipe;           /* the read end; -1: none, or it is at its end */
+    bool watched;
+    bool blocked;          /* the disk is full: what the pipe holds waits there */
+    bool begun;            /* an earlier agent had it */
+    bool plain;            /* nothing was copied into its folder */
+    struct stream *stream; /* NULL while it has written nothing */
+    uint64_t log_bytes;
+    struct order *order;
+    struct tree_job *trees; /* being laid out */
+    struct collection *collection;
+};
+
+struct attempts {
+    struct attempts_config config;
+    struct names table;
+    struct work *first;
+    bool full;
+};
+
+struct work *work_find(const struct attempts *attempts, const struct attempt_id *id);
+struct work *work_create(struct attempts *attempts, const struct attempt_id *id);
+/* Frees what it is known by; files stay. */
+void work_free(struct work *work);
+void work_remove_folder(struct work *work);
+void order_free(struct order *order);
+
+/* Watches the pipe for what the attempt writes. */
+void work_watch(struct work *work);
+/* Moves all that the pipe holds and closes it; false: it waits for disk space. */
+bool work_drain(struct work *work);
+
+/* ---- collect.c ---- */
+
+/* Goes on with a collection that waited for disk space. */
+void collection_retry(struct work *work);
+/* At the end of the process. */
+void collection_free(struct work *work);
+
+#endif

@@ -1,0 +1,189 @@
+/*
+ * What is done after an attempt has ended: the rest of its log, its outputs, its artifacts.
+ * Artifacts go up file by file, their manifest last; the result waits for that, however long the
+ * master is away.
+ */
+#include "worker/io/artifacts.h"
+#include "worker/io/attempts_state.h"
+#include "worker/io/outputs.h"
+
+#include "common/file.h"
+#include "common/limits.h"
+#include "common/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct collection {
+    struct work *work;
+    bool success;
+    struct arena arena;
+    struct place place;
+    struct texts patterns;
+    struct buffer outputs;
+    struct artifacts artifacts;
+    size_t sent; /* files that the master has */
+    enum reason reason;
+    struct error error;
+};
+
+static void collection_destroy(struct collection *collection)
+{
+    artifacts_fini(&collection->artifacts);
+    buffer_fini(&collection->outputs);
+    arena_fini(&collection->arena);
+    free(collection);
+}
+
+void collection_free(struct work *work)
+{
+    if (work->collection != NULL)
+        collection_destroy(work->collection);
+    work->collection = NULL;
+}
+
+static void finish(struct collection *collection)
+{
+    struct work *work = collection->work;
+    const struct attempts_events *events = &work->attempts->config.events;
+    bool well = collection->reason == REASON_NONE;
+    struct collected collected = {
+        .id = work->id,
+        .log_bytes = work->log_bytes,
+        .reason = collection->reason,
+        .error = slice_of(well ? NULL : collection->error.text),
+    };
+    if (well)
+        collected.outputs = buffer_slice(&collection->outputs);
+    if (well && collection->patterns.count > 0)
+        collected.artifacts =
+            slice_make(collection->artifacts.hash.bytes, sizeof collection->artifacts.hash.bytes);
+    work->collection = NULL;
+    events->collected(events->context, &collected);
+    collection_destroy(collection);
+}
+
+/* ---- artifacts ---- */
+
+static void send_next(struct collection *collection);
+
+static void kept(void *context, const struct error *error)
+{
+    struct collection *collection = context;
+    if (error == NULL && collection->sent <= collection->artifacts.manifest.count) {
+        send_next(collection);
+        return;
+    }
+    if (error != NULL) {
+        collection->reason = REASON_ARTIFACT;
+        collection->error = *error;
+        (void)error_prefix(&collection->error, "its artifacts could not be kept");
+    }
+    finish(collection);
+}
+
+/* Files first: who has the manifest can have all that it names. */
+static void send_next(struct collection *collection)
+{
+    const struct artifacts *artifacts = &collection->artifacts;
+    size_t index = collection->sent++;
+    struct blob_source source = {.hash = artifacts->hash, .bytes = buffer_slice(&artifacts->text)};
+    if (index < artifacts->manifest.count) {
+        source.hash = artifacts->manifest.files[index].hash;
+        source.size = artifacts->manifest.files[index].size;
+        source.path = artifacts->paths[index].ptr;
+    } else {
+        source.size = source.bytes.length;
+    }
+    blob_upload(collection->work->attempts->config.blobs, &source, kept, collection);
+}
+
+static void find(void *context)
+{
+    struct collection *collection = context;
+    if (artifacts_find(collection->place.files.ptr, &collection->patterns, &collection->arena,
+            &collection->artifacts, &collection->error) != 0)
+        collection->reason = REASON_ARTIFACT;
+}
+
+static void found(void *context)
+{
+    struct collection *collection = context;
+    if (collection->reason != REASON_NONE)
+        finish(collection);
+    else
+        send_next(collection);
+}
+
+/* ---- outputs ---- */
+
+static int read_outputs(struct collection *collection)
+{
+    struct error *error = &collection->error;
+    struct stat status;
+    struct buffer text = {0};
+    int fd = open(collection->place.output.ptr, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        if (fd >= 0)
+            (void)close(fd);
+        return error_set(error, ERR_INVALID, "outputs: $REEVE_OUTPUT is no file that can be read");
+    }
+    ssize_t got = read(fd, buffer_reserve(&text, OUTPUTS_MAX_BYTES + 1), OUTPUTS_MAX_BYTES + 1);
+    (void)close(fd);
+    text.length = got > 0 ? (size_t)got : 0;
+    int rc = got < 0 ? error_set_errno(error, ERR_IO, errno, "outputs: cannot be read")
+                     : outputs_parse(buffer_slice(&text), &collection->outputs, error);
+    buffer_fini(&text);
+    return rc;
+}
+
+/* ---- the whole ---- */
+
+static void collect(struct collection *collection)
+{
+    struct work *work = collection->work;
+    if (!work_drain(work))
+        return;
+    if (work->stream != NULL)
+        work->log_bytes = ship_end(work->attempts->config.ship, work->stream);
+    work->stream = NULL;
+    if (collection->success && read_outputs(collection) != 0)
+        collection->reason = REASON_OUTPUT;
+    if (collection->success && collection->reason == REASON_NONE && collection->patterns.count > 0)
+        jobs_run(work->attempts->config.jobs, find, found, collection);
+    else
+        finish(collection);
+}
+
+void collection_retry(struct work *work)
+{
+    collect(work->collection);
+}
+
+void attempts_collect(struct attempts *attempts, const struct attempt_id *id,
+    const struct msg_assign *assign, bool success)
+{
+    struct work *work = work_find(attempts, id);
+    if (work == NULL)
+        work = work_create(attempts, id);
+    struct collection *collection = xcalloc(1, sizeof *collection);
+    collection->work = work;
+    collection->success = success;
+    place_make(&collection->place, attempts->config.folder->work, id, &collection->arena);
+    collection->patterns.items =
+        arena_alloc(&collection->arena, (assign->artifacts.count + 1) * sizeof(struct slice));
+    collection->patterns.count = success ? assign->artifacts.count : 0;
+    for (uint32_t i = 0; i < collection->patterns.count; i++)
+        collection->patterns.items[i] = arena_copy(&collection->arena, assign->artifacts.items[i]);
+    work->collection = collection;
+    if (work->log_limit == 0)
+        work->log_limit = assign->log_limit;
+    if (work->stream != NULL)
+        spool_set_limit(stream_spool(work->stream), assign->log_limit);
+    collect(collection);
+}

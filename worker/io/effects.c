@@ -1,0 +1,115 @@
+/*
+ * What the agent's core asks for, carried out in order.
+ */
+#include "worker/io/host_state.h"
+
+#include "common/log.h"
+
+#include <stdio.h>
+
+static void remember_leader(struct host *host, const struct agent_effect *effect)
+{
+    struct error error = {0};
+    struct identity *identity = &host->identity;
+    identity->epoch = effect->leader.epoch;
+    identity->leader = effect->leader.leader;
+    (void)snprintf(
+        identity->cluster, sizeof identity->cluster, "%.*s", SLICE_PRINT(effect->leader.cluster));
+    /* What is not on disk was not followed: the core believes that it is. */
+    if (identity_save_leader(identity, host->folder, &error) != 0) {
+        log_error("%s", error.text);
+        host_end(host, HOST_EXIT_AGAIN);
+    }
+}
+
+static void registered(struct host *host, struct slice bundles)
+{
+    struct error error = {0};
+    log_info("registered with the master in %s", host->options->master);
+    if (identity_forget_dead(&host->identity, host->folder, &error) != 0)
+        log_warn("%s", error.text);
+    trees_set_bundles(host->trees, bundles);
+    if (bulk_renew(host->bulk, agent_session(host->agent), &error) != 0)
+        log_error("logs are not shipped: %s", error.text);
+}
+
+static void leave(struct host *host, const struct agent_effect *effect)
+{
+    if (effect->exit.status == 0)
+        log_info("%.*s", SLICE_PRINT(effect->exit.text));
+    else
+        log_error("%.*s", SLICE_PRINT(effect->exit.text));
+    host->stopped = effect->exit.status == 0;
+    host_end(host, effect->exit.status);
+}
+
+static void carry_out_files(struct host *host, const struct agent_effect *effect)
+{
+    switch (effect->kind) {
+    case AGENT_PREPARE:
+        attempts_prepare(host->attempts, effect->prepare);
+        break;
+    case AGENT_DISCARD:
+        attempts_discard(host->attempts, &effect->id);
+        break;
+    case AGENT_COLLECT:
+        attempts_collect(
+            host->attempts, &effect->id, effect->collect.assign, effect->collect.success);
+        break;
+    case AGENT_SAVE:
+        results_save(host->results, effect->save);
+        break;
+    case AGENT_DROP:
+        results_drop(host->results, &effect->id);
+        attempts_drop(host->attempts, &effect->id);
+        break;
+    default:
+        break;
+    }
+}
+
+static void carry_out(struct host *host, const struct agent_effect *effect)
+{
+    switch (effect->kind) {
+    case AGENT_SEND:
+        transport_send(host->control, 0, effect->frame);
+        break;
+    case AGENT_RUNNER:
+        runner_link_say(host, &effect->runner);
+        break;
+    case AGENT_LEADER:
+        remember_leader(host, effect);
+        break;
+    case AGENT_REGISTERED:
+        registered(host, effect->registered.bundles);
+        break;
+    case AGENT_NOTE:
+        log_warn("%.*s", SLICE_PRINT(effect->note));
+        break;
+    case AGENT_EXIT:
+        leave(host, effect);
+        break;
+    default:
+        carry_out_files(host, effect);
+        break;
+    }
+}
+
+void host_batch(struct host *host)
+{
+    size_t done = 0;
+    while (host->stepped) {
+        host->stepped = false;
+        host_step(host, (struct agent_event){.kind = AGENT_EVENT_FLUSH});
+        host->stepped = false;
+        /* What is done at once (files that are ready, logs that are complete) steps the core again,
+           which adds effects: the array may move. */
+        while (done < host->effects.count) {
+            struct agent_effect effect = host->effects.items[done++];
+            carry_out(host, &effect);
+        }
+    }
+    agent_effects_reset(&host->effects);
+    results_flush(host->results);
+    runner_link_flush(host);
+}

@@ -1,0 +1,330 @@
+#include "worker/io/host_state.h"
+#include "worker/io/runners.h"
+
+#include "common/clock.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/random.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    RETRY_EVERY_MS = 1000,
+    /* How long a runner that was told to end may take: it kills what runs at once. */
+    RUNNER_END_MS = 20000,
+};
+
+void host_step(struct host *host, struct agent_event event)
+{
+    event.now_ms = clock_boot_ms();
+    event.random = random_id();
+    agent_step(host->agent, &event, &host->effects);
+    host->stepped = true;
+}
+
+void host_end(struct host *host, int status)
+{
+    if (host->ending)
+        return;
+    host->ending = true;
+    host->status = status;
+    loop_stop(host->loop);
+}
+
+/* ---- events ---- */
+
+static void on_frame(void *context, transport_peer peer, struct slice frame)
+{
+    (void)peer;
+    host_step(context, (struct agent_event){.kind = AGENT_EVENT_FRAME, .frame = frame});
+}
+
+static void on_prepared(
+    void *context, const struct attempt_id *id, enum reason reason, struct slice error)
+{
+    host_step(context, (struct agent_event){.kind = AGENT_EVENT_PREPARED,
+                           .prepared = {.id = *id, .reason = reason, .error = error}});
+}
+
+static void on_collected(void *context, const struct collected *collected)
+{
+    host_step(context, (struct agent_event){.kind = AGENT_EVENT_COLLECTED,
+                           .collected = {.id = collected->id,
+                               .outputs = collected->outputs,
+                               .artifacts = collected->artifacts,
+                               .log_bytes = collected->log_bytes,
+                               .reason = collected->reason,
+                               .error = collected->error}});
+}
+
+static void tell_disk(struct host *host)
+{
+    bool full = host->results_full || attempts_is_full(host->attempts);
+    host_step(host, (struct agent_event){.kind = AGENT_EVENT_DISK, .full = full});
+}
+
+static void on_disk(void *context, bool full)
+{
+    (void)full;
+    tell_disk(context);
+}
+
+static void on_saved(void *context, const struct attempt_id *id)
+{
+    host_step(context, (struct agent_event){.kind = AGENT_EVENT_SAVED, .saved = *id});
+}
+
+static void on_loaded(void *context, const struct msg_ended *ended)
+{
+    host_step(context, (struct agent_event){.kind = AGENT_EVENT_LOADED, .loaded = *ended});
+}
+
+static void on_signal(void *context, int number)
+{
+    struct host *host = context;
+    uint32_t running = agent_running(host->agent);
+    if (number == SIGUSR1) {
+        /* What runs is known when the runner has said it. */
+        host->stop_wanted = true;
+        log_info("stopping: %u tasks are killed", running);
+        if (host->listed)
+            host_step(host, (struct agent_event){.kind = AGENT_EVENT_STOP});
+        return;
+    }
+    if (running > 0)
+        log_info(
+            "%u tasks go on until their lease; start the worker again to take them back", running);
+    host_end(host, 0);
+}
+
+/* ---- rounds ---- */
+
+/* A journal that cannot be written for want of space waits; any other failure is mended by a
+ * restart, which reads it. */
+static void check_results(struct host *host)
+{
+    struct error error = {0};
+    int code = results_state(host->results, &error);
+    bool full = code == ERR_NO_SPACE;
+    if (code != 0 && !full) {
+        log_error("results cannot be saved: %s", error.text);
+        host_end(host, HOST_EXIT_AGAIN);
+    }
+    if (full == host->results_full)
+        return;
+    if (full)
+        log_error("results wait for space: %s", error.text);
+    host->results_full = full;
+    tell_disk(host);
+}
+
+static uint64_t next_ms(const struct host *host)
+{
+    uint64_t due = agent_next_ms(host->agent);
+    uint64_t retry = clock_boot_ms() + RETRY_EVERY_MS;
+    if ((host->results_full || attempts_is_full(host->attempts)) && retry < due)
+        due = retry;
+    return due;
+}
+
+static bool on_round(void *context)
+{
+    struct host *host = context;
+    (void)jobs_take(host->syncs);
+    (void)jobs_take(host->slow);
+    check_results(host);
+    if (host->stepped)
+        host_batch(host);
+    uint64_t now_ms = clock_boot_ms();
+    ship_pump(host->ship, now_ms);
+    blob_client_pump(host->blobs, now_ms);
+    bulk_flush(host->bulk);
+    loop_set_timer(host->loop, next_ms(host));
+    return false;
+}
+
+static void on_timer(void *context)
+{
+    struct host *host = context;
+    struct error error = {0};
+    uint64_t now_ms = clock_boot_ms();
+    if (host->results_full)
+        results_retry(host->results);
+    if (attempts_is_full(host->attempts))
+        attempts_retry(host->attempts);
+    if (bulk_is_open(host->bulk) &&
+        (ship_is_stuck(host->ship, now_ms) || blob_client_is_stuck(host->blobs, now_ms)) &&
+        bulk_renew(host->bulk, agent_session(host->agent), &error) != 0)
+        log_error("logs are not shipped: %s", error.text);
+    host_step(host, (struct agent_event){.kind = AGENT_EVENT_TIMER});
+}
+
+/* ---- making it ---- */
+
+static void make_agent(struct host *host)
+{
+    struct slice queues[WORKER_QUEUES_MAX];
+    const struct options *options = host->options;
+    const struct identity *identity = &host->identity;
+    (void)gethostname(host->name, sizeof host->name - 1);
+    for (size_t i = 0; i < options->queue_count; i++)
+        queues[i] = slice_of(options->queues[i]);
+    struct agent_config config = {
+        .name = slice_of(options->name),
+        .host = slice_of(host->name),
+        .software = slice_of("reeve-worker " REEVE_VERSION),
+        .slots = options->slots,
+        .queues = {queues, (uint32_t)options->queue_count},
+        .epoch = identity->epoch,
+        .leader = identity->leader,
+        .cluster = slice_of(identity->cluster),
+        .dead_instance = identity->dead_instance,
+        .now_ms = clock_boot_ms(),
+    };
+    memcpy(config.key, identity->keys.public_key, sizeof config.key);
+    memcpy(config.boot, identity->boot, sizeof config.boot);
+    host->agent = agent_create(&config);
+}
+
+static void make_attempts(struct host *host)
+{
+    struct attempts_config config = {
+        .loop = host->loop,
+        .jobs = host->slow,
+        .folder = host->folder,
+        .ship = host->ship,
+        .blobs = host->blobs,
+        .trees = host->trees,
+        .base = {.worker = slice_of(host->options->name)},
+        .events = {on_prepared, on_collected, on_disk, host},
+    };
+    command_base_env(environ, &host->arena, &config.base.env);
+    host->attempts = attempts_create(&config);
+}
+
+static int make_bulk(struct host *host)
+{
+    char *endpoint = xasprintf("ipc://%s/bulk.sock", host->options->master);
+    host->bulk = bulk_create(host->loop, endpoint);
+    free(endpoint);
+    host->ship = ship_create(host->bulk);
+    host->blobs = blob_client_create(host->bulk, host->slow);
+    host->trees = trees_create(host->folder->cache, host->blobs, host->slow);
+    return 0;
+}
+
+static int connect_master(struct host *host, struct error *error)
+{
+    char *endpoint = xasprintf("ipc://%s/worker.sock", host->options->master);
+    int rc = transport_connect(host->loop, endpoint, on_frame, host, &host->control, error);
+    free(endpoint);
+    return rc;
+}
+
+static int open_loop(struct host *host, struct error *error)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGUSR1};
+    int rc = loop_create(&host->loop, error);
+    if (rc == 0)
+        rc = loop_on_signals(host->loop, signals, 3, on_signal, host, error);
+    if (rc != 0)
+        return rc;
+    loop_on_round(host->loop, on_round, host);
+    loop_on_timer(host->loop, on_timer, host);
+    host->slow = jobs_create(host->loop);
+    host->syncs = jobs_create(host->loop);
+    return 0;
+}
+
+static int open_parts(struct host *host, struct error *error)
+{
+    int rc = open_loop(host, error);
+    if (rc == 0)
+        rc = results_open(host->folder->results, host->syncs, &host->results, error);
+    if (rc == 0)
+        rc = make_bulk(host);
+    if (rc == 0)
+        rc = connect_master(host, error);
+    if (rc != 0)
+        return rc;
+    make_agent(host);
+    make_attempts(host);
+    results_on_saved(host->results, on_saved, host);
+    results_each(host->results, on_loaded, host);
+    return runner_link_open(host, error);
+}
+
+/* Two descriptors a task and more: the runner gives tasks the limit that they would have had. */
+static void raise_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* `stop` promises that nothing is left. */
+static void wait_for_runner(const struct host *host)
+{
+    struct pollfd poller = {.fd = runner_client_pidfd(host->runner.client), .events = POLLIN};
+    if (poll(&poller, 1, RUNNER_END_MS) != 1)
+        log_error(
+            "the runner, process %d, does not end", (int)runner_client_pid(host->runner.client));
+}
+
+/* Threads first: what they work on belongs to the others. */
+static void close_parts(struct host *host)
+{
+    jobs_destroy(host->slow);
+    jobs_destroy(host->syncs);
+    attempts_destroy(host->attempts);
+    trees_destroy(host->trees);
+    blob_client_destroy(host->blobs);
+    ship_destroy(host->ship);
+    bulk_destroy(host->bulk);
+    results_close(host->results);
+    transport_destroy(host->control);
+    agent_destroy(host->agent);
+    agent_effects_fini(&host->effects);
+    runner_link_fini(&host->runner);
+    loop_destroy(host->loop);
+    arena_fini(&host->arena);
+}
+
+static int serve(struct host *host, struct error *error)
+{
+    raise_files();
+    transport_start();
+    int rc = open_parts(host, error);
+    if (rc == 0) {
+        log_info("worker %s with %u slots, runner %d", host->options->name, host->options->slots,
+            (int)runner_client_pid(host->runner.client));
+        loop_run(host->loop);
+        if (host->stopped)
+            wait_for_runner(host);
+    }
+    close_parts(host);
+    transport_stop();
+    return rc;
+}
+
+int host_run(const struct options *options, const struct folder *folder, int *ret_status,
+    struct error *error)
+{
+    struct host host = {.options = options, .folder = folder, .stop_wanted = options->stop};
+    int rc = identity_load(&host.identity, folder, error);
+    if (rc == 0)
+        rc = runners_open(&host.identity, folder, options->stop, &host.runner.client,
+            &host.runner.instance, error);
+    if (rc != 0)
+        return rc;
+    rc = serve(&host, error);
+    *ret_status = host.status;
+    return rc;
+}

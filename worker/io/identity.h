@@ -1,0 +1,45 @@
+/*
+ * identity.h - what a worker's folder remembers of who it is: its key pair, the leadership that it
+ * followed last, and a runner that was found dead and of which no master has heard yet.
+ */
+#ifndef WORKER_IO_IDENTITY_H
+#define WORKER_IO_IDENTITY_H
+
+#include "common/error.h"
+#include "common/key_pair.h"
+#include "common/slice.h"
+#include "worker/io/folder.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { BOOT_BYTES = 16, CLUSTER_MAX_BYTES = 128 };
+
+struct identity {
+    struct key_pair keys;
+    uint64_t epoch, leader; /* 0: none yet */
+    char cluster[CLUSTER_MAX_BYTES + 1];
+    unsigned char boot[BOOT_BYTES];
+    bool same_boot;         /* as at its last start */
+    uint64_t dead_instance; /* of this boot; 0: none */
+};
+
+/* Reads all of it; makes the key pair at the first start. ERR_CORRUPT names the file. */
+int identity_load(struct identity *identity, const struct folder *folder, struct error *error);
+/* The boot is the one that its runners belong to from now on; earlier dead ones are no longer
+ * spoken for. */
+int identity_save_boot(
+    const struct identity *identity, const struct folder *folder, struct error *error);
+/*
+ * Remembers that this instance is dead, unless an earlier one is remembered: only an instance that
+ * was registered can have had attempts, and a registration is what makes the earlier one forgotten.
+ */
+int identity_save_dead(
+    struct identity *identity, const struct folder *folder, uint64_t instance, struct error *error);
+int identity_forget_dead(
+    struct identity *identity, const struct folder *folder, struct error *error);
+/* Writes epoch, leader and cluster, as the fields have them. */
+int identity_save_leader(
+    const struct identity *identity, const struct folder *folder, struct error *error);
+
+#endif

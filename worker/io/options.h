@@ -1,0 +1,58 @@
+/*
+ * options.h - what the command line, the environment and the folder of reeve-worker say: flags
+ * first, then REEVE_*, then what an earlier start remembered in private/join. Made once at the
+ * start.
+ */
+#ifndef WORKER_IO_OPTIONS_H
+#define WORKER_IO_OPTIONS_H
+
+#include "common/buffer.h"
+#include "common/error.h"
+#include "common/log.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    WORKER_QUEUES_MAX = 64, /* as many as `register` holds */
+    WORKER_SLOTS_MAX = 100000,
+};
+
+struct options {
+    char *data; /* absolute, as master */
+    const char *data_source;
+    char *master; /* the master's folder; NULL: not joined */
+    const char *master_source;
+    char *name;
+    const char *name_source;
+    uint32_t slots; /* 0: not given */
+    const char *slots_source;
+    char *queues[WORKER_QUEUES_MAX];
+    size_t queue_count;
+    const char *queues_source;
+    enum log_level log_level;
+    const char *log_level_source;
+    bool stop; /* the verb */
+    bool now;
+    bool print_config, version, help;
+};
+
+/* ERR_USAGE, ERR_UNSUPPORTED for what a later version will know. Folders are not looked at. */
+int options_parse(struct options *options, char **argv, struct error *error);
+void options_fini(struct options *options);
+
+/*
+ * Takes from the file that an earlier start wrote what neither flags nor environment said, and the
+ * rest from the host (name, slots, queue "default"). ERR_REFUSED when it had joined another master,
+ * ERR_USAGE when it never joined and no
+ * --join was given. `path` need not be there.
+ */
+int options_complete(struct options *options, const char *path, struct error *error);
+/* Remembers what must be the same at the next start; writes only what changed. */
+int options_remember(const struct options *options, const char *path, struct error *error);
+
+/* `--help`, and `--print-config`: a line each, "slots = 4  (from --slots)". */
+void options_usage(struct buffer *out);
+void options_print(const struct options *options, struct buffer *out);
+
+#endif

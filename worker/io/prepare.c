@@ -1,0 +1,152 @@
+/*
+ * What is done before an attempt starts. The common case, no bundle and no artifacts, takes two
+ * folders, a pipe and no thread.
+ */
+#include "worker/io/attempts_state.h"
+
+#include "common/dag/plan.h"
+#include "common/file.h"
+#include "common/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void answer(struct work *work, enum reason reason, const struct error *error)
+{
+    const struct attempts_events *events = &work->attempts->config.events;
+    events->prepared(
+        events->context, &work->id, reason, error != NULL ? slice_of(error->text) : slice_of(NULL));
+}
+
+static int make_folders(const struct place *place, struct error *error)
+{
+    if (mkdir(place->folder.ptr, 0700) != 0 && errno != EEXIST)
+        return error_set_errno(error, ERR_IO, errno, "%s", place->folder.ptr);
+    if (mkdir(place->files.ptr, 0700) != 0 && errno != EEXIST)
+        return error_set_errno(error, ERR_IO, errno, "%s", place->files.ptr);
+    return 0;
+}
+
+static int write_script(const struct order *order, struct error *error)
+{
+    const char *path = order->place.script.ptr;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_set_errno(error, ERR_IO, errno, "%s", path);
+    int rc = file_write_all(fd, order->command.script.ptr, order->command.script.length, error);
+    (void)close(fd);
+    return rc;
+}
+
+/* ---- files ---- */
+
+/* The agent's last steps, once the files are there. */
+static void complete(struct work *work)
+{
+    struct error error = {0};
+    struct order *order = work->order;
+    char *path = xasprintf("%s/%.*s", order->place.files.ptr, SLICE_PRINT(order->file));
+    if (order->file.length > 0 && access(path, F_OK) != 0) {
+        (void)error_set(
+            &error, ERR_NOT_FOUND, "%.*s: not among the DAG's files", SLICE_PRINT(order->file));
+        answer(work, REASON_NOT_FOUND, &error);
+    } else if (pipe2(order->pipe, O_CLOEXEC) != 0) {
+        order->pipe[0] = -1;
+        order->pipe[1] = -1;
+        (void)error_set_errno(&error, ERR_IO, errno, "no pipe for its log");
+        answer(work, REASON_WORKER_ERROR, &error);
+    } else {
+        answer(work, REASON_NONE, NULL);
+    }
+    free(path);
+}
+
+static void laid(void *context, const struct error *error)
+{
+    struct work *work = context;
+    work->trees = NULL;
+    if (error != NULL)
+        answer(work, REASON_WORKER_ERROR, error);
+    else
+        complete(work);
+}
+
+static bool read_hash(struct slice bytes, struct hash *hash)
+{
+    if (bytes.length != sizeof hash->bytes)
+        return false;
+    memcpy(hash->bytes, bytes.ptr, sizeof hash->bytes);
+    return true;
+}
+
+/* A task's name becomes a folder's. */
+static bool is_task_name(struct slice name)
+{
+    return name.length > 0 && name.ptr[0] != '.' && memchr(name.ptr, '/', name.length) == NULL &&
+           memchr(name.ptr, '\0', name.length) == NULL;
+}
+
+static int list_trees(struct work *work, const struct msg_assign *assign, struct tree *list,
+    size_t *ret_count, struct error *error)
+{
+    struct order *order = work->order;
+    size_t count = 0;
+    if (assign->bundle.length > 0) {
+        list[count] = (struct tree){.folder = order->place.files.ptr, .is_bundle = true};
+        if (!read_hash(assign->bundle, &list[count++].manifest))
+            return error_set(error, ERR_MALFORMED, "the bundle's hash is none");
+    }
+    for (uint32_t i = 0; i < assign->sources.count; i++) {
+        const struct artifact_source *source = &assign->sources.items[i];
+        if (!is_task_name(source->task) || !read_hash(source->manifest, &list[count].manifest))
+            return error_set(
+                error, ERR_MALFORMED, "the artifacts of a task above are not named well");
+        list[count].folder = arena_printf(
+            &order->arena, "%s/%.*s", order->place.artifacts.ptr, SLICE_PRINT(source->task))
+                                 .ptr;
+        list[count++].read_only = true;
+    }
+    *ret_count = count;
+    return 0;
+}
+
+static int prepare(struct work *work, const struct msg_assign *assign, struct error *error)
+{
+    const struct attempts_config *config = &work->attempts->config;
+    struct order *order = work->order;
+    size_t count = 0;
+    int rc = make_folders(&order->place, error);
+    if (rc == 0 && order->command.script.length > 0)
+        rc = write_script(order, error);
+    if (rc != 0)
+        return rc;
+    struct tree *list =
+        arena_alloc(&order->arena, ((size_t)assign->sources.count + 1) * sizeof *list);
+    rc = list_trees(work, assign, list, &count, error);
+    work->plain = count == 0 && order->command.script.length == 0;
+    if (rc == 0 && count > 0)
+        work->trees = trees_lay(config->trees, list, count, laid, work);
+    return rc;
+}
+
+void attempts_prepare(struct attempts *attempts, const struct msg_assign *assign)
+{
+    struct error error = {0};
+    struct work *work = work_create(attempts, &assign->id);
+    struct order *order = xcalloc(1, sizeof *order);
+    order->pipe[0] = -1;
+    order->pipe[1] = -1;
+    work->order = order;
+    work->log_limit = assign->log_limit;
+    place_make(&order->place, attempts->config.folder->work, &assign->id, &order->arena);
+    command_make(&order->command, assign, &order->place, &attempts->config.base, &order->arena);
+    if (assign->kind == OPERATOR_BASH)
+        order->file = arena_copy(&order->arena, assign->file);
+    if (prepare(work, assign, &error) != 0)
+        answer(work, REASON_WORKER_ERROR, &error);
+    else if (work->trees == NULL)
+        complete(work);
+}

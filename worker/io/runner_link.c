@@ -1,0 +1,182 @@
+#include "worker/io/host_state.h"
+#include "worker/io/runners.h"
+
+#include "common/limits.h"
+#include "common/log.h"
+
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/* ---- from the runner ---- */
+
+/* An attempt that it holds is taken over before the core hears of it. */
+static void adopt(struct host *host, const struct msg_runner_holds *holds, int *fd)
+{
+    attempts_adopt(host->attempts, &holds->id, *fd);
+    *fd = -1;
+}
+
+static void on_listed(struct host *host)
+{
+    if (host->listed)
+        return;
+    host->listed = true;
+    attempts_clean(host->attempts);
+    if (host->stop_wanted)
+        host_step(host, (struct agent_event){.kind = AGENT_EVENT_STOP});
+}
+
+static void take_message(struct host *host, const struct message *message, int *fd)
+{
+    if (message->body == NULL)
+        return;
+    if (message->number == MESSAGE_runner_holds)
+        adopt(host, message->body, fd);
+    host_step(host, (struct agent_event){.kind = AGENT_EVENT_RUNNER, .runner = *message});
+    if (message->number == MESSAGE_runner_listed)
+        on_listed(host);
+}
+
+static int take_frame(struct host *host, struct slice frame, int *fd, struct error *error)
+{
+    struct frame_reader reader;
+    struct message message;
+    arena_reset(&host->runner.arena);
+    int rc = frame_open(frame, &host->runner.arena, &reader, error);
+    while (rc == 0 && (rc = frame_next(&reader, &message, error)) == 1) {
+        take_message(host, &message, fd);
+        rc = 0;
+    }
+    return rc;
+}
+
+/* The connection is over. The process may still be there: its end comes by the pidfd. */
+static void lost(struct host *host, const struct error *error)
+{
+    loop_forget(host->loop, runner_client_fd(host->runner.client));
+    if (host->ending)
+        return;
+    log_error("the runner does not answer: %s", error->text);
+    host_end(host, HOST_EXIT_AGAIN);
+}
+
+static void on_runner(void *context, int fd, uint32_t events)
+{
+    struct host *host = context;
+    struct error error = {0};
+    struct slice frame;
+    int fds[RUNNER_FDS_MAX];
+    uint32_t count;
+    int rc = 0;
+    (void)fd;
+    if ((events & EPOLLOUT) != 0)
+        runner_link_flush(host);
+    while ((rc = runner_client_receive(host->runner.client, &frame, fds, &count, &error)) == 1) {
+        int first = count > 0 ? fds[0] : -1;
+        for (uint32_t i = 1; i < count; i++)
+            (void)close(fds[i]);
+        rc = take_frame(host, frame, &first, &error);
+        if (first >= 0)
+            (void)close(first);
+        if (rc < 0)
+            break;
+    }
+    if (rc < 0)
+        lost(host, &error);
+}
+
+static void on_death(void *context, int fd, uint32_t events)
+{
+    struct host *host = context;
+    struct error error = {0};
+    (void)events;
+    loop_forget(host->loop, fd);
+    if (host->ending)
+        return;
+    log_error("the runner has died; killing what it left");
+    if (runners_bury(&host->identity, host->folder, host->runner.instance, &error) != 0)
+        log_error("%s", error.text);
+    host_end(host, HOST_EXIT_AGAIN);
+}
+
+/* ---- to the runner ---- */
+
+void runner_link_flush(struct host *host)
+{
+    struct runner_link *link = &host->runner;
+    struct error error = {0};
+    int rc = link->frame.length > 0 ? runner_client_send(link->client, buffer_slice(&link->frame),
+                                          link->fds, link->fd_count, &error)
+                                    : runner_client_flush(link->client, &error);
+    buffer_clear(&link->frame);
+    link->fd_count = 0;
+    if (rc < 0) {
+        /* Its death is told by its pidfd; one that lives and does not read is none to work with. */
+        if (rc != ERR_UNREACHABLE)
+            lost(host, &error);
+        return;
+    }
+    if ((rc == 1) == link->wants_write)
+        return;
+    link->wants_write = rc == 1;
+    (void)loop_watch(host->loop, runner_client_fd(link->client),
+        EPOLLIN | (link->wants_write ? EPOLLOUT : 0u), on_runner, host, NULL);
+}
+
+static void append(struct host *host, uint32_t number, const void *body)
+{
+    struct runner_link *link = &host->runner;
+    static const struct frame_header header = {.version = PROTOCOL_VERSION};
+    if (link->frame.length == 0)
+        frame_begin(&link->frame, &header);
+    message_encode(&link->frame, (enum message_id)number, body);
+}
+
+static void say_start(struct host *host, const struct msg_runner_start *message)
+{
+    struct runner_link *link = &host->runner;
+    struct msg_runner_start start = *message;
+    int pipe[2];
+    /* What was not prepared here is missing from the runner's next list, and told as never started.
+     */
+    if (!attempts_start(host->attempts, &start, pipe))
+        return;
+    if (link->fd_count + 2 > RUNNER_FDS_MAX)
+        runner_link_flush(host);
+    append(host, MESSAGE_runner_start, &start);
+    link->fds[link->fd_count++] = pipe[0];
+    link->fds[link->fd_count++] = pipe[1];
+    attempts_started(host->attempts, &start.id);
+}
+
+void runner_link_say(struct host *host, const struct message *message)
+{
+    if (message->number == MESSAGE_runner_start)
+        say_start(host, message->body);
+    else
+        append(host, message->number, message->body);
+    if (host->runner.frame.length >= FRAME_TARGET_BYTES)
+        runner_link_flush(host);
+}
+
+/* ---- its life ---- */
+
+int runner_link_open(struct host *host, struct error *error)
+{
+    struct runner_link *link = &host->runner;
+    int rc =
+        loop_watch(host->loop, runner_client_fd(link->client), EPOLLIN, on_runner, host, error);
+    if (rc == 0)
+        rc = loop_watch(
+            host->loop, runner_client_pidfd(link->client), EPOLLIN, on_death, host, error);
+    return rc;
+}
+
+void runner_link_fini(struct runner_link *link)
+{
+    runner_client_destroy(link->client);
+    for (uint32_t i = 0; i < link->fd_count; i++)
+        (void)close(link->fds[i]);
+    buffer_fini(&link->frame);
+    arena_fini(&link->arena);
+}

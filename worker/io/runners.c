@@ -1,0 +1,62 @@
+#include "worker/io/runners.h"
+
+#include "common/log.h"
+
+int runners_bury(
+    struct identity *identity, const struct folder *folder, uint64_t instance, struct error *error)
+{
+    int rc = runner_sweep(instance, RUNNERS_SWEEP_MS, error);
+    /* What ran before a reboot is not ours to speak of: its leases run out. */
+    if (rc == 0 && identity->same_boot)
+        rc = identity_save_dead(identity, folder, instance, error);
+    if (rc == 0)
+        runner_forget_socket(folder->secret, instance);
+    return rc;
+}
+
+/* ERR_NOT_FOUND: none lives. */
+static int find_live(struct identity *identity, const struct folder *folder,
+    struct runner_client **ret_client, uint64_t *ret_instance, struct error *error)
+{
+    struct runner_instances found = {0};
+    struct runner_client *client = NULL;
+    int rc = runner_find(folder->secret, &found, error);
+    for (size_t i = 0; rc == 0 && i < found.count; i++) {
+        struct runner_client *other = NULL;
+        rc = runner_connect(folder->secret, found.items[i], &other, error);
+        if (rc == ERR_UNREACHABLE) {
+            log_warn("runner %016llx has died; killing what it left",
+                (unsigned long long)found.items[i]);
+            rc = runners_bury(identity, folder, found.items[i], error);
+        } else if (rc == 0 && client == NULL) {
+            client = other;
+            *ret_instance = found.items[i];
+        } else {
+            runner_client_destroy(other);
+        }
+    }
+    runner_instances_fini(&found);
+    if (rc == 0 && client == NULL)
+        return error_set(error, ERR_NOT_FOUND, "%s: no runner lives there", folder->path);
+    if (rc == 0)
+        *ret_client = client;
+    else
+        runner_client_destroy(client);
+    return rc;
+}
+
+int runners_open(struct identity *identity, const struct folder *folder, bool find_only,
+    struct runner_client **ret_client, uint64_t *ret_instance, struct error *error)
+{
+    int rc = find_live(identity, folder, ret_client, ret_instance, error);
+    if (rc == 0 || rc != ERR_NOT_FOUND || find_only)
+        return rc;
+    rc = identity_save_boot(identity, folder, error);
+    identity->same_boot = identity->same_boot || rc == 0;
+    struct runner_start_options options = {.folder = folder->secret};
+    if (rc == 0)
+        rc = runner_start(&options, ret_instance, error);
+    if (rc == 0)
+        rc = runner_connect(folder->secret, *ret_instance, ret_client, error);
+    return rc;
+}
