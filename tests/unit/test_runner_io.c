@@ -302,9 +302,9 @@ static void killed_agent_leaves_tasks_running(void **state)
         (void)pause();
     }
     uint64_t task = 0;
+    (void)close(said[1]);
     assert_int_equal(read(said[0], &task, sizeof task), sizeof task);
     (void)close(said[0]);
-    (void)close(said[1]);
     (void)kill(pid, SIGKILL);
     (void)waitpid(pid, NULL, 0);
     connect_agent(agent);
