@@ -21,18 +21,19 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What the scripts count and do. */
+/* What the scripts count and do. Test and master share it, and only the sockets say who is first.
+ */
 struct script {
     atomic_int pings, requests, watches;
     atomic_ullong last_request;
-    atomic_int lose;  /* so many requests get no answer */
-    uint32_t tasks;   /* of the run */
-    atomic_int state; /* of the run, as get_run tells it */
-    bool gap;         /* the watch misses a number */
-    const char *log;  /* what the log reads give, in pieces of 7 bytes */
+    atomic_int lose;         /* so many requests get no answer */
+    _Atomic uint32_t tasks;  /* of the run */
+    atomic_int state;        /* of the run, as get_run tells it */
+    atomic_bool gap;         /* the watch misses a number */
+    const char *_Atomic log; /* what the log reads give, in pieces of 7 bytes */
 };
 
-static struct fake_master *fake;
+static struct fake_master *_Atomic fake;
 static struct client *client;
 static struct script script;
 
