@@ -1,7 +1,8 @@
 /*
  * The twelve trigger rules, as Airflow's TriggerRuleDep decides them: a rule that can no longer
  * hold ends the task at once, and a cancelled predecessor counts as failed (the caller adds them
- * up).
+ * up). One thing is stricter: the same ends give the same verdict in whatever order they come. So
+ * `all_success` waits with a skip, because a failure that still comes makes it upstream_failed.
  */
 #include "master/core/state.h"
 
@@ -26,11 +27,11 @@ static enum verdict one_must(uint32_t good, bool all_done, enum verdict otherwis
     return verdict_if(all_done, otherwise);
 }
 
-static enum verdict all_success(const struct upstream_counts *c)
+static enum verdict all_success(const struct upstream_counts *c, bool all_done)
 {
     if (c->failed + c->upstream_failed > 0)
         return VERDICT_UPSTREAM_FAILED;
-    return all_must(c->success, c->skipped, c->total, VERDICT_SKIP);
+    return verdict_if(all_done, c->skipped > 0 ? VERDICT_SKIP : VERDICT_READY);
 }
 
 static enum verdict none_failed(
@@ -58,7 +59,7 @@ enum verdict trigger_verdict(enum trigger_rule rule, const struct upstream_count
         return VERDICT_READY;
     switch (rule) {
     case TRIGGER_ALL_SUCCESS:
-        return all_success(c);
+        return all_success(c, all_done);
     case TRIGGER_ALL_FAILED:
         return all_must(failures, c->success + c->skipped, c->total, VERDICT_SKIP);
     case TRIGGER_ALL_DONE:
