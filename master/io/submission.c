@@ -7,7 +7,10 @@
 #include "master/io/run_params.h"
 #include "master/store/bundle.h"
 
+#include <malloc.h>
 #include <stdlib.h>
+
+enum { TRIM_BYTES = 4 * 1024 * 1024 };
 
 static int fail(struct submission *submission, const struct error *error)
 {
@@ -54,8 +57,12 @@ static int compile(
         else
             keep_warnings(submission, &diagnostics, path);
     }
+    bool large = text.length > TRIM_BYTES;
     diagnostics_fini(&diagnostics);
     buffer_fini(&text);
+    /* What a compilation needed is many times its file, and the allocator would keep it. */
+    if (large)
+        (void)malloc_trim(0);
     return rc;
 }
 
