@@ -1,6 +1,7 @@
 #include "common/file.h"
 #include "common/memory.h"
 #include "master/store/blob_store.h"
+#include "master/store/bundle_seen.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -65,6 +66,7 @@ int blob_open(const char *folder, struct blob_store **ret_store, struct error *e
     store->staging = xasprintf("%s/blobs/tmp", folder);
     store->logs = xasprintf("%s/logs", folder);
     (void)pthread_mutex_init(&store->mutex, NULL);
+    store->seen = seen_files_create();
     int rc = 0;
     /* A blob's path, and a log's, must fit what callers reserve. */
     if (strlen(folder) > BLOB_PATH_MAX - 128)
@@ -88,8 +90,7 @@ void blob_close(struct blob_store *store)
         return;
     log_files_close(store);
     table_fini(&store->synced_runs);
-    table_fini(&store->seen_index);
-    free(store->seen);
+    seen_files_destroy(store->seen);
     (void)pthread_mutex_destroy(&store->mutex);
     free(store->blobs);
     free(store->staging);

@@ -9,16 +9,10 @@
 #include "master/store/blob.h"
 
 #include <pthread.h>
-#include <time.h>
 
 struct log_file;
 
-/* A file that a snapshot has read, by what tells whether it changed. */
-struct seen_file {
-    uint64_t device, inode, size;
-    struct timespec changed, modified;
-    struct hash hash;
-};
+struct seen_files;
 
 struct blob_store {
     char *blobs, *staging, *logs; /* DIR/blobs, DIR/blobs/tmp, DIR/logs */
@@ -27,9 +21,7 @@ struct blob_store {
     size_t open_count, open_capacity;
     uint64_t uses;            /* ticks at each use of an open log, to find the one longest unused */
     struct table synced_runs; /* run keys whose folder of logs lasts in DIR/logs */
-    struct seen_file *seen;
-    size_t seen_count, seen_capacity;
-    struct table seen_index; /* hash of device and inode -> index in seen */
+    struct seen_files *seen;  /* bundle_seen.h: what snapshots have read */
 };
 
 /* Sets the error of errno: "path: strerror". ERR_NO_SPACE, ERR_NOT_FOUND, ERR_DENIED or ERR_IO. */

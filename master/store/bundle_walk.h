@@ -1,0 +1,37 @@
+/*
+ * bundle_walk.h - which files of a DAG's folder travel with a run. Walks by descriptors and never
+ * through a link.
+ */
+#ifndef MASTER_STORE_BUNDLE_WALK_H
+#define MASTER_STORE_BUNDLE_WALK_H
+
+#include "common/arena.h"
+#include "common/error.h"
+#include "master/store/bundle_seen.h"
+#include "master/store/ignore.h"
+#include "proto/proto.h"
+
+struct bundle_entry {
+    struct slice path; /* relative; NUL-terminated */
+    struct stat status;
+};
+
+struct bundle_walk {
+    const char *folder;       /* absolute */
+    struct slice own;         /* name of the DAG's file in it */
+    const struct texts *only; /* `files:`; empty: the whole folder */
+    struct seen_files *seen;
+    int fd; /* of the folder */
+    struct arena arena;
+    struct ignore_list ignored;
+    struct bundle_entry *entries; /* the DAG's own file is the first */
+    size_t count, capacity;
+    uint64_t bytes;
+    uint32_t met; /* names that were looked at */
+};
+
+/* Fills entries; everything else is the caller's to set. bundle_walk_fini, also after an error. */
+int bundle_walk_run(struct bundle_walk *walk, struct error *error);
+void bundle_walk_fini(struct bundle_walk *walk);
+
+#endif
