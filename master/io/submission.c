@@ -4,6 +4,7 @@
 #include "common/dag/dates.h"
 #include "common/file.h"
 #include "common/limits.h"
+#include "common/manifest.h"
 #include "master/io/run_params.h"
 #include "master/store/bundle.h"
 
@@ -91,6 +92,18 @@ static int make_context(struct submission *submission, const struct plan *plan, 
     return rc;
 }
 
+/* `files: []`: nothing travels, whatever lies in the folder. */
+static int put_empty_manifest(
+    struct blob_store *blobs, struct hash *ret_manifest, struct error *error)
+{
+    struct manifest none = {0};
+    struct buffer text = {0};
+    manifest_write(&none, &text);
+    int rc = blob_put(blobs, buffer_slice(&text), ret_manifest, error);
+    buffer_fini(&text);
+    return rc;
+}
+
 static int snapshot(struct submission *submission, struct blob_store *blobs,
     const struct plan *plan, struct error *error)
 {
@@ -98,10 +111,14 @@ static int snapshot(struct submission *submission, struct blob_store *blobs,
     const uint32_t *items = plan_items(plan, plan->header->files);
     struct hash manifest;
     uint32_t files = 0;
+    int rc;
     only.items = arena_alloc(&submission->arena, only.count * sizeof(struct slice) + 1);
     for (uint32_t i = 0; i < only.count; i++)
         only.items[i] = plan_string(plan, items[i]);
-    int rc = bundle_snapshot(blobs, submission->path.ptr, &only, &manifest, &files, error);
+    if ((plan->header->flags & PLAN_FILES_IN_FOLDER) != 0)
+        rc = bundle_snapshot(blobs, submission->path.ptr, &only, &manifest, &files, error);
+    else
+        rc = put_empty_manifest(blobs, &manifest, error);
     if (rc == 0)
         rc = bundle_check(blobs, plan, &manifest, error);
     if (rc == 0 && files > 0)
