@@ -1,6 +1,7 @@
 #include "master/io/worker_port.h"
 
 #include "common/clock.h"
+#include "common/limits.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "master/io/trace.h"
@@ -13,6 +14,8 @@ enum {
     QUEUE_MAX_BYTES = 64 * 1024 * 1024,
     /* A heartbeat is short; a longer frame holds more than one. */
     HEARTBEAT_MAX_BYTES = 256,
+    /* With more workers the log may be a little late. */
+    LOOK_WORKERS_MAX = 64,
     LOOK_EVERY_MS = 250,
 };
 
@@ -141,9 +144,16 @@ void worker_port_set_name(struct worker_port *port, uint32_t number, struct slic
     table_set(&port->names, number, (uintptr_t)xstrndup(name.ptr, name.length));
 }
 
+/* Its last heartbeat went to a master before this one. */
+static bool is_unheard(const struct worker_port *port, const struct worker_view *view)
+{
+    return view->state == WORKER_SILENT &&
+           view->heartbeat_age_ms > port->looked_ms - port->opened_ms;
+}
+
 static void log_state(const struct worker_port *port, const struct worker_view *view)
 {
-    if (view->state == WORKER_SILENT && view->heartbeat_age_ms > port->looked_ms - port->opened_ms)
+    if (is_unheard(port, view))
         log_warn(
             "worker %.*s has tasks and was not heard of since the start", SLICE_PRINT(view->name));
     else if (view->state == WORKER_SILENT)
@@ -154,21 +164,28 @@ static void log_state(const struct worker_port *port, const struct worker_view *
             worker_state_name(view->state));
 }
 
+static void look_at(struct worker_port *port, uint32_t index, const struct worker_view *view)
+{
+    if (index == port->state_count) {
+        vector_reserve(&port->states, port->state_count, &port->state_capacity);
+        port->states[port->state_count++] = WORKER_GONE;
+    }
+    /* After a restart it has its time to come back. */
+    bool early = port->looked_ms - port->opened_ms < SILENT_AFTER_MS;
+    if (port->states[index] == view->state || (early && is_unheard(port, view)))
+        return;
+    log_state(port, view);
+    port->states[index] = view->state;
+}
+
 void worker_port_log_changes(struct worker_port *port, const struct core *core, uint64_t now_ms)
 {
     struct worker_view view;
-    if (now_ms < port->looked_ms + LOOK_EVERY_MS)
+    if (port->state_count > LOOK_WORKERS_MAX && now_ms < port->looked_ms + LOOK_EVERY_MS)
         return;
     port->looked_ms = now_ms;
-    for (uint32_t i = 0; core_view_worker(core, i, now_ms, &view); i++) {
-        if (i == port->state_count) {
-            vector_reserve(&port->states, port->state_count, &port->state_capacity);
-            port->states[port->state_count++] = WORKER_GONE;
-        }
-        if (port->states[i] != view.state)
-            log_state(port, &view);
-        port->states[i] = view.state;
-    }
+    for (uint32_t i = 0; core_view_worker(core, i, now_ms, &view); i++)
+        look_at(port, i, &view);
 }
 
 void worker_port_fini(struct worker_port *port)
