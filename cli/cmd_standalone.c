@@ -4,6 +4,7 @@
 #include "cli/session.h"
 #include "cli/supervisor.h"
 #include "cli/terminal.h"
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/memory.h"
 #include "common/random.h"
@@ -57,8 +58,10 @@ static int stay(const struct supervisor *supervisor)
     return (int)info.ssi_signo;
 }
 
-/* Waits for the master's first answer: an old socket may lie there. */
-static int wait_answer(const struct supervisor *supervisor, const char *folder, struct error *error)
+/* Waits for our master's first answer. An old socket may lie there, or another master may have the
+ * folder. */
+static int wait_answer(const struct supervisor *supervisor, const char *folder, int64_t started_at,
+    struct error *error)
 {
     const struct msg_ping ping = {.request = random_id()};
     const void *body;
@@ -72,6 +75,8 @@ static int wait_answer(const struct supervisor *supervisor, const char *folder, 
     rc = client_break_on(client, supervisor->report_fd, error);
     if (rc == 0)
         rc = client_ask(client, MESSAGE_ping, &ping, MESSAGE_pong, &body, error);
+    if (rc == 0 && ((const struct msg_pong *)body)->started_at < started_at)
+        rc = error_set(error, ERR_REFUSED, "%s: a master that was there before has it", folder);
     session_close(client);
     return rc;
 }
@@ -91,10 +96,14 @@ static int tell_end(const struct supervisor *supervisor, int signal)
 static int run(const struct supervisor_order *order, struct error *error)
 {
     struct supervisor supervisor;
+    int64_t started_at = clock_wall_ms();
     int status;
     if (supervisor_start(order, &supervisor, error) != 0)
         return terminal_fail(error);
-    int rc = wait_answer(&supervisor, order->master, error);
+    int rc = wait_answer(&supervisor, order->master, started_at, error);
+    /* Only now: a master takes no folder that is not empty for a new one. */
+    if (rc == 0)
+        rc = file_make_folder(order->workers, 0711, error);
     if (rc == 0) {
         supervisor_start_workers(&supervisor);
         terminal_say("ready: master in %s, %u worker%s; try `reeve submit FILE` in another "
@@ -133,8 +142,7 @@ int cmd_standalone(const struct arguments *arguments)
         return terminal_fail(&error);
     char *folders = xasprintf("%s/workers", folder);
     order.workers = folders;
-    rc = file_make_folder(folders, 0711, &error);
-    int status = rc == 0 ? run(&order, &error) : terminal_fail(&error);
+    int status = run(&order, &error);
     free(folders);
     return status;
 }

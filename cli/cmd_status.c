@@ -7,6 +7,7 @@
 #include "cli/table_view.h"
 #include "cli/terminal.h"
 #include "cli/times.h"
+#include "cli/why.h"
 #include "common/clock.h"
 
 #include <stdlib.h>
@@ -63,11 +64,7 @@ static void print_head(const struct msg_run_info *info, int64_t now)
 /* Why it is as it is, in a few words. */
 static void append_note(const struct task_info *task, struct buffer *text)
 {
-    if (task->error.length > 0)
-        buffer_append_slice(text, task->error);
-    else if (task->reason != REASON_NONE && task->state != TASK_SUCCESS &&
-             strcmp(reason_name(task->reason), task_state_name(task->state)) != 0)
-        buffer_append_text(text, reason_name(task->reason));
+    why_append(task_state_name(task->state), task->reason, task->error, text);
     if (task->state == TASK_RETRYING && task->due_at != 0) {
         buffer_append_text(text, text->length > 0 ? "; again at " : "again at ");
         times_append_moment(task->due_at, text);

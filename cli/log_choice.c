@@ -1,7 +1,7 @@
 #include "cli/log_choice.h"
 
-#include "cli/printable.h"
 #include "cli/times.h"
+#include "cli/why.h"
 #include "common/memory.h"
 
 #include <stdlib.h>
@@ -91,9 +91,9 @@ void log_choice_append_end(const struct log_choice *choice, const char *run, str
         buffer_append_text(out, " after ");
         times_append_between(choice->started_at, choice->ended_at, 0, out);
     }
-    if (choice->error[0] != '\0')
-        buffer_printf(out, ": %s", choice->error);
-    else if (choice->reason != REASON_NONE && choice->state != ATTEMPT_SUCCESS &&
-             strcmp(reason_name(choice->reason), attempt_state_name(choice->state)) != 0)
-        buffer_printf(out, ": %s", reason_name(choice->reason));
+    struct buffer why = {0};
+    why_append(attempt_state_name(choice->state), choice->reason, slice_of(choice->error), &why);
+    if (why.length > 0)
+        buffer_printf(out, ": %s", buffer_text(&why));
+    buffer_fini(&why);
 }

@@ -3,6 +3,7 @@
 #include "cli/printable.h"
 #include "cli/terminal.h"
 #include "cli/times.h"
+#include "cli/why.h"
 #include "common/memory.h"
 #include "common/table.h"
 
@@ -150,14 +151,9 @@ static bool is_active(uint32_t state)
            state == TASK_UNREACHABLE || state == TASK_CANCELLING;
 }
 
-/* Why, on one line: the error, else the reason's name. */
 static void append_why(const struct task_change *change, struct buffer *out)
 {
-    if (change->error.length > 0)
-        printable_line(change->error, out);
-    else if (change->reason != REASON_NONE && change->state != TASK_SUCCESS &&
-             strcmp(reason_name(change->reason), task_state_name(change->state)) != 0)
-        buffer_append_text(out, reason_name(change->reason));
+    why_append(task_state_name(change->state), change->reason, change->error, out);
 }
 
 static void append_line(const struct task_change *change, struct buffer *lines)

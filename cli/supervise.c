@@ -205,8 +205,12 @@ static void end_workers(struct supervision *supervision)
     if (supervision->phase != PHASE_RUN)
         return;
     enter(supervision, PHASE_WORKERS_END, WORKERS_END_MS);
-    for (uint32_t i = 0; i < supervision->order->worker_count; i++)
-        start_stopper(supervision, i);
+    for (uint32_t i = 0; i < supervision->order->worker_count; i++) {
+        /* One that ended of itself was perhaps refused: what works in its folder is not ours. */
+        const struct child *worker = &supervision->workers[i];
+        if (worker->pid != 0 || worker->due_ms != 0)
+            start_stopper(supervision, i);
+    }
     go_on_when_workers_ended(supervision);
 }
 

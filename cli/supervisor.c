@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -53,7 +54,8 @@ int supervisor_start(
         rc = find_program("reeve-worker", programs.worker, error);
     if (rc != 0)
         return rc;
-    if (pipe2(orders, O_CLOEXEC) != 0)
+    /* A socket: writing to one whose other end is closed can be kept from raising SIGPIPE. */
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, orders) != 0)
         return error_set_errno(error, ERR_IO, errno, "a pipe cannot be made");
     if (pipe2(reports, O_CLOEXEC | O_NONBLOCK) != 0) {
         (void)close(orders[0]);
@@ -134,7 +136,7 @@ int supervisor_wait_ready(
 
 static void order(const struct supervisor *supervisor, char what)
 {
-    (void)!write(supervisor->order_fd, &what, 1);
+    (void)send(supervisor->order_fd, &what, 1, MSG_NOSIGNAL);
 }
 
 void supervisor_start_workers(const struct supervisor *supervisor)
