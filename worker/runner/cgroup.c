@@ -180,7 +180,7 @@ struct cgroup *cgroup_take(struct cgroups *cgroups)
 
 void cgroup_give_back(struct cgroups *cgroups, struct cgroup *cgroup)
 {
-    if (cgroups->free_count >= FREE_MAX) {
+    if (cgroup->killed || cgroups->free_count >= FREE_MAX) {
         cgroup_destroy(cgroups, cgroup);
         return;
     }
@@ -197,8 +197,9 @@ static void kill_all(int fd)
     (void)close(file);
 }
 
-void cgroup_kill(const struct cgroup *cgroup)
+void cgroup_kill(struct cgroup *cgroup)
 {
+    cgroup->killed = true;
     kill_all(cgroup->fd);
 }
 

@@ -24,6 +24,8 @@ struct cgroup {
     int events_fd; /* of its cgroup.events */
     uint32_t number;
     int64_t oom_kills; /* when it was taken; -1: its memory controller is off */
+    bool killed;       /* not to be used again: Linux 6.18 kills what is born (CLONE_INTO_CGROUP) in
+                          a cgroup that was ever killed */
 };
 
 struct cgroups {
@@ -45,7 +47,7 @@ struct cgroup *cgroup_take(struct cgroups *cgroups);
 void cgroup_give_back(struct cgroups *cgroups, struct cgroup *cgroup);
 
 /* SIGKILL to all in it, also to what is being forked. */
-void cgroup_kill(const struct cgroup *cgroup);
+void cgroup_kill(struct cgroup *cgroup);
 /* Zombies do not count. */
 bool cgroup_is_empty(const struct cgroup *cgroup);
 /* Whether the kernel has killed in it for want of memory since it was taken: 1 or 0; -1: not known.
