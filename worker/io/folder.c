@@ -41,7 +41,7 @@ int folder_init(struct folder *folder, const char *path, struct error *error)
     folder->join = xasprintf("%s/join", folder->secret);
     folder->leader = xasprintf("%s/leader", folder->secret);
     folder->dead = xasprintf("%s/dead", folder->secret);
-    folder->boot = xasprintf("%s/boot", folder->secret);
+    folder->runner = xasprintf("%s/runner", folder->secret);
     folder->results = xasprintf("%s/results", folder->secret);
     folder->spool = xasprintf("%s/spool", folder->secret);
     folder->cache = xasprintf("%s/cache", folder->secret);
@@ -133,7 +133,7 @@ void folder_fini(struct folder *folder)
     if (folder->lock_fd >= 0)
         (void)close(folder->lock_fd);
     char *texts[] = {folder->path, folder->lock, folder->work, folder->secret, folder->key,
-        folder->join, folder->leader, folder->dead, folder->boot, folder->results, folder->spool,
+        folder->join, folder->leader, folder->dead, folder->runner, folder->results, folder->spool,
         folder->cache};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);

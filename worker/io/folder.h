@@ -16,7 +16,7 @@ struct folder {
     char *lock;
     char *work;
     char *secret; /* private/ */
-    char *key, *join, *leader, *dead, *boot, *results, *spool, *cache;
+    char *key, *join, *leader, *dead, *runner, *results, *spool, *cache;
     int lock_fd; /* -1: not locked */
 };
 

@@ -121,34 +121,41 @@ static int boot_read(unsigned char boot[BOOT_BYTES], struct error *error)
     return rc;
 }
 
-static int boot_load(struct identity *identity, const char *path, struct error *error)
+static int runner_load(struct identity *identity, const char *path, struct error *error)
 {
     struct buffer text = {0};
     unsigned char last[BOOT_BYTES];
     int rc = boot_read(identity->boot, error);
     if (rc == 0)
         rc = file_read(path, FILE_MAX_BYTES, &text, error);
+    if (rc == 0 && (!read_hex(buffer_text(&text), last, BOOT_BYTES) ||
+                       sscanf(text.data + 2 * BOOT_BYTES, "%16" SCNx64, &identity->instance) != 1))
+        rc = not_understood(path, error);
     if (rc == 0)
-        identity->same_boot = read_hex(buffer_text(&text), last, BOOT_BYTES) &&
-                              memcmp(last, identity->boot, BOOT_BYTES) == 0;
+        identity->same_boot = memcmp(last, identity->boot, BOOT_BYTES) == 0;
     buffer_fini(&text);
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
-int identity_save_boot(
-    const struct identity *identity, const struct folder *folder, struct error *error)
+int identity_save_runner(
+    struct identity *identity, const struct folder *folder, uint64_t instance, struct error *error)
 {
-    if (identity->same_boot)
+    if (identity->same_boot && identity->instance == instance)
         return 0;
     struct buffer text = {0};
     int rc = 0;
-    if (unlink(folder->dead) != 0 && errno != ENOENT)
+    if (!identity->same_boot && unlink(folder->dead) != 0 && errno != ENOENT)
         rc = error_set_errno(error, ERR_IO, errno, "%s", folder->dead);
     write_hex(&text, identity->boot, BOOT_BYTES);
+    buffer_printf(&text, "\n%016" PRIx64 "\n", instance);
     if (rc == 0)
-        rc = file_replace(folder->boot, buffer_slice(&text), 0600, error);
+        rc = file_replace(folder->runner, buffer_slice(&text), 0600, error);
     buffer_fini(&text);
-    return rc;
+    if (rc != 0)
+        return rc;
+    identity->same_boot = true;
+    identity->instance = instance;
+    return 0;
 }
 
 static int dead_load(struct identity *identity, const char *path, struct error *error)
@@ -192,7 +199,7 @@ int identity_load(struct identity *identity, const struct folder *folder, struct
     if (rc == 0)
         rc = leader_load(identity, folder->leader, error);
     if (rc == 0)
-        rc = boot_load(identity, folder->boot, error);
+        rc = runner_load(identity, folder->runner, error);
     if (rc == 0)
         rc = dead_load(identity, folder->dead, error);
     return rc;

@@ -20,16 +20,17 @@ struct identity {
     uint64_t epoch, leader; /* 0: none yet */
     char cluster[CLUSTER_MAX_BYTES + 1];
     unsigned char boot[BOOT_BYTES];
-    bool same_boot;         /* as at its last start */
+    bool same_boot;         /* as when `instance` was written */
+    uint64_t instance;      /* of the runner that was used last; 0: none */
     uint64_t dead_instance; /* of this boot; 0: none */
 };
 
 /* Reads all of it; makes the key pair at the first start. ERR_CORRUPT names the file. */
 int identity_load(struct identity *identity, const struct folder *folder, struct error *error);
-/* The boot is the one that its runners belong to from now on; earlier dead ones are no longer
+/* This runner is used from now on, in this boot; after another boot earlier dead ones are no longer
  * spoken for. */
-int identity_save_boot(
-    const struct identity *identity, const struct folder *folder, struct error *error);
+int identity_save_runner(
+    struct identity *identity, const struct folder *folder, uint64_t instance, struct error *error);
 /*
  * Remembers that this instance is dead, unless an earlier one is remembered: only an instance that
  * was registered can have had attempts, and a registration is what makes the earlier one forgotten.

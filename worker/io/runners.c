@@ -14,6 +14,19 @@ int runners_bury(
     return rc;
 }
 
+/* The one that was used last may have ended in order, and taken its socket with it. */
+static int bury_last(struct identity *identity, const struct folder *folder,
+    const struct runner_instances *found, struct error *error)
+{
+    if (identity->instance == 0 || !identity->same_boot)
+        return 0;
+    for (size_t i = 0; i < found->count; i++) {
+        if (found->items[i] == identity->instance)
+            return 0;
+    }
+    return runners_bury(identity, folder, identity->instance, error);
+}
+
 /* ERR_NOT_FOUND: none lives. */
 static int find_live(struct identity *identity, const struct folder *folder,
     struct runner_client **ret_client, uint64_t *ret_instance, struct error *error)
@@ -21,6 +34,8 @@ static int find_live(struct identity *identity, const struct folder *folder,
     struct runner_instances found = {0};
     struct runner_client *client = NULL;
     int rc = runner_find(folder->secret, &found, error);
+    if (rc == 0)
+        rc = bury_last(identity, folder, &found, error);
     for (size_t i = 0; rc == 0 && i < found.count; i++) {
         struct runner_client *other = NULL;
         rc = runner_connect(folder->secret, found.items[i], &other, error);
@@ -49,14 +64,16 @@ int runners_open(struct identity *identity, const struct folder *folder, bool fi
     struct runner_client **ret_client, uint64_t *ret_instance, struct error *error)
 {
     int rc = find_live(identity, folder, ret_client, ret_instance, error);
-    if (rc == 0 || rc != ERR_NOT_FOUND || find_only)
-        return rc;
-    rc = identity_save_boot(identity, folder, error);
-    identity->same_boot = identity->same_boot || rc == 0;
-    struct runner_start_options options = {.folder = folder->secret};
-    if (rc == 0)
+    if (rc == ERR_NOT_FOUND && !find_only) {
+        struct runner_start_options options = {.folder = folder->secret};
         rc = runner_start(&options, ret_instance, error);
-    if (rc == 0)
-        rc = runner_connect(folder->secret, *ret_instance, ret_client, error);
+        if (rc == 0)
+            rc = runner_connect(folder->secret, *ret_instance, ret_client, error);
+    }
+    if (rc != 0)
+        return rc;
+    rc = identity_save_runner(identity, folder, *ret_instance, error);
+    if (rc != 0)
+        runner_client_destroy(*ret_client);
     return rc;
 }
