@@ -37,26 +37,15 @@ static void remove_leftovers(const char *staging)
     (void)closedir(folder);
 }
 
-/*
- * Makes blobs/00 … blobs/ff, and syncs them: a blob that an earlier process had named, but not yet
- * synced when it died, lasts from now on too, so that what is there need never be synced again.
- */
-static int make_folders(struct blob_store *store, struct error *error)
+/* An earlier process may have made folders and died before it synced them. */
+static int make_folders(struct blob_store *store, const char *folder, struct error *error)
 {
     int rc = file_make_folder(store->staging, 0700, error);
-    for (unsigned i = 0; rc == 0 && i < 256; i++) {
-        char *path = xasprintf("%s/%02x", store->blobs, i);
-        if (mkdir(path, 0700) != 0 && errno != EEXIST)
-            rc = blob_fail(path, error);
-        free(path);
-        if (rc == 0)
-            rc = blob_sync_folder(store, (unsigned char)i, error);
-    }
-    if (rc == 0)
-        rc = file_sync_folder(store->blobs, error);
     if (rc == 0)
         rc = file_make_folder(store->logs, 0700, error);
-    return rc;
+    if (rc == 0)
+        rc = file_sync_folder(store->blobs, error);
+    return rc != 0 ? rc : file_sync_folder(folder, error);
 }
 
 int blob_open(const char *folder, struct blob_store **ret_store, struct error *error)
@@ -66,15 +55,14 @@ int blob_open(const char *folder, struct blob_store **ret_store, struct error *e
     store->staging = xasprintf("%s/blobs/tmp", folder);
     store->logs = xasprintf("%s/logs", folder);
     (void)pthread_mutex_init(&store->mutex, NULL);
+    store->folders = blob_folders_create();
     store->seen = seen_files_create();
     int rc = 0;
     /* A blob's path, and a log's, must fit what callers reserve. */
     if (strlen(folder) > BLOB_PATH_MAX - 128)
         rc = error_set(error, ERR_USAGE, "%.80s…: the folder's path is too long", folder);
     if (rc == 0)
-        rc = make_folders(store, error);
-    if (rc == 0)
-        rc = file_sync_folder(folder, error);
+        rc = make_folders(store, folder, error);
     if (rc != 0) {
         blob_close(store);
         return rc;
@@ -90,6 +78,7 @@ void blob_close(struct blob_store *store)
         return;
     log_files_close(store);
     table_fini(&store->synced_runs);
+    blob_folders_destroy(store->folders);
     seen_files_destroy(store->seen);
     (void)pthread_mutex_destroy(&store->mutex);
     free(store->blobs);
@@ -110,27 +99,11 @@ bool blob_has(const struct blob_store *store, const struct hash *hash, uint64_t 
     char path[BLOB_PATH_MAX];
     struct stat status;
     blob_path(store, hash, path);
-    if (stat(path, &status) != 0 || !S_ISREG(status.st_mode))
+    if (stat(path, &status) != 0 || !S_ISREG(status.st_mode) || !blob_name_lasts(store, hash))
         return false;
     if (ret_bytes != NULL)
         *ret_bytes = (uint64_t)status.st_size;
     return true;
-}
-
-int blob_name(
-    struct blob_store *store, const char *path, const struct hash *hash, struct error *error)
-{
-    char target[BLOB_PATH_MAX];
-    blob_path(store, hash, target);
-    return rename(path, target) != 0 ? blob_fail(target, error) : 0;
-}
-
-int blob_sync_folder(struct blob_store *store, unsigned char first, struct error *error)
-{
-    char *path = xasprintf("%s/%02x", store->blobs, first);
-    int rc = file_sync_folder(path, error);
-    free(path);
-    return rc;
 }
 
 /* Maps a file; an empty one gives the empty slice, which file_unmap takes. */

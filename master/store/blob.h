@@ -22,6 +22,7 @@ enum { BLOB_PATH_MAX = 4096 };
 /* Where the blob of this hash lies (or would lie). The layout is read by local workers: bundle.h of
  * common. */
 void blob_path(const struct blob_store *store, const struct hash *hash, char path[BLOB_PATH_MAX]);
+/* There, and to stay after a power cut. */
 bool blob_has(const struct blob_store *store, const struct hash *hash, uint64_t *ret_bytes);
 /* Stores bytes, synced with their folder before it returns; nothing is written when it is there. */
 int blob_put(

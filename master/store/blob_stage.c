@@ -109,18 +109,20 @@ int blob_stage_descriptor(struct blob_stage *stage, int fd, uint64_t max_bytes,
 
 int blob_stage_commit(struct blob_stage *stage, struct error *error)
 {
-    bool touched[256] = {false};
+    uint32_t named[256] = {0};
     int rc = 0;
     if (stage->count > BLOB_SYNC_EACH_MAX && syncfs(stage->fd) != 0)
         rc = blob_fail(stage->store->staging, error);
     for (size_t i = 0; rc == 0 && i < stage->count; i++) {
         struct staged_blob *item = &stage->items[i];
         rc = blob_name(stage->store, item->path, &item->hash, error);
-        touched[item->hash.bytes[0]] = true;
+        named[item->hash.bytes[0]] += rc == 0;
     }
-    for (unsigned i = 0; rc == 0 && i < 256; i++) {
-        if (touched[i])
-            rc = blob_sync_folder(stage->store, (unsigned char)i, error);
+    /* After an error too: what was named is there, and others may rely on it. */
+    for (unsigned i = 0; i < 256; i++) {
+        int synced =
+            named[i] > 0 ? blob_sync_names(stage->store, (unsigned char)i, named[i], error) : 0;
+        rc = rc != 0 ? rc : synced;
     }
     return rc;
 }

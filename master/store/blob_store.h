@@ -13,6 +13,7 @@
 struct log_file;
 
 struct seen_files;
+struct blob_folders;
 
 struct blob_store {
     char *blobs, *staging, *logs; /* DIR/blobs, DIR/blobs/tmp, DIR/logs */
@@ -21,7 +22,8 @@ struct blob_store {
     size_t open_count, open_capacity;
     uint64_t uses;            /* ticks at each use of an open log, to find the one longest unused */
     struct table synced_runs; /* run keys whose folder of logs lasts in DIR/logs */
-    struct seen_files *seen;  /* bundle_seen.h: what snapshots have read */
+    struct blob_folders *folders; /* with a mutex of their own, as the next */
+    struct seen_files *seen;      /* bundle_seen.h: what snapshots have read */
 };
 
 /* Sets the error of errno: "path: strerror". ERR_NO_SPACE, ERR_NOT_FOUND, ERR_DENIED or ERR_IO. */
@@ -55,10 +57,19 @@ int blob_stage_commit(struct blob_stage *stage, struct error *error);
 /* Removes what was not committed. */
 void blob_stage_fini(struct blob_stage *stage);
 
-/* blob.c: gives the file at `path` (on disk) its name by hash; the folder is not synced. */
+/* blob_folder.c */
+struct blob_folders *blob_folders_create(void);
+void blob_folders_destroy(struct blob_folders *folders);
+/* Gives the file at `path`, which is on disk, its name by hash. Each success is to be followed by
+ * blob_sync_names. */
 int blob_name(
     struct blob_store *store, const char *path, const struct hash *hash, struct error *error);
-int blob_sync_folder(struct blob_store *store, unsigned char first, struct error *error);
+/* Makes `names` names that blob_name gave in the folder of hashes that begin with `first` last. */
+int blob_sync_names(
+    struct blob_store *store, unsigned char first, uint32_t names, struct error *error);
+/* True when a blob that is there will be there after a power cut; syncs its folder if need be. */
+bool blob_name_lasts(const struct blob_store *store, const struct hash *hash);
+
 /* The hash of a whole file that nobody writes. */
 int blob_hash_file(
     const char *path, struct hash *ret_hash, uint64_t *ret_bytes, struct error *error);

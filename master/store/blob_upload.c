@@ -134,7 +134,7 @@ int blob_upload_finish(struct blob_upload *upload, struct error *error)
     if (rc == 0)
         rc = blob_name(upload->store, upload->path, &upload->hash, error);
     if (rc == 0)
-        rc = blob_sync_folder(upload->store, upload->hash.bytes[0], error);
+        rc = blob_sync_names(upload->store, upload->hash.bytes[0], 1, error);
     if (rc != 0)
         return rc;
     /* From here on the file is the blob: nothing of this upload may write or remove it. */
