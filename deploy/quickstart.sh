@@ -35,7 +35,10 @@ declare -A pids=()
 finish() {
     local status=$? name
     trap - EXIT INT TERM HUP
-    # Workers first: each ends its runner, and the master hears of it.
+    # An agent that is only ended leaves its runner, and the runner its tasks: hence `stop --now`.
+    for n in 1 2; do
+        [ -z "${pids[worker-$n]:-}" ] || reeve-worker stop --now --data "$folder/w$n" >/dev/null 2>&1 || true
+    done
     for name in worker-1 worker-2 master; do
         if [ -n "${pids[$name]:-}" ]; then
             kill -TERM "${pids[$name]}" 2>/dev/null || true

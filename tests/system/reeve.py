@@ -132,6 +132,14 @@ class Cluster:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{name} lives 30 s after signal {number}:\n{self.log_of(name)}") from None
 
+    def stop_worker(self, name):
+        """The worker for good: what runs is killed, the runner ends too."""
+        done = subprocess.run(
+            [program("reeve-worker"), "stop", "--now", "--data", str(self.folder / name)], capture_output=True,
+            text=True, env=self.env, timeout=90 * PATIENCE, check=False)
+        assert done.returncode == 0, done.stderr + self.log_of(name)
+        assert self.processes[name].wait(timeout=30 * PATIENCE) == 0, self.log_of(name)
+
     def processes_left(self):
         return processes_with(self.folder)
 

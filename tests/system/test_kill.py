@@ -140,6 +140,19 @@ def test_runner_killed_takes_its_tasks_along_and_they_run_again(started):
 def test_stopped_programs_leave_nothing(started):
     run = started.submit(ROOT / "dags/hello/hello.yaml")
     started.finish(run)
-    for name in ("w1", "w2", "master"):
-        assert started.kill(name, signal.SIGTERM) == 0, started.log_of(name)
-    wait_until(lambda: not started.processes_left(), what="the end of the runners")
+    for name in ("w1", "w2"):
+        started.stop_worker(name)
+    assert started.kill("master", signal.SIGTERM) == 0, started.log_of("master")
+    wait_until(lambda: not started.processes_left(), what="the end of all programs")
+
+
+def test_stopped_agent_leaves_its_tasks_and_stop_now_ends_them(started):
+    path = started.folder / "ledger"
+    run = started.submit(started.dag("d", {"a": {"bash": ledger.script(path, "sleep 600")}}))
+    wait_until(lambda: lines_in(path) == 1, what="the task's start")
+    (pid,) = [line.pid for line in ledger.read(path)]
+    name = started.tasks(run)["a"]["attempts"][0]["worker"]
+    assert started.kill(name, signal.SIGTERM) == 0
+    assert pid in started.processes_left()
+    started.stop_worker(name)
+    wait_until(lambda: pid not in started.processes_left(), what="the end of the task")

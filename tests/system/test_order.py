@@ -1,6 +1,7 @@
 """100,000 no-ops and 2,000 bash tasks in one random graph: each starts only after all that is above it, by reeve's own
 times and by the ledger that the bash tasks write."""
 
+import datetime
 import os
 import random
 
@@ -34,6 +35,15 @@ def write(path, parents, text):
     (path.parent / "line.sh").write_text(text)
 
 
+def is_early(attempt, above):
+    """A worker's times are its own clock's, told by the master's: exact on one worker, known to 2 ms between two."""
+    if attempt["started_at"] >= above["ended_at"]:
+        return False
+    parse = datetime.datetime.fromisoformat
+    gap = parse(above["ended_at"]) - parse(attempt["started_at"])
+    return attempt["worker"] == above["worker"] or gap > datetime.timedelta(milliseconds=2)
+
+
 @pytest.mark.slow
 def test_each_task_starts_after_all_above_it(started):
     seed = int(os.environ.get("RV_SEED", random.randrange(10**6)))
@@ -51,7 +61,7 @@ def test_each_task_starts_after_all_above_it(started):
     only = {name: task["attempts"][0] for name, task in tasks.items() if len(task["attempts"]) == 1}
     assert only.keys() == parents.keys(), "a task has more or less than one attempt"
     early = [(task, above) for task, all_above in parents.items() for above in all_above
-             if only[task]["started_at"] < only[above]["ended_at"]]
+             if is_early(only[task], only[above])]
     assert not early, (len(early), early[:10], [(only[t], only[a]) for t, a in early[:3]])
 
     bashes = [(run, name) for name in parents if name[0] == "b"]
