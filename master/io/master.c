@@ -112,6 +112,20 @@ static int open_store(struct master *master, struct error *error)
     return rc;
 }
 
+/* Of all runs, ended ones too: submission goes on after it. */
+static int read_last_order(struct master *master, uint64_t *ret_order, struct error *error)
+{
+    struct arena arena = {0};
+    struct run_row row = {0};
+    int rc = store_last_run(master->store, slice_of(""), &arena, &row, error);
+    if (rc == ERR_NOT_FOUND)
+        rc = 0;
+    if (rc == 0)
+        *ret_order = row.order;
+    arena_fini(&arena);
+    return rc;
+}
+
 static int load_core(struct master *master, struct error *error)
 {
     struct core_config config = {
@@ -124,6 +138,9 @@ static int load_core(struct master *master, struct error *error)
     struct store_loader loader = master_loader(master);
     struct pipeline_exits exits = master_exits;
     exits.context = master;
+    int rc = read_last_order(master, &config.last_order, error);
+    if (rc != 0)
+        return rc;
     master->core = core_create(&config);
     master->plans.blobs = master->blobs;
     master->watches.core = master->core;
@@ -131,7 +148,7 @@ static int load_core(struct master *master, struct error *error)
     pipeline_init(&master->pipeline, master->core, master->store, &exits);
     master->workers.pipeline = &master->pipeline;
     master->workers.trace = master->options->trace;
-    int rc = store_load(master->store, &loader, error);
+    rc = store_load(master->store, &loader, error);
     if (rc == 0)
         pipeline_step(&master->pipeline, &(struct event){.kind = EVENT_LOADED});
     return rc;

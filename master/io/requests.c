@@ -75,21 +75,20 @@ static void balance(struct master *master)
     asks->paused = pause;
 }
 
-static bool refuse_when_full(struct master *master, const struct ask *ask)
+static bool refuse_when_full(struct master *master, const struct ask *ask, const char *what)
 {
     struct error full = {0}, error = {0};
     if (store_state(master->store, &full) != STORE_FULL)
         return false;
-    (void)error_set(&error, ERR_NO_SPACE,
-        "the master's disk is full: nothing can be recorded until there is space in %s (%s)",
-        master->folder.path, full.text);
+    (void)error_set(&error, ERR_NO_SPACE, "the master's disk is full: %s there is space in %s (%s)",
+        what, master->folder.path, full.text);
     ask_refuse(master, ask, &error);
     return true;
 }
 
 /*
- * A changing request that came before: one that is still open is only told where its answer goes
- * now, one that was answered gets that answer again. True when it is over with that.
+ * A changing request that came before: one that is still open is told where its answer goes now,
+ * one that was answered gets that answer again. True when it is over with that.
  */
 static bool came_before(struct master *master, const struct ask *ask)
 {
@@ -98,6 +97,8 @@ static bool came_before(struct master *master, const struct ask *ask)
     struct error error = {0};
     if (table_get(&master->asks.changing, ask->request, &address)) {
         ((struct ask *)(uintptr_t)address)->peer = ask->peer;
+        /* It cannot be taken back; but nobody shall wait for it without a word. */
+        (void)refuse_when_full(master, ask, "this is not recorded yet, and will be as soon as");
         return true;
     }
     int rc = store_find_request(master->store, ask->request, ask->arena, &answer, &error);
@@ -114,7 +115,7 @@ static bool begin_change(struct master *master, struct ask *ask)
         ask_refuse_text(master, ask, ERR_MALFORMED, slice_of("a change needs a request id"));
         return false;
     }
-    if (came_before(master, ask) || refuse_when_full(master, ask))
+    if (came_before(master, ask) || refuse_when_full(master, ask, "nothing can be recorded until"))
         return false;
     ask->changing = true;
     table_set(&master->asks.changing, ask->request, (uintptr_t)ask);
