@@ -173,6 +173,7 @@ struct attempt *attempt_create(
     attempt->session = worker->channel.session;
     attempt->epoch = core->epoch;
     attempt->instance = worker->instance;
+    attempt->boot = hash_bytes(slice_make(worker->boot, BOOT_ID_BYTES));
     attempt->assigned_at = core->now_wall;
     (void)add_row(core, attempt, ATTEMPT_ASSIGNED);
     task_move(core, run, index, TASK_EVENT_ASSIGN, REASON_NONE);
@@ -185,6 +186,7 @@ struct attempt *attempt_restore(struct core *core, struct run *run, const struct
     struct attempt *attempt = make(core, run, row->id.task, row->id.attempt, row->worker - 1);
     uint64_t instance = 0;
     (void)table_get(&core->session_instances, row->session, &instance);
+    (void)table_get(&core->session_boots, row->session, &attempt->boot);
     attempt->session = row->session;
     attempt->epoch = row->epoch;
     attempt->instance = instance;
@@ -242,15 +244,6 @@ static void keep_leaving(struct run *run, uint32_t task, const struct msg_ended 
         memcpy(leaving->manifest, ended->artifacts.ptr, HASH_BYTES);
 }
 
-static int64_t wall_of(
-    const struct core *core, const struct worker *worker, uint64_t boot_ms, int64_t otherwise)
-{
-    if (boot_ms == 0)
-        return otherwise;
-    int64_t wall = worker->clock_offset + (int64_t)boot_ms;
-    return wall < core->now_wall ? wall : core->now_wall;
-}
-
 static struct slice cut(struct slice text, size_t most)
 {
     return slice_make(text.ptr, text.length < most ? text.length : most);
@@ -262,8 +255,9 @@ static void add_end_row(
     const struct worker *worker = core->workers[attempt->worker];
     struct arena *arena = &core->effects->arena;
     struct attempt_row *row = add_row(core, attempt, state);
-    row->started_at = wall_of(core, worker, ended->started_at, attempt->started_at);
-    row->ended_at = wall_of(core, worker, ended->ended_at, core->now_wall);
+    if (ended->started_at != 0)
+        row->started_at = worker_wall(core, worker, ended->started_at);
+    row->ended_at = worker_wall(core, worker, ended->ended_at);
     row->exit_code = ended->exit_code;
     row->signal = ended->signal;
     row->reason = ended->reason;
@@ -341,6 +335,16 @@ void attempt_expire(struct core *core, struct attempt *attempt)
     attempt->flags |= ATTEMPT_FLAG_EXPIRED;
     task_move(core, run, task, TASK_EVENT_BACK, REASON_WORKER_LOST);
     task_show(core, run, task, (struct slice){0});
+}
+
+void attempt_revive(struct core *core, struct attempt *attempt)
+{
+    assert((attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0);
+    attempt->flags &= (uint8_t)~ATTEMPT_FLAG_EXPIRED;
+    attempt->state = ATTEMPT_ASSIGNED;
+    ++*counter_of(core, attempt);
+    task_move(core, &core->runs[attempt->run], attempt->task, TASK_EVENT_ASSIGN, REASON_NONE);
+    task_show(core, &core->runs[attempt->run], attempt->task, (struct slice){0});
 }
 
 void attempt_bury(struct core *core, struct attempt *attempt)

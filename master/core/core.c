@@ -30,7 +30,7 @@ struct core *core_create(const struct core_config *config)
     core->cluster = slice_keep(config->cluster);
     core->bundles = slice_keep(config->bundles);
     core->now_ms = config->now_ms;
-    core->next_order = 1;
+    core->next_order = config->last_order + 1;
     core->free_runs = NONE;
     core->free_attempts = NONE;
     core->ended_head = NONE;
@@ -65,6 +65,7 @@ static void destroy_workers(struct core *core)
     names_fini(&core->workers_by_key);
     table_fini(&core->sessions);
     table_fini(&core->session_instances);
+    table_fini(&core->session_boots);
 }
 
 static void destroy_queues(struct core *core)
@@ -174,6 +175,8 @@ static void load_session(struct core *core, const struct session_row *row)
     assert(row->worker >= 1 && row->worker <= core->worker_count);
     struct worker *worker = core->workers[row->worker - 1];
     table_set(&core->session_instances, row->session, row->instance);
+    table_set(
+        &core->session_boots, row->session, hash_bytes(slice_make(row->boot, sizeof row->boot)));
     /* Sessions come in any order: the youngest of the worker tells where it stands. */
     if (row->opened_at < worker->registered_at)
         return;

@@ -26,6 +26,7 @@ struct core_config {
     struct slice cluster; /* the store's id; copied */
     struct slice bundles; /* where local workers read bundles; copied */
     uint64_t now_ms;
+    uint64_t last_order; /* the highest of all runs in the store, ended ones too; 0: none */
 };
 
 enum event_kind {

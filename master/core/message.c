@@ -2,6 +2,7 @@
  * Frames from workers: checked, numbered messages taken once and in order, and handed to whom they
  * concern.
  */
+#include "common/limits.h"
 #include "master/core/state.h"
 
 #include <stdio.h>
@@ -43,7 +44,7 @@ static void take_started(struct core *core, struct worker *worker, const void *b
     const struct msg_started *message = body;
     struct attempt *attempt = own_attempt(core, worker, &message->id);
     if (attempt != NULL)
-        attempt_started(core, attempt, worker->clock_offset + (int64_t)message->at);
+        attempt_started(core, attempt, worker_wall(core, worker, message->at));
 }
 
 static void settle(struct core *core, struct worker *worker, const struct attempt_id *id)
@@ -58,14 +59,45 @@ static bool is_end(uint32_t state)
     return state >= ATTEMPT_SUCCESS && state <= ATTEMPT_LOST;
 }
 
+static bool are_outputs(struct slice text)
+{
+    if (text.length == 0)
+        return true;
+    if (text.length > OUTPUTS_MAX_BYTES)
+        return false;
+    json_t *outputs = json_loadb(text.ptr, text.length, JSON_ALLOW_NUL, NULL);
+    bool object = json_is_object(outputs);
+    json_decref(outputs);
+    return object;
+}
+
+/* A worker's word, made such that rows and names can hold it. */
+static struct msg_ended checked(const struct msg_ended *message)
+{
+    struct msg_ended ended = *message;
+    if (ended.reason > UINT8_MAX)
+        ended.reason = REASON_WORKER_ERROR;
+    if (ended.artifacts.length != HASH_BYTES)
+        ended.artifacts = (struct slice){0};
+    if (ended.log_bytes > INT64_MAX)
+        ended.log_bytes = 0;
+    if (ended.state == ATTEMPT_SUCCESS && !are_outputs(ended.outputs)) {
+        ended.state = ATTEMPT_FAILED;
+        ended.reason = REASON_OUTPUT;
+        ended.error = slice_of("its worker sent outputs that are no JSON object of at most 64 KiB");
+    }
+    return ended;
+}
+
 /* A no-op's result lies on no disk, so that there is nothing to settle. */
 static void take_ended(struct core *core, struct worker *worker, const void *body)
 {
     const struct msg_ended *message = body;
     struct attempt *attempt = own_attempt(core, worker, &message->id);
     bool noop = attempt != NULL && (attempt->flags & ATTEMPT_FLAG_NOOP) != 0;
-    if (attempt != NULL && is_end(message->state))
-        attempt_ended(core, attempt, message);
+    struct msg_ended ended = checked(message);
+    if (attempt != NULL && is_end(ended.state))
+        attempt_ended(core, attempt, &ended);
     if (!noop)
         settle(core, worker, &message->id);
 }
@@ -180,4 +212,7 @@ void frame_take(struct core *core, uint64_t peer, struct slice bytes)
     }
     if (take_messages(core, peer, &reader, worker, &error) < 0)
         refuse(core, peer, error.code, error.text);
+    /* One that takes nothing of what it is owed begins anew. */
+    if (worker != NULL && channel_unacked_bytes(&worker->channel) > CHANNEL_UNACKED_MAX_BYTES)
+        worker_close(core, worker);
 }

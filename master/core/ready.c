@@ -229,7 +229,7 @@ void lane_remove(struct core *core, struct run *run, uint32_t index)
 void run_park(struct core *core, struct run *run)
 {
     uint32_t cap = run->plan.header->max_active_tasks;
-    bool parked = cap > 0 && run->active >= cap;
+    bool parked = run->cancelled || (cap > 0 && run->active >= cap);
     if (parked == run->parked)
         return;
     run->parked = parked;

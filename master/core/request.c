@@ -206,6 +206,7 @@ static void cancel_run(struct core *core, const struct event *event, struct run 
     for (uint32_t state = TASK_WAITING; state <= TASK_HELD; state++)
         open += run->counts[state];
     run->cancelled = true;
+    run_park(core, run);
     run_fact(core, run);
     work_add(core, WORK_CANCEL, run);
     accept(core, event, open, "");
@@ -321,6 +322,7 @@ static void reset_and_start(
     reset_chosen(core, run, chosen);
     set_context(run, event->change.context);
     run->cancelled = false;
+    run_park(core, run);
     if (run->state == RUN_RUNNING || run->state == RUN_QUEUED) {
         run_fact(core, run);
         work_add(core, WORK_START, run);

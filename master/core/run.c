@@ -23,8 +23,11 @@ struct dag *dag_get(struct core *core, struct slice name)
     if (!names_get(&core->dags_by_name, name, &index)) {
         index = core->dag_count;
         vector_reserve(&core->dags, core->dag_count, &core->dag_capacity);
-        core->dags[core->dag_count++] = (struct dag){
-            .name = slice_keep(name), .first_run = NONE, .queued_head = NONE, .queued_tail = NONE};
+        core->dags[core->dag_count++] = (struct dag){.name = slice_keep(name),
+            .first_run = NONE,
+            .last_run = NONE,
+            .queued_head = NONE,
+            .queued_tail = NONE};
         names_set(&core->dags_by_name, name, index);
     }
     return &core->dags[index];
@@ -32,33 +35,40 @@ struct dag *dag_get(struct core *core, struct slice name)
 
 static void dag_link(struct core *core, struct run *run)
 {
-    uint32_t *link = &core->dags[run->dag].first_run;
-    while (*link != NONE)
-        link = &core->runs[*link].next_of_dag;
-    *link = run_slot(core, run);
+    struct dag *dag = &core->dags[run->dag];
     run->next_of_dag = NONE;
+    run->previous_of_dag = dag->last_run;
+    if (dag->last_run != NONE)
+        core->runs[dag->last_run].next_of_dag = run_slot(core, run);
+    else
+        dag->first_run = run_slot(core, run);
+    dag->last_run = run_slot(core, run);
 }
 
 static void dag_unlink(struct core *core, struct run *run)
 {
-    uint32_t *link = &core->dags[run->dag].first_run;
-    while (*link != run_slot(core, run))
-        link = &core->runs[*link].next_of_dag;
-    *link = run->next_of_dag;
+    struct dag *dag = &core->dags[run->dag];
+    if (run->previous_of_dag != NONE)
+        core->runs[run->previous_of_dag].next_of_dag = run->next_of_dag;
+    else
+        dag->first_run = run->next_of_dag;
+    if (run->next_of_dag != NONE)
+        core->runs[run->next_of_dag].previous_of_dag = run->previous_of_dag;
+    else
+        dag->last_run = run->previous_of_dag;
 }
 
 static void dag_unqueue(struct core *core, struct run *run)
 {
     struct dag *dag = &core->dags[run->dag];
-    uint32_t *link = &dag->queued_head, before = NONE;
-    while (*link != run_slot(core, run)) {
-        before = *link;
-        link = &core->runs[*link].next_queued;
-    }
-    *link = run->next_queued;
-    if (dag->queued_tail == run_slot(core, run))
-        dag->queued_tail = before;
-    run->next_queued = NONE;
+    if (run->previous_queued != NONE)
+        core->runs[run->previous_queued].next_queued = run->next_queued;
+    else
+        dag->queued_head = run->next_queued;
+    if (run->next_queued != NONE)
+        core->runs[run->next_queued].previous_queued = run->previous_queued;
+    else
+        dag->queued_tail = run->previous_queued;
 }
 
 /* ---- memory ---- */
@@ -102,6 +112,7 @@ struct run *run_create(struct core *core, const struct run_row *row, const struc
     struct run *run = take_slot(core);
     *run = (struct run){
         .key = row->key,
+        .life = ++core->lives,
         .order = row->order,
         .dag = dag,
         .number = row->number,
@@ -119,7 +130,6 @@ struct run *run_create(struct core *core, const struct run_row *row, const struc
         .submitted_at = row->submitted_at,
         .started_at = row->started_at,
         .ended_at = row->ended_at,
-        .next_queued = NONE,
         .next_ended = NONE,
     };
     tasks_create(core, run);
@@ -294,6 +304,7 @@ void run_queue(struct core *core, struct run *run)
 {
     struct dag *dag = &core->dags[run->dag];
     run->next_queued = NONE;
+    run->previous_queued = dag->queued_tail;
     if (dag->queued_tail == NONE)
         dag->queued_head = run_slot(core, run);
     else
@@ -312,12 +323,38 @@ void dag_start_queued(struct core *core, uint32_t dag)
     }
 }
 
+static bool is_bad(uint32_t state)
+{
+    return state == TASK_FAILED || state == TASK_CANCELLED || state == TASK_UPSTREAM_FAILED;
+}
+
+/*
+ * Whether a task is upstream_failed by nothing that is still there: what failed above it was
+ * retried or marked since. Where nothing is fatal, any other upstream_failed task is so by allowed
+ * failures only.
+ */
+static bool has_stranded(const struct run *run)
+{
+    const uint32_t *starts = run->plan.predecessor_starts;
+    for (uint32_t i = 0; i < run->task_count && run->counts[TASK_UPSTREAM_FAILED] > 0; i++) {
+        if (run->tasks[i].state != TASK_UPSTREAM_FAILED ||
+            (run_plan_task(run, i)->flags & PLAN_TASK_ALLOW_FAILURE) != 0)
+            continue;
+        bool bad = false;
+        for (uint32_t e = starts[i]; e < starts[i + 1] && !bad; e++)
+            bad = is_bad(run->tasks[run->plan.predecessors[e]].state);
+        if (!bad)
+            return true;
+    }
+    return false;
+}
+
 /* A cancelled run is one that a person cancelled before everything had ended by itself. */
 static uint32_t end_state(const struct run *run)
 {
     if (run->cancelled && run->counts[TASK_CANCELLED] > 0)
         return RUN_CANCELLED;
-    return run->fatal > 0 ? RUN_FAILED : RUN_SUCCESS;
+    return run->fatal > 0 || has_stranded(run) ? RUN_FAILED : RUN_SUCCESS;
 }
 
 static uint32_t ended_count(const struct run *run)

@@ -28,7 +28,7 @@ static struct work *add(struct core *core)
 void work_add(struct core *core, enum work_kind kind, struct run *run)
 {
     *add(core) = (struct work){
-        .kind = (uint8_t)kind, .run = run_slot(core, run), .run_key = run->key, .task = NONE};
+        .kind = (uint8_t)kind, .run = run_slot(core, run), .life = run->life, .task = NONE};
 }
 
 void work_add_spread(struct core *core, struct run *run, uint32_t task, uint32_t from, uint32_t to)
@@ -41,7 +41,7 @@ void work_add_spread(struct core *core, struct run *run, uint32_t task, uint32_t
         .from = (uint8_t)from,
         .to = (uint8_t)to,
         .run = run_slot(core, run),
-        .run_key = run->key,
+        .life = run->life,
         .task = task,
         .cursor = first,
     };
@@ -130,7 +130,7 @@ static void cancel_task(struct core *core, struct run *run, uint32_t index)
 static bool go_on(struct core *core, struct work *work, uint32_t *budget)
 {
     struct run *run = &core->runs[work->run];
-    if (run->key != work->run_key)
+    if (run->life != work->life)
         return true;
     uint32_t end =
         work->kind == WORK_SPREAD ? run->plan.successor_starts[work->task + 1] : run->task_count;

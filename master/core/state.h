@@ -88,21 +88,22 @@ struct run {
     uint32_t counts[TASK_CANCELLING + 1]; /* by state; changed by task_move alone */
     uint32_t fatal;                       /* failed or cancelled, without allow_failure */
     uint32_t active;                      /* assigned or running, noops too */
-    bool parked;                          /* at max_active_tasks: its lanes are out of the heaps */
+    bool parked; /* cancelled, or at max_active_tasks: its lanes are out of the heaps */
     uint32_t next_span;
     struct table leavings; /* task -> struct leaving * */
     struct table waits;    /* task -> struct retry_wait * */
-    uint32_t next_of_dag;  /* the dag's runs in memory, oldest first */
-    uint32_t next_queued;  /* the dag's queue */
-    uint32_t next_ended;   /* the cache of ended runs */
-    uint64_t ended_flush;  /* the flush in which it ended: may be evicted some later */
+    uint64_t life;         /* of this stay in memory: work that was begun in another one is void */
+    uint32_t next_of_dag, previous_of_dag; /* the dag's runs in memory, oldest first */
+    uint32_t next_queued, previous_queued; /* the dag's queue */
+    uint32_t next_ended;                   /* the cache of ended runs */
+    uint64_t ended_flush; /* the flush in which it ended: may be evicted some later */
 };
 
 struct dag {
     struct slice name; /* owned */
     uint32_t last_number;
     uint32_t active; /* runs that are running */
-    uint32_t first_run;
+    uint32_t first_run, last_run;
     uint32_t queued_head, queued_tail;
 };
 
@@ -129,6 +130,7 @@ struct attempt {
     uint64_t session;                /* in which it was assigned: stands in its row */
     uint64_t epoch;                  /* likewise */
     uint64_t instance;               /* of the runner that has it */
+    uint64_t boot;                   /* hash of the boot id of that runner's host */
     uint64_t lease_ms;               /* 0: none */
     uint64_t assigned_ms;            /* boot time */
     int64_t assigned_at, started_at; /* wall */
@@ -203,7 +205,7 @@ struct work {
     uint32_t run;
     uint32_t task;   /* SPREAD: whose end */
     uint32_t cursor; /* the next successor, or task */
-    uint64_t run_key;
+    uint64_t life;   /* of the run */
 };
 
 struct core {
@@ -219,6 +221,7 @@ struct core {
     struct slice fenced_text; /* owned */
     uint64_t flushes, steps;
     uint64_t next_order;
+    uint64_t lives; /* of runs, so far */
 
     struct run *runs;
     size_t run_count, run_capacity;
@@ -243,6 +246,7 @@ struct core {
     struct names workers_by_key;
     struct table sessions; /* session -> worker index + 1, open ones and those of loaded attempts */
     struct table session_instances; /* session -> instance, of loaded attempts */
+    struct table session_boots;     /* session -> hash of the boot id, likewise */
 
     struct queue *queues;
     size_t queue_count, queue_capacity;
@@ -350,7 +354,8 @@ void lane_push(struct core *core, struct run *run, uint32_t task);
 void lane_remove(struct core *core, struct run *run, uint32_t task);
 /* The best lane of a queue, or NULL. */
 struct lane *queue_top(struct core *core, struct queue *queue);
-/* Takes a run's lanes out of the heaps at its cap, and puts them back below it. */
+/* Takes the lanes of a cancelled run, or of one at its cap, out of the heaps, and puts them back
+ * when it is neither. */
 void run_park(struct core *core, struct run *run);
 void queue_add_worker(struct core *core, struct slice name, uint32_t worker);
 void queue_remove_worker(struct core *core, uint32_t worker);
@@ -416,6 +421,9 @@ void attempt_expire(struct core *core, struct attempt *attempt);
 /* An expired attempt makes room for the next one, or for the task's end. */
 void attempt_bury(struct core *core, struct attempt *attempt);
 void attempt_kill(struct core *core, struct attempt *attempt, enum reason reason);
+/* An expired attempt whose result is on its worker's disk: nothing else is assigned while it is on
+ * its way. */
+void attempt_revive(struct core *core, struct attempt *attempt);
 void attempt_clear_asked(struct core *core, struct attempt *attempt);
 /* Arms its expiry, counted from `base_ms`. */
 void attempt_arm(struct core *core, struct attempt *attempt, uint64_t base_ms);
@@ -449,6 +457,14 @@ void worker_arm(struct core *core, struct worker *worker);
 void worker_mark_dirty(struct core *core, struct worker *worker);
 /* True when it can be given work now. */
 bool worker_is_fresh(const struct core *core, const struct worker *worker);
+/* The wall time here of a boot time there, never in the future; a worker's clock may say anything.
+ */
+static inline int64_t worker_wall(
+    const struct core *core, const struct worker *worker, uint64_t boot_ms)
+{
+    int64_t wall = (int64_t)((uint64_t)worker->clock_offset + boot_ms);
+    return wall > 0 && wall < core->now_wall ? wall : core->now_wall;
+}
 static inline uint32_t worker_free_slots(const struct worker *worker)
 {
     uint32_t used = worker->running + worker->in_hand;

@@ -20,6 +20,8 @@ enum worker_event {
     WORKER_EVENT_COUNT
 };
 
+enum { DESCRIPTION_MAX_BYTES = 256, SLOTS_MAX = 100000 };
+
 enum { UP_ = WORKER_UP, DRA = WORKER_DRAINING, SIL = WORKER_SILENT, GON = WORKER_GONE, ___ = 0 };
 
 /* state x event -> next state; ___ is illegal. DRAINING is entered by nothing in this version. */
@@ -125,8 +127,10 @@ void worker_arm(struct core *core, struct worker *worker)
         wheel_disarm(&core->wheel, &worker->timer);
         return;
     }
-    uint64_t silence = worker->traffic_ms + SILENT_AFTER_MS;
-    uint64_t due = worker->state == WORKER_SILENT ? session_end_ms(worker) : silence;
+    /* Traffic without heartbeats keeps a worker from being silent, and its session not. */
+    uint64_t silence = worker->traffic_ms + SILENT_AFTER_MS, due = session_end_ms(worker);
+    if (worker->state != WORKER_SILENT && silence < due)
+        due = silence;
     if (due == UINT64_MAX)
         wheel_disarm(&core->wheel, &worker->timer);
     else
@@ -134,11 +138,12 @@ void worker_arm(struct core *core, struct worker *worker)
 }
 
 /* Attempts that no heartbeat of this session can renew any more: their leases count from the last
- * one that could. */
+ * one that could. Questions have died with the session. */
 static void arm_attempts(struct core *core, const struct worker *worker)
 {
     for (uint32_t slot = worker->attempts; slot != NONE; slot = core->attempts[slot]->next) {
         struct attempt *attempt = core->attempts[slot];
+        attempt_clear_asked(core, attempt);
         if (!wheel_is_armed(&attempt->expiry))
             attempt_arm(core, attempt, worker->heartbeat_ms);
     }
@@ -154,6 +159,7 @@ void worker_close(struct core *core, struct worker *worker)
 {
     worker->open = false;
     (void)table_remove(&core->sessions, worker->channel.session);
+    channel_open(&worker->channel, worker->channel.session); /* what it is owed is forgotten */
     queue_remove_worker(core, worker->number - 1);
     wheel_disarm(&core->wheel, &worker->timer);
     arm_attempts(core, worker);
@@ -180,12 +186,18 @@ void worker_traffic(struct core *core, struct worker *worker)
     worker_arm(core, worker);
 }
 
+/* Without sign, so that no worker's clock can overflow it. */
+static void set_clock(const struct core *core, struct worker *worker, uint64_t boot_ms)
+{
+    worker->clock_offset = (int64_t)((uint64_t)core->now_wall - boot_ms);
+}
+
 void worker_heartbeat(struct core *core, struct worker *worker, const struct msg_heartbeat *message)
 {
     worker->heartbeat_ms = core->now_ms;
     if (message->stamp > worker->heartbeat_stamp) {
         worker->heartbeat_stamp = message->stamp;
-        worker->clock_offset = core->now_wall - (int64_t)message->stamp;
+        set_clock(core, worker, message->stamp);
     }
     worker->full = message->full;
     struct msg_heartbeat_ack ack = {.stamp = message->stamp};
@@ -215,15 +227,28 @@ static bool same_boot(const struct worker *worker, const struct msg_register *me
     return memcmp(worker->boot, message->boot.ptr, BOOT_ID_BYTES) == 0;
 }
 
+static bool is_well_formed(const struct msg_register *message)
+{
+    if (message->worker.length != WORKER_KEY_BYTES || message->boot.length != BOOT_ID_BYTES ||
+        message->name.length == 0 || message->name.length > NAME_MAX_BYTES ||
+        message->host.length > DESCRIPTION_MAX_BYTES ||
+        message->software.length > DESCRIPTION_MAX_BYTES || message->instance == 0 ||
+        message->slots > SLOTS_MAX)
+        return false;
+    for (uint32_t i = 0; i < message->queues.count; i++) {
+        if (message->queues.items[i].length > NAME_MAX_BYTES)
+            return false;
+    }
+    return true;
+}
+
 /* Why this registration cannot be taken, or 0. */
 static int check(const struct core *core, const struct worker *known,
     const struct msg_register *message, struct error *error)
 {
-    if (message->worker.length != WORKER_KEY_BYTES || message->boot.length != BOOT_ID_BYTES ||
-        message->name.length == 0 || message->name.length > NAME_MAX_BYTES ||
-        message->instance == 0 || message->slots > 100000)
-        return error_set(
-            error, ERR_MALFORMED, "a registration needs a key, a name, a boot id and a runner");
+    if (!is_well_formed(message))
+        return error_set(error, ERR_MALFORMED,
+            "a registration needs a key, a name, a boot id and a runner, none of them too long");
     if (core->fenced)
         return error_set(error, ERR_REFUSED, "%.*s", SLICE_PRINT(core->fenced_text));
     if (namesake(core, message) != NULL)
@@ -299,7 +324,7 @@ static void open_session(
     worker->heartbeat_ms = core->now_ms;
     worker->heartbeat_stamp = message->now;
     worker->session_stamp = message->now;
-    worker->clock_offset = core->now_wall - (int64_t)message->now;
+    set_clock(core, worker, message->now);
     worker->traffic_ms = core->now_ms;
     worker->registered_at = core->now_wall;
     take_description(core, worker, message);
@@ -328,8 +353,8 @@ static const struct held_attempt *find_held(
 static void keep(struct core *core, struct attempt *attempt, const struct held_attempt *held)
 {
     wheel_disarm(&core->wheel, &attempt->expiry);
-    attempt_clear_asked(core, attempt);
     attempt->instance = held->instance;
+    attempt->boot = hash_bytes(slice_make(core->workers[attempt->worker]->boot, BOOT_ID_BYTES));
     if (held->holding == HOLDING_RUNNING)
         attempt_started(core, attempt, core->now_wall);
     bool wished = core->runs[attempt->run].cancelled ||
@@ -339,27 +364,28 @@ static void keep(struct core *core, struct attempt *attempt, const struct held_a
 }
 
 /* True when this registration says that the attempt is nowhere and never will be. */
-static bool is_gone(
-    const struct attempt *attempt, const struct worker *worker, const struct msg_register *message)
+static bool is_gone(const struct attempt *attempt, const struct msg_register *message)
 {
     if (attempt->instance == message->instance)
         return true;
     return message->dead_instance != 0 && attempt->instance == message->dead_instance &&
-           same_boot(worker, message);
+           attempt->boot == hash_bytes(message->boot);
 }
 
 /* Keeps it, ends it as gone, or leaves it to its lease; true when the answer names it. */
-static bool settle_attempt(struct core *core, struct worker *worker, struct attempt *attempt,
+static bool settle_attempt(struct core *core, struct attempt *attempt,
     const struct held_attempt *held, const struct msg_register *message)
 {
     bool expired = (attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0;
-    if (held != NULL && !expired) {
+    if (held != NULL && expired && held->holding != HOLDING_ENDED)
+        return false;
+    if (held != NULL) {
+        if (expired)
+            attempt_revive(core, attempt);
         keep(core, attempt, held);
         return true;
     }
-    if (held != NULL)
-        return held->holding == HOLDING_ENDED;
-    if (is_gone(attempt, worker, message))
+    if (is_gone(attempt, message))
         attempt_gone(core, attempt, REASON_NOT_STARTED,
             slice_of("it was not on its worker when that came back"));
     return false;
@@ -386,7 +412,7 @@ static uint32_t settle_attempts(struct core *core, struct worker *worker,
         if (attempt->session == worker->channel.session)
             continue;
         struct attempt_id id = attempt_id_of(core, attempt);
-        if (settle_attempt(core, worker, attempt, find_held(&held, message, &id), message))
+        if (settle_attempt(core, attempt, find_held(&held, message, &id), message))
             kept[count++] = id;
     }
     table_fini(&held);
@@ -396,12 +422,15 @@ static uint32_t settle_attempts(struct core *core, struct worker *worker,
 /*
  * A registration may arrive late, and then its list tells of a time before attempts that were
  * assigned since: one that is older than what this boot of the worker has said, or whose session
- * another master opened, is no word on anything.
+ * another master or another worker opened, is no word on anything.
  */
 static bool is_stale(const struct core *core, const struct worker *known,
     const struct frame_header *header, const struct msg_register *message)
 {
+    uint64_t owner = 0;
     if (table_get(&core->session_instances, header->session, NULL))
+        return true;
+    if (table_get(&core->sessions, header->session, &owner) && core->workers[owner] != known)
         return true;
     return known != NULL && message->boot.length == BOOT_ID_BYTES && same_boot(known, message) &&
            (message->now <= known->session_stamp || message->now < known->heartbeat_stamp);

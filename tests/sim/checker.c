@@ -286,6 +286,21 @@ bool checker_all_ended(const struct world *world)
     return over == world->run_count && acknowledged == world->run_count;
 }
 
+/* By INTERFACE.md: failed, cancelled or upstream_failed, unless it is allowed, or came so by
+ * allowed failures only. */
+static bool is_red(const struct sim_run *plan, const struct seen_run *run, uint32_t task)
+{
+    uint32_t end = run->tasks[task].end;
+    if (plan->tasks[task].allow_failure)
+        return false;
+    if (end == TASK_FAILED || end == TASK_CANCELLED)
+        return true;
+    if (end != TASK_UPSTREAM_FAILED)
+        return false;
+    struct ends above = ends_above(plan, run, task);
+    return above.failed + above.upstream == 0;
+}
+
 static void check_run(struct world *world, const struct sim_run *plan)
 {
     const struct seen_run *run = seen_run(world, plan->key);
@@ -300,8 +315,7 @@ static void check_run(struct world *world, const struct sim_run *plan)
         if (run->tasks[i].alive > 0)
             violated(world, "run %llx ended, a process of task %u is alive",
                 (unsigned long long)run->key, i);
-        failed = failed ||
-                 ((end == TASK_FAILED || end == TASK_CANCELLED) && !plan->tasks[i].allow_failure);
+        failed = failed || is_red(plan, run, i);
     }
     uint32_t expected = failed ? RUN_FAILED : RUN_SUCCESS;
     if (run->state != expected && run->state != RUN_CANCELLED)

@@ -192,6 +192,10 @@ void master_start(struct world *world)
         .cluster = slice_of("00000000-0000-4000-8000-000000000001"),
         .now_ms = world->now_ms,
     };
+    for (size_t i = 0; i < master->rows.run_count; i++) {
+        if (master->rows.runs[i].order > config.last_order)
+            config.last_order = master->rows.runs[i].order;
+    }
     tell(world, "master starts, epoch %llu", (unsigned long long)master->rows.epoch);
     master->core = core_create(&config);
     master->batch = effects_create();

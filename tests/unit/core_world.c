@@ -160,6 +160,10 @@ static void start(struct core_world *world)
         .cluster = slice_of("the-cluster"),
         .now_ms = world->now_ms,
     };
+    for (size_t i = 0; i < world->rows.run_count; i++) {
+        if (world->rows.runs[i].order > config.last_order)
+            config.last_order = world->rows.runs[i].order;
+    }
     world->core = core_create(&config);
     world->batch = effects_create();
 }
