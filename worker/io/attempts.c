@@ -80,37 +80,6 @@ struct attempts *attempts_create(const struct attempts_config *config)
     return attempts;
 }
 
-/* ---- folders ---- */
-
-static void remove_tree(void *context)
-{
-    struct error error = {0};
-    if (file_remove_tree(context, &error) != 0)
-        log_warn("%s", error.text);
-}
-
-static void remove_folder_later(struct attempts *attempts, const char *name)
-{
-    char *path = xasprintf("%s/%s", attempts->config.folder->work, name);
-    jobs_run(attempts->config.jobs, remove_tree, free, path);
-}
-
-/* Most folders are empty but for what is known here: no thread is asked for those. */
-void work_remove_folder(struct work *work)
-{
-    struct arena arena = {0};
-    struct place place;
-    char name[ATTEMPT_NAME_MAX];
-    place_make(&place, work->attempts->config.folder->work, &work->id, &arena);
-    bool gone = work->plain && rmdir(place.files.ptr) == 0 &&
-                (rmdir(place.folder.ptr) == 0 ||
-                    (unlink(place.output.ptr) == 0 && rmdir(place.folder.ptr) == 0));
-    attempt_name(&work->id, name);
-    if (!gone)
-        remove_folder_later(work->attempts, name);
-    arena_fini(&arena);
-}
-
 /* ---- the pipe ---- */
 
 static bool open_stream(struct work *work, struct error *error)
@@ -249,7 +218,7 @@ static void cancelled(void *context, const struct error *error)
     struct work *work = context;
     (void)error;
     work->trees = NULL;
-    work_remove_folder(work);
+    work_folder_remove(work);
     work_free(work);
 }
 
@@ -266,7 +235,7 @@ void attempts_discard(struct attempts *attempts, const struct attempt_id *id)
         trees_cancel(work->trees, cancelled);
         return;
     }
-    work_remove_folder(work);
+    work_folder_remove(work);
     work_free(work);
 }
 
@@ -279,7 +248,7 @@ void attempts_drop(struct attempts *attempts, const struct attempt_id *id)
     if (work->stream != NULL && work_drain(work))
         (void)ship_end(attempts->config.ship, work->stream);
     work->stream = NULL;
-    work_remove_folder(work);
+    work_folder_remove(work);
     work_free(work);
 }
 
@@ -345,7 +314,7 @@ static void visit_spool(struct attempts *attempts, const struct attempt_id *id, 
 static void visit_folder(struct attempts *attempts, const struct attempt_id *id, const char *name)
 {
     (void)id;
-    remove_folder_later(attempts, name);
+    work_folder_remove_later(attempts, name);
 }
 
 void attempts_clean(struct attempts *attempts)
@@ -364,6 +333,7 @@ void attempts_destroy(struct attempts *attempts)
         collection_free(work);
         work_free(work);
     }
+    work_folders_fini(attempts);
     names_fini(&attempts->table);
     free(attempts);
 }

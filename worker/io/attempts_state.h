@@ -35,8 +35,12 @@ struct work {
     struct collection *collection;
 };
 
+enum { WORK_SPARES_MAX = 64 };
+
 struct attempts {
     struct attempts_config config;
+    char *spares[WORK_SPARES_MAX]; /* folders that wait for another attempt */
+    size_t spare_count;
     struct names table;
     struct work *first;
     bool full;
@@ -46,13 +50,20 @@ struct work *work_find(const struct attempts *attempts, const struct attempt_id 
 struct work *work_create(struct attempts *attempts, const struct attempt_id *id);
 /* Frees what it is known by; files stay. */
 void work_free(struct work *work);
-void work_remove_folder(struct work *work);
 void order_free(struct order *order);
 
 /* Watches the pipe for what the attempt writes. */
 void work_watch(struct work *work);
 /* Moves all that the pipe holds and closes it; false: it waits for disk space. */
 bool work_drain(struct work *work);
+
+/* ---- work_folder.c ---- */
+
+/* The attempt's folder and its files/, empty. */
+int work_folder_make(struct attempts *attempts, const struct place *place, struct error *error);
+void work_folder_remove(struct work *work);
+void work_folder_remove_later(struct attempts *attempts, const char *name);
+void work_folders_fini(struct attempts *attempts);
 
 /* ---- collect.c ---- */
 

@@ -1,6 +1,6 @@
 /*
- * What is done before an attempt starts. The common case, no bundle and no artifacts, takes two
- * folders, a pipe and no thread.
+ * What is done before an attempt starts. The common case, no bundle and no artifacts, takes a
+ * folder, a pipe and no thread.
  */
 #include "worker/io/attempts_state.h"
 
@@ -19,15 +19,6 @@ static void answer(struct work *work, enum reason reason, const struct error *er
     const struct attempts_events *events = &work->attempts->config.events;
     events->prepared(
         events->context, &work->id, reason, error != NULL ? slice_of(error->text) : slice_of(NULL));
-}
-
-static int make_folders(const struct place *place, struct error *error)
-{
-    if (mkdir(place->folder.ptr, 0700) != 0 && errno != EEXIST)
-        return error_set_errno(error, ERR_IO, errno, "%s", place->folder.ptr);
-    if (mkdir(place->files.ptr, 0700) != 0 && errno != EEXIST)
-        return error_set_errno(error, ERR_IO, errno, "%s", place->files.ptr);
-    return 0;
 }
 
 static int write_script(const struct order *order, struct error *error)
@@ -118,7 +109,7 @@ static int prepare(struct work *work, const struct msg_assign *assign, struct er
     const struct attempts_config *config = &work->attempts->config;
     struct order *order = work->order;
     size_t count = 0;
-    int rc = make_folders(&order->place, error);
+    int rc = work_folder_make(work->attempts, &order->place, error);
     if (rc == 0 && order->command.script.length > 0)
         rc = write_script(order, error);
     if (rc != 0)

@@ -4,8 +4,12 @@
 #include "common/limits.h"
 #include "common/log.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+
+/* From the end of its connection to the end of the process. */
+enum { DEATH_MS = 1000 };
 
 /* ---- from the runner ---- */
 
@@ -50,12 +54,35 @@ static int take_frame(struct host *host, struct slice frame, int *fd, struct err
     return rc;
 }
 
-/* The connection is over. The process may still be there: its end comes by the pidfd. */
+static void died(struct host *host)
+{
+    struct error error = {0};
+    log_error("the runner has died; killing what it left");
+    if (runners_bury(&host->identity, host->folder, host->runner.instance, &error) != 0)
+        log_error("%s", error.text);
+    host_end(host, HOST_EXIT_AGAIN);
+}
+
+static void on_death(void *context, int fd, uint32_t events)
+{
+    struct host *host = context;
+    (void)events;
+    loop_forget(host->loop, fd);
+    if (!host->ending)
+        died(host);
+}
+
+/* The connection is over: mostly because the process ends, which its pidfd shows a moment later. */
 static void lost(struct host *host, const struct error *error)
 {
+    struct pollfd poller = {.fd = runner_client_pidfd(host->runner.client), .events = POLLIN};
     loop_forget(host->loop, runner_client_fd(host->runner.client));
     if (host->ending)
         return;
+    if (error->code == ERR_UNREACHABLE && poll(&poller, 1, DEATH_MS) == 1) {
+        died(host);
+        return;
+    }
     log_error("the runner does not answer: %s", error->text);
     host_end(host, HOST_EXIT_AGAIN);
 }
@@ -85,20 +112,6 @@ static void on_runner(void *context, int fd, uint32_t events)
         lost(host, &error);
 }
 
-static void on_death(void *context, int fd, uint32_t events)
-{
-    struct host *host = context;
-    struct error error = {0};
-    (void)events;
-    loop_forget(host->loop, fd);
-    if (host->ending)
-        return;
-    log_error("the runner has died; killing what it left");
-    if (runners_bury(&host->identity, host->folder, host->runner.instance, &error) != 0)
-        log_error("%s", error.text);
-    host_end(host, HOST_EXIT_AGAIN);
-}
-
 /* ---- to the runner ---- */
 
 void runner_link_flush(struct host *host)
@@ -111,9 +124,7 @@ void runner_link_flush(struct host *host)
     buffer_clear(&link->frame);
     link->fd_count = 0;
     if (rc < 0) {
-        /* Its death is told by its pidfd; one that lives and does not read is none to work with. */
-        if (rc != ERR_UNREACHABLE)
-            lost(host, &error);
+        lost(host, &error);
         return;
     }
     if ((rc == 1) == link->wants_write)

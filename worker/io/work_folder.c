@@ -1,0 +1,102 @@
+/*
+ * An attempt's folder. Making and removing directories costs a file system more than all else that
+ * a short task needs, so that a folder that its task left as it found it serves another attempt,
+ * under that one's name.
+ */
+#include "worker/io/attempts_state.h"
+
+#include "common/file.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "worker/io/attempt_name.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void remove_tree(void *context)
+{
+    struct error error = {0};
+    if (file_remove_tree(context, &error) != 0)
+        log_warn("%s", error.text);
+}
+
+void work_folder_remove_later(struct attempts *attempts, const char *name)
+{
+    char *path = xasprintf("%s/%s", attempts->config.folder->work, name);
+    jobs_run(attempts->config.jobs, remove_tree, free, path);
+}
+
+/* True when the folder is ours alone, 0700, and holds nothing, or nothing but `only`. */
+static bool is_untouched(const char *path, const char *only)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    DIR *stream = fdopendir(fd);
+    bool untouched = stream != NULL && fstat(fd, &status) == 0 && status.st_uid == geteuid() &&
+                     (status.st_mode & 07777) == 0700;
+    for (struct dirent *entry; untouched && (entry = readdir(stream)) != NULL;) {
+        struct slice name = slice_of(entry->d_name);
+        untouched =
+            slice_is(name, ".") || slice_is(name, "..") || (only != NULL && slice_is(name, only));
+    }
+    if (stream != NULL)
+        (void)closedir(stream);
+    else
+        (void)close(fd);
+    return untouched;
+}
+
+static bool keep_as_spare(struct attempts *attempts, const struct place *place)
+{
+    if (attempts->spare_count == WORK_SPARES_MAX || !is_untouched(place->files.ptr, NULL) ||
+        !is_untouched(place->folder.ptr, "files"))
+        return false;
+    attempts->spares[attempts->spare_count++] = xstrdup(place->folder.ptr);
+    return true;
+}
+
+void work_folder_remove(struct work *work)
+{
+    struct arena arena = {0};
+    struct place place;
+    char name[ATTEMPT_NAME_MAX];
+    place_make(&place, work->attempts->config.folder->work, &work->id, &arena);
+    attempt_name(&work->id, name);
+    if (!work->plain || !keep_as_spare(work->attempts, &place))
+        work_folder_remove_later(work->attempts, name);
+    arena_fini(&arena);
+}
+
+static bool take_spare(struct attempts *attempts, const struct place *place)
+{
+    if (attempts->spare_count == 0)
+        return false;
+    char *spare = attempts->spares[--attempts->spare_count];
+    bool taken = rename(spare, place->folder.ptr) == 0;
+    free(spare);
+    return taken;
+}
+
+int work_folder_make(struct attempts *attempts, const struct place *place, struct error *error)
+{
+    if (take_spare(attempts, place))
+        return 0;
+    if (mkdir(place->folder.ptr, 0700) != 0 && errno != EEXIST)
+        return error_set_errno(error, ERR_IO, errno, "%s", place->folder.ptr);
+    if (mkdir(place->files.ptr, 0700) != 0 && errno != EEXIST)
+        return error_set_errno(error, ERR_IO, errno, "%s", place->files.ptr);
+    return 0;
+}
+
+void work_folders_fini(struct attempts *attempts)
+{
+    while (attempts->spare_count > 0)
+        free(attempts->spares[--attempts->spare_count]);
+}
