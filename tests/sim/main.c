@@ -14,6 +14,22 @@ enum {
     HAPPENINGS_MAX = 5000000,
 };
 
+/* Both ways, or one. */
+static void cut_off(struct world *world, uint32_t host)
+{
+    uint64_t until_ms = world->now_ms + draw_below(world, 90000);
+    uint32_t way = draw_below(world, 4);
+    if (way != 1)
+        world->hosts[host].cut_up_until = until_ms;
+    if (way != 2)
+        world->hosts[host].cut_down_until = until_ms;
+    tell(world, "host %u is cut off%s until %llu", host,
+        way == 1   ? " from what the master sends"
+        : way == 2 ? " with what it sends"
+                   : "",
+        (unsigned long long)until_ms);
+}
+
 static void mishap(struct world *world, const struct happening *happening)
 {
     (void)happening;
@@ -46,8 +62,7 @@ static void mishap(struct world *world, const struct happening *happening)
             agent_pause(world, host, draw_below(world, 90000));
         break;
     default:
-        world->hosts[host].cut_until = world->now_ms + draw_below(world, 90000);
-        tell(world, "host %u is cut off", host);
+        cut_off(world, host);
         break;
     }
 }
@@ -72,7 +87,7 @@ static void create(struct world *world, uint64_t seed, bool story)
     world->checker = checker_create();
     draw_faults(world);
     world->faults.end_ms += world->faults.end_ms > 0 ? world->now_ms : 0;
-    world->host_count = 1 + draw_below(world, 3);
+    world->host_count = 1 + draw_below(world, HOSTS_MAX);
     clients_start(world);
     master_start(world);
     for (uint32_t i = 0; i < world->host_count; i++) {

@@ -8,7 +8,7 @@
 
 static void arrive_at_master(struct world *world, const struct happening *happening)
 {
-    if (world->hosts[happening->host].cut_until <= world->now_ms)
+    if (world->hosts[happening->host].cut_up_until <= world->now_ms)
         master_frame(world, happening->number, slice_make(happening->bytes, happening->length));
 }
 
@@ -16,7 +16,7 @@ static void arrive_at_master(struct world *world, const struct happening *happen
  * refuse it. */
 static void arrive_at_host(struct world *world, const struct happening *happening)
 {
-    if (world->hosts[happening->host].cut_until <= world->now_ms)
+    if (world->hosts[happening->host].cut_down_until <= world->now_ms)
         host_frame(world, happening->host, slice_make(happening->bytes, happening->length));
 }
 
@@ -46,13 +46,13 @@ static void post(
 
 void send_to_master(struct world *world, uint32_t host, struct slice frame)
 {
-    if (world->hosts[host].cut_until <= world->now_ms)
+    if (world->hosts[host].cut_up_until <= world->now_ms)
         post(world, host, world->hosts[host].peer, frame, arrive_at_master);
 }
 
 void send_to_worker(struct world *world, uint64_t peer, struct slice frame)
 {
     uint32_t host = (uint32_t)(peer % HOSTS_MAX);
-    if (world->hosts[host].cut_until <= world->now_ms)
+    if (world->hosts[host].cut_down_until <= world->now_ms)
         post(world, host, peer, frame, arrive_at_host);
 }

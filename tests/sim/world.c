@@ -100,8 +100,7 @@ void violated(struct world *world, const char *format, ...)
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     (void)fflush(stdout);
-    (void)fprintf(stderr,
-        "VIOLATION at %llu ms: %s\n  replay: reeve_sim --first %llu --seeds 1 --story\n",
+    (void)fprintf(stderr, "VIOLATION at %llu ms: %s\n  replay: tests/sim/replay %llu\n",
         (unsigned long long)world->now_ms, text, (unsigned long long)world->seed);
     exit(1);
 }

@@ -101,7 +101,7 @@ struct host {
     uint64_t peer;       /* how the master's transport knows it; anew at each life */
     struct agent_effects agent_effects;
     struct runner_effects runner_effects;
-    uint64_t cut_until; /* no frame passes */
+    uint64_t cut_up_until, cut_down_until; /* no frame to, or from, the master passes */
     bool up;
 };
 
