@@ -10,6 +10,9 @@
  * store. */
 enum { BATCHES_WAITING_MAX = 64 };
 
+/* From so many facts on, a batch is worth handing over while another commits. */
+enum { BATCH_LARGE_FACTS = 256 };
+
 static struct batch *batch_take(struct pipeline *pipeline)
 {
     struct batch *batch = pipeline->spare;
@@ -176,6 +179,13 @@ bool pipeline_is_open(const struct pipeline *pipeline)
 {
     return store_in_flight(pipeline->store) < STORE_BATCHES_IN_FLIGHT &&
            pipeline->waiting < BATCHES_WAITING_MAX;
+}
+
+bool pipeline_is_due(const struct pipeline *pipeline)
+{
+    return pipeline->stepped && pipeline_is_open(pipeline) &&
+           (store_in_flight(pipeline->store) == 0 ||
+               pipeline->current->effects->fact_count >= BATCH_LARGE_FACTS);
 }
 
 bool pipeline_is_settled(const struct pipeline *pipeline)

@@ -63,8 +63,14 @@ void pipeline_flush(struct pipeline *pipeline);
 /* Lets out what has become durable. */
 void pipeline_release(struct pipeline *pipeline);
 
-/* Another batch may be begun. */
+/* More may be stepped, and flushed. */
 bool pipeline_is_open(const struct pipeline *pipeline);
+/*
+ * What was stepped should be flushed now. While a batch commits, a small one waits and grows: it
+ * would wait for the store all the same, and then it is one fsync instead of many. A large one is
+ * handed over at once, so that the store never waits for the core.
+ */
+bool pipeline_is_due(const struct pipeline *pipeline);
 /* Nothing is in flight and nothing stepped: the core's state and the committed rows agree. */
 bool pipeline_is_settled(const struct pipeline *pipeline);
 

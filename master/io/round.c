@@ -91,7 +91,7 @@ static void step_all(struct master *master, uint64_t now_ms)
         requests_serve(master);
     if ((!waiting || serve) && pipeline_is_open(pipeline))
         step_batch(master, now_ms);
-    if (pipeline_is_open(pipeline))
+    if (pipeline_is_due(pipeline))
         pipeline_flush(pipeline);
     master->workers.held = requests_wait(master);
 }
@@ -102,7 +102,8 @@ static bool has_more(const struct master *master, uint64_t now_ms)
     if (requests_wait(master) && (pipeline_is_settled(pipeline) || master->full))
         return true;
     return pipeline_is_open(pipeline) && !requests_wait(master) &&
-           ((core_has_work(master->core) && now_ms >= master->timer_held_ms) ||
+           ((core_has_work(master->core) && store_in_flight(master->store) == 0 &&
+                now_ms >= master->timer_held_ms) ||
                worker_port_has_work(&master->workers));
 }
 
