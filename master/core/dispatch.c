@@ -31,6 +31,13 @@ static struct worker *pick_for_noop(struct core *core, struct queue *queue)
     return NULL;
 }
 
+/* It starts as many as it has slots at once, and tells of it a little later: the rest is in its
+ * hand. */
+static uint32_t taken(const struct worker *worker)
+{
+    return worker->running + worker->in_hand;
+}
+
 /* The one with the most free slots; when none has any, the one with the fewest in hand, at most as
  * many as its slots. */
 static struct worker *pick_for_slot(struct core *core, const struct queue *queue)
@@ -38,12 +45,12 @@ static struct worker *pick_for_slot(struct core *core, const struct queue *queue
     struct worker *best = NULL, *fullest = NULL;
     for (size_t i = 0; i < queue->worker_count; i++) {
         struct worker *worker = core->workers[queue->workers[i]];
-        if (worker->in_hand >= worker->slots || !takes_work(core, worker))
+        if (taken(worker) >= 2 * worker->slots || !takes_work(core, worker))
             continue;
         if (worker_free_slots(worker) > 0 &&
             (best == NULL || worker_free_slots(worker) > worker_free_slots(best)))
             best = worker;
-        if (fullest == NULL || worker->in_hand < fullest->in_hand)
+        if (fullest == NULL || taken(worker) < taken(fullest))
             fullest = worker;
     }
     return best != NULL ? best : fullest;

@@ -446,6 +446,17 @@ void rebalance(struct core *core);
 
 /* ---- worker.c, message.c ---- */
 
+enum worker_event {
+    WORKER_EVENT_REGISTER,
+    WORKER_EVENT_TRAFFIC,
+    WORKER_EVENT_SILENCE,
+    WORKER_EVENT_CLOSE, /* its session ended, attempts are open */
+    WORKER_EVENT_GONE,  /* its session ended, nothing is open */
+    WORKER_EVENT_COUNT
+};
+
+/* The next state by the table, 0 when it is illegal. */
+uint32_t worker_next_state(uint32_t state, enum worker_event event);
 struct worker *worker_by_key(const struct core *core, const unsigned char *key);
 struct worker *worker_create(struct core *core, const unsigned char *key);
 void worker_destroy(struct worker *worker);

@@ -11,15 +11,6 @@
 
 /* ---- the lifecycle ---- */
 
-enum worker_event {
-    WORKER_EVENT_REGISTER,
-    WORKER_EVENT_TRAFFIC,
-    WORKER_EVENT_SILENCE,
-    WORKER_EVENT_CLOSE, /* its session ended, attempts are open */
-    WORKER_EVENT_GONE,  /* its session ended, nothing is open */
-    WORKER_EVENT_COUNT
-};
-
 enum { DESCRIPTION_MAX_BYTES = 256, SLOTS_MAX = 100000 };
 
 enum { UP_ = WORKER_UP, DRA = WORKER_DRAINING, SIL = WORKER_SILENT, GON = WORKER_GONE, ___ = 0 };
@@ -33,9 +24,15 @@ static const uint8_t transitions[WORKER_GONE + 1][WORKER_EVENT_COUNT] = {
     [WORKER_GONE] = {UP_, ___, ___, GON, GON},
 };
 
+uint32_t worker_next_state(uint32_t state, enum worker_event event)
+{
+    assert(state >= WORKER_UP && state <= WORKER_GONE && event < WORKER_EVENT_COUNT);
+    return transitions[state][event];
+}
+
 static void move(struct core *core, struct worker *worker, enum worker_event event)
 {
-    uint32_t next = transitions[worker->state][event];
+    uint32_t next = worker_next_state(worker->state, event);
     assert(next != 0 && "the event is legal in this state");
     bool shown_otherwise = (worker->state == WORKER_UP) != (next == WORKER_UP);
     worker->state = next;

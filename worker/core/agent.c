@@ -51,6 +51,7 @@ struct agent *agent_create(const struct agent_config *config)
     agent->leader = config->leader;
     agent->dead_instance = config->dead_instance;
     agent->now_ms = config->now_ms;
+    agent->announce_ms = UINT64_MAX;
     channel_init(&agent->channel);
     return agent;
 }

@@ -9,6 +9,12 @@
 
 #include <stdlib.h>
 
+/*
+ * What ends sooner is told with its end, which says when it began: a short task is one message to
+ * the master, and the running of a longer one is shown a blink later.
+ */
+enum { ANNOUNCE_AFTER_MS = 20 };
+
 enum {
     PRG = HELD_PREPARING,
     PRD = HELD_PREPARED,
@@ -467,10 +473,29 @@ static void take_started(struct agent *agent, const struct msg_runner_started *m
     if (held == NULL || held->state != HELD_STARTING)
         return;
     held_move(agent, held, HELD_EVENT_STARTED);
-    if (agent->phase != SESSION_OPEN)
+    held->started_at = message->at;
+    held->pid = message->pid;
+    held->announce_ms = agent->now_ms + ANNOUNCE_AFTER_MS;
+    if (held->announce_ms < agent->announce_ms)
+        agent->announce_ms = held->announce_ms;
+}
+
+/* A registration's list has told of those that started outside an open session. */
+void announce_started(struct agent *agent)
+{
+    if (agent->now_ms < agent->announce_ms)
         return;
-    struct msg_started started = {.id = held->id, .at = message->at, .pid = message->pid};
-    channel_add(&agent->channel, MESSAGE_started, &started);
+    agent->announce_ms = UINT64_MAX;
+    for (struct held *held = agent->first; held != NULL; held = held->next) {
+        if (held->announce_ms > agent->now_ms && held->announce_ms < agent->announce_ms)
+            agent->announce_ms = held->announce_ms;
+        if (held->announce_ms == 0 || held->announce_ms > agent->now_ms)
+            continue;
+        held->announce_ms = 0;
+        struct msg_started started = {.id = held->id, .at = held->started_at, .pid = held->pid};
+        if (agent->phase == SESSION_OPEN && held->state == HELD_RUNNING)
+            channel_add(&agent->channel, MESSAGE_started, &started);
+    }
 }
 
 static void take_exited(struct agent *agent, const struct msg_runner_exited *message)
@@ -487,6 +512,7 @@ static void take_exited(struct agent *agent, const struct msg_runner_exited *mes
     if (!held_has_process(held))
         return;
     free_slice(&held->exit_error);
+    held->announce_ms = 0;
     held->exited = *message;
     held->exit_error = keep(message->error);
     held_move(agent, held, HELD_EVENT_EXITED);

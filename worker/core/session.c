@@ -332,6 +332,7 @@ void session_stop(struct agent *agent)
 
 void session_timer(struct agent *agent)
 {
+    announce_started(agent);
     if (agent->stopping)
         check_stopped(agent);
     if (agent->now_ms < agent->next_beat_ms)
@@ -347,6 +348,8 @@ uint64_t session_next_ms(const struct agent *agent)
     uint64_t due = UINT64_MAX;
     if (agent->phase == SESSION_REGISTERING || agent->phase == SESSION_OPEN)
         due = agent->next_beat_ms;
+    if (agent->announce_ms < due)
+        due = agent->announce_ms;
     if (agent->stopping && agent->stop_by_ms < due)
         due = agent->stop_by_ms;
     return due;

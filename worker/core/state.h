@@ -49,6 +49,8 @@ struct held {
     struct slice result;             /* owned: the encoded msg_ended, from COLLECTING's end on */
     struct msg_runner_exited exited; /* its text is owned by exit_error */
     struct slice exit_error;
+    uint64_t announce_ms; /* when the master is told that it runs; 0: told, or nothing to tell */
+    uint64_t started_at, pid;
     struct held *next, *previous; /* all, oldest first */
 };
 
@@ -78,6 +80,7 @@ struct agent {
     uint64_t register_stamp;
     uint64_t acked_stamp; /* the newest stamp that the master acknowledged in this session */
     uint64_t next_beat_ms;
+    uint64_t announce_ms; /* the earliest of all, or UINT64_MAX */
     struct channel channel;
     struct buffer frame;
     bool full, stopping;
@@ -114,6 +117,8 @@ void take_prepared(struct agent *agent, const struct agent_event *event);
 void take_collected(struct agent *agent, const struct agent_event *event);
 void take_saved(struct agent *agent, const struct attempt_id *id);
 void take_loaded(struct agent *agent, const struct msg_ended *ended);
+/* Tells the master what has been running for a while. */
+void announce_started(struct agent *agent);
 /* Starts what may start, in order. */
 void start_waiting(struct agent *agent);
 /* Never to be started: its files go. */
