@@ -31,6 +31,7 @@ struct seen_attempt {
     struct attempt_id id;
     uint32_t state;
     bool spawned;
+    bool saved; /* its result is on a disk */
 };
 
 struct checker {
@@ -170,6 +171,18 @@ void checker_process_ended(struct world *world, const struct process *process)
     seen_run(world, process->id.run)->tasks[process->id.task].alive--;
 }
 
+void checker_result_saved(struct world *world, const struct attempt_id *id)
+{
+    seen_attempt(world, id)->saved = true;
+}
+
+void checker_result_dropped(struct world *world, const struct attempt_id *id)
+{
+    if (seen_attempt(world, id)->state == ATTEMPT_ASSIGNED)
+        violated(
+            world, "a worker gave up the result of %u@%u, which no row has", id->task, id->attempt);
+}
+
 /* ---- rows ---- */
 
 static void set_end(
@@ -196,8 +209,14 @@ static void see_attempt(struct world *world, const struct attempt_row *row)
     if (seen->state != 0 && seen->state != ATTEMPT_ASSIGNED && seen->state != row->state)
         violated(world, "an attempt left its end %s for %s", attempt_state_name(seen->state),
             attempt_state_name(row->state));
+    if (row->state == ATTEMPT_LOST && row->reason == REASON_NOT_STARTED && seen->saved)
+        violated(world, "%u@%u is said not to have started, and its result is on a disk",
+            row->id.task, row->id.attempt);
     bool first = seen->state != row->state;
     see_rules(world, run);
+    if (first && row->state == ATTEMPT_ASSIGNED && (run->cancelled || task->cancel_wish))
+        violated(world, "task %u of run %llx was assigned after its cancel was recorded",
+            row->id.task, (unsigned long long)run->key);
     if (first && row->state == ATTEMPT_ASSIGNED && !task->ruled)
         violated(world, "task %u of run %llx was assigned before its rule held by what is durable",
             row->id.task, (unsigned long long)run->key);
@@ -225,6 +244,7 @@ static void see_span(struct world *world, const struct span_row *row)
             run->tasks[i].end = 0;
             run->tasks[i].failures = 0;
             run->tasks[i].ruled = false;
+            run->tasks[i].cancel_wish = false;
             run->tasks[i].round++;
             if (run->tasks[i].alive > 0)
                 violated(world, "task %u was reset while a process of it is alive", i);

@@ -14,6 +14,21 @@
 static void agent_step_now(struct world *world, struct host *host, struct agent_event *event);
 static void runner_step_now(struct world *world, struct host *host, struct runner_event *event);
 
+/* ---- its clock ---- */
+
+uint64_t host_clock(const struct world *world, const struct host *host)
+{
+    return host->clock_ms + (world->now_ms - WORLD_START_MS) * host->clock_rate / 1000;
+}
+
+/* True milliseconds until its clock shows `due_ms`, at least one. */
+static uint64_t delay_until(const struct world *world, const struct host *host, uint64_t due_ms)
+{
+    uint64_t now_ms = host_clock(world, host);
+    return due_ms > now_ms ? ((due_ms - now_ms) * 1000 + host->clock_rate - 1) / host->clock_rate
+                           : 1;
+}
+
 /* ---- processes ---- */
 
 static struct process *process_of(
@@ -45,7 +60,7 @@ static void process_exits(struct world *world, const struct happening *happening
             continue;
         struct host *host = &world->hosts[process->host];
         struct runner_event event = {.kind = RUNNER_EVENT_EXITED,
-            .now_ms = world->now_ms,
+            .now_ms = host_clock(world, host),
             .id = process->id,
             .status = happening->number2 != 0 ? SIGTERM : process->status};
         bool reaped = host->runner != NULL && host->instance == process->instance;
@@ -78,7 +93,7 @@ static void spawn(struct world *world, struct host *host, const struct runner_ef
     checker_process_started(world, process);
     plan_ahead(world, runs_ms, process_exits)->number = process->number;
     struct runner_event event = {.kind = RUNNER_EVENT_SPAWNED,
-        .now_ms = world->now_ms,
+        .now_ms = host_clock(world, host),
         .id = process->id,
         .pid = process->number};
     runner_step_now(world, host, &event);
@@ -87,7 +102,7 @@ static void spawn(struct world *world, struct host *host, const struct runner_ef
 static void kill_tree(struct world *world, struct host *host, const struct attempt_id *id)
 {
     struct process *process = process_of(world, host, id);
-    struct runner_event event = {.now_ms = world->now_ms, .id = *id};
+    struct runner_event event = {.now_ms = host_clock(world, host), .id = *id};
     if (process != NULL) {
         process_end(world, process);
         event.kind = RUNNER_EVENT_EXITED;
@@ -139,7 +154,7 @@ static void arrive_at_runner(struct world *world, const struct happening *happen
 {
     struct host *host = &world->hosts[happening->host];
     struct arena arena = {0};
-    struct runner_event event = {.kind = RUNNER_EVENT_MESSAGE, .now_ms = world->now_ms};
+    struct runner_event event = {.kind = RUNNER_EVENT_MESSAGE, .now_ms = host_clock(world, host)};
     if (host->runner != NULL && host->connection == happening->number &&
         decode(happening, &arena, &event.message))
         runner_step_now(world, host, &event);
@@ -171,7 +186,7 @@ static void arrive_at_agent(struct world *world, const struct happening *happeni
 static void runner_wakes(struct world *world, const struct happening *happening)
 {
     struct host *host = &world->hosts[happening->host];
-    struct runner_event event = {.kind = RUNNER_EVENT_TIMER, .now_ms = world->now_ms};
+    struct runner_event event = {.kind = RUNNER_EVENT_TIMER, .now_ms = host_clock(world, host)};
     if (host->runner != NULL && host->runner_life == happening->number &&
         host->runner_version == happening->number2)
         runner_step_now(world, host, &event);
@@ -214,8 +229,7 @@ static void runner_step_now(struct world *world, struct host *host, struct runne
     uint64_t due = runner_core_next_ms(host->runner);
     if (due == UINT64_MAX)
         return;
-    uint64_t delay = due > world->now_ms ? due - world->now_ms : 1;
-    struct happening *happening = plan_ahead(world, delay, runner_wakes);
+    struct happening *happening = plan_ahead(world, delay_until(world, host, due), runner_wakes);
     happening->host = host->index;
     happening->number = life;
     happening->number2 = ++host->runner_version;
@@ -239,11 +253,12 @@ static void keep_result(struct host *host, const struct happening *happening)
     };
 }
 
-static void drop_result(struct host *host, const struct attempt_id *id)
+static void drop_result(struct world *world, struct host *host, const struct attempt_id *id)
 {
     for (size_t i = 0; i < host->result_count; i++) {
         struct saved_result *result = &host->results[i];
         if (result->used && memcmp(attempt_key(&result->id).ptr, attempt_key(id).ptr, 20) == 0) {
+            checker_result_dropped(world, id);
             result->used = false;
             free(result->bytes);
             result->bytes = NULL;
@@ -280,6 +295,7 @@ static void saved(struct world *world, const struct happening *happening)
     if (host->agent == NULL || host->agent_life != happening->number)
         return;
     keep_result(host, happening);
+    checker_result_saved(world, &happening->id);
     struct agent_event event = {.kind = AGENT_EVENT_SAVED, .saved = happening->id};
     agent_step_now(world, host, &event);
 }
@@ -333,7 +349,7 @@ static void carry_out_agent(
         save(world, host, effect);
         break;
     case AGENT_DROP:
-        drop_result(host, &effect->id);
+        drop_result(world, host, &effect->id);
         break;
     case AGENT_LEADER:
         host->epoch = effect->leader.epoch;
@@ -368,12 +384,12 @@ static void agent_wakes(struct world *world, const struct happening *happening)
 static void agent_schedule(struct world *world, struct host *host)
 {
     uint64_t due = agent_next_ms(host->agent);
-    if (host->agent_paused_until > world->now_ms && due < host->agent_paused_until)
-        due = host->agent_paused_until;
     if (due == UINT64_MAX)
         return;
-    struct happening *happening =
-        plan_ahead(world, due > world->now_ms ? due - world->now_ms : 1, agent_wakes);
+    uint64_t delay = delay_until(world, host, due);
+    if (host->agent_paused_until > world->now_ms + delay)
+        delay = host->agent_paused_until - world->now_ms;
+    struct happening *happening = plan_ahead(world, delay, agent_wakes);
     happening->host = host->index;
     happening->number = host->agent_life;
     happening->number2 = ++host->agent_version;
@@ -388,11 +404,11 @@ static void agent_step_now(struct world *world, struct host *host, struct agent_
         agent_schedule(world, host);
         return;
     }
-    event->now_ms = world->now_ms;
+    event->now_ms = host_clock(world, host);
     event->random = draw(world) | 1;
     struct agent_effects effects = {0};
     struct agent_event flush = {
-        .kind = AGENT_EVENT_FLUSH, .now_ms = world->now_ms, .random = draw(world) | 1};
+        .kind = AGENT_EVENT_FLUSH, .now_ms = host_clock(world, host), .random = draw(world) | 1};
     agent_step(host->agent, event, &effects);
     agent_step(host->agent, &flush, &effects);
     for (size_t i = 0; i < effects.count && host->agent_life == life; i++)
@@ -445,7 +461,7 @@ static void runner_start(struct world *world, struct host *host)
     host->instance = draw(world) | 1;
     host->last_instance = host->instance;
     host->runner_life = ++world->next_life;
-    host->runner = runner_core_create(host->instance, host->boot, 1, world->now_ms);
+    host->runner = runner_core_create(host->instance, host->boot, 1, host_clock(world, host));
 }
 
 static void load_results(struct world *world, struct host *host)
@@ -460,7 +476,7 @@ static void load_results(struct world *world, struct host *host)
         if (!decode(&bytes, &arena, &message))
             violated(world, "a saved result cannot be read");
         struct agent_event event = {.kind = AGENT_EVENT_LOADED,
-            .now_ms = world->now_ms,
+            .now_ms = host_clock(world, host),
             .random = 1,
             .loaded = *(const struct msg_ended *)message.body};
         struct agent_effects effects = {0};
@@ -495,7 +511,7 @@ void host_start(struct world *world, uint32_t index)
         .leader = host->leader,
         .cluster = slice_of(host->cluster),
         .dead_instance = host->dead_instance,
-        .now_ms = world->now_ms,
+        .now_ms = host_clock(world, host),
     };
     memcpy(config.key, host->key, sizeof config.key);
     memcpy(config.boot, host->boot, sizeof config.boot);
@@ -504,7 +520,8 @@ void host_start(struct world *world, uint32_t index)
     host->agent = agent_create(&config);
     load_results(world, host);
     host->connection = ++world->next_life;
-    struct runner_event connected = {.kind = RUNNER_EVENT_CONNECTED, .now_ms = world->now_ms};
+    struct runner_event connected = {
+        .kind = RUNNER_EVENT_CONNECTED, .now_ms = host_clock(world, host)};
     runner_step_now(world, host, &connected);
 }
 
@@ -519,7 +536,8 @@ void agent_crash(struct world *world, uint32_t index)
     host->agent_life = ++world->next_life;
     host->connection = 0;
     if (host->runner != NULL) {
-        struct runner_event gone = {.kind = RUNNER_EVENT_DISCONNECTED, .now_ms = world->now_ms};
+        struct runner_event gone = {
+            .kind = RUNNER_EVENT_DISCONNECTED, .now_ms = host_clock(world, host)};
         runner_step_now(world, host, &gone);
     }
     plan_ahead(world, 50 + draw_below(world, 15000), agent_starts_again)->host = index;

@@ -12,6 +12,7 @@ enum {
     BAD_MS = 180000,   /* faults go on for so long, at most */
     GOOD_MS = 3600000, /* then everything must have ended after so long */
     HAPPENINGS_MAX = 5000000,
+    CLOCK_DRIFT_MAX = 75, /* in a thousand: below the 8% that DESIGN.md bears */
 };
 
 /* Both ways, or one. */
@@ -82,8 +83,10 @@ static void draw_faults(struct world *world)
 
 static void create(struct world *world, uint64_t seed, bool story)
 {
-    *world = (struct world){
-        .seed = seed, .random = seed * 0x9e3779b97f4a7c15u, .now_ms = 1000000, .story = story};
+    *world = (struct world){.seed = seed,
+        .random = seed * 0x9e3779b97f4a7c15u,
+        .now_ms = WORLD_START_MS,
+        .story = story};
     world->checker = checker_create();
     draw_faults(world);
     world->faults.end_ms += world->faults.end_ms > 0 ? world->now_ms : 0;
@@ -94,6 +97,10 @@ static void create(struct world *world, uint64_t seed, bool story)
         struct host *host = &world->hosts[i];
         host->key[0] = (unsigned char)(i + 1);
         host->boot[0] = (unsigned char)(i + 1);
+        host->clock_ms = 1 + draw_below(world, 100000000);
+        host->clock_rate = 1000;
+        if (draw_percent(world, 50))
+            host->clock_rate += draw_below(world, 2 * CLOCK_DRIFT_MAX + 1) - CLOCK_DRIFT_MAX;
         host_start(world, i);
     }
     (void)plan_ahead(world, 1000, mishap);

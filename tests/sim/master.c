@@ -7,6 +7,10 @@
 
 #include <stdlib.h>
 
+enum { COMMIT_MS = 5, SLOW_COMMIT_MS = 3000 };
+/* What becomes of one commit in so many. */
+enum { FATE_LOST, FATE_UNANSWERED, FATE_GOOD, FATES = 300 };
+
 static void commit_done(struct world *world, const struct happening *happening);
 static void wake(struct world *world, const struct happening *happening);
 
@@ -54,7 +58,9 @@ static void commit(struct world *world)
         master->committing_last->next = pending;
     master->committing_last = pending;
     master->in_flight++;
-    struct happening *happening = plan_ahead(world, 1 + draw_below(world, 5), commit_done);
+    bool slow = world_is_bad(world) && draw_percent(world, 3);
+    uint32_t takes_ms = 1 + draw_below(world, slow ? SLOW_COMMIT_MS : COMMIT_MS);
+    struct happening *happening = plan_ahead(world, takes_ms, commit_done);
     happening->number = master->life;
 }
 
@@ -88,6 +94,12 @@ static void commit_done(struct world *world, const struct happening *happening)
     struct master *master = &world->master;
     if (master->core == NULL || master->life != happening->number)
         return;
+    /* The process may die with a commit, and that be done or not. */
+    uint32_t fate = world_is_bad(world) ? draw_below(world, FATES) : FATE_GOOD;
+    if (fate == FATE_LOST) {
+        master_crash(world);
+        return;
+    }
     struct pending_batch *pending = master->committing;
     master->committing = pending->next;
     master->in_flight--;
@@ -95,13 +107,11 @@ static void commit_done(struct world *world, const struct happening *happening)
     for (size_t i = 0; i < batch->fact_count; i++)
         rows_apply(&master->rows, &batch->facts[i]);
     checker_committed(world, batch->facts, batch->fact_count);
-    /* A commit may be done and its answer lost with the process. */
-    bool dies = world_is_bad(world) && draw_below(world, 400) == 0;
-    if (!dies)
+    if (fate != FATE_UNANSWERED)
         release(world, batch);
     effects_destroy(batch);
     free(pending);
-    if (dies)
+    if (fate == FATE_UNANSWERED)
         master_crash(world);
     else
         flush(world);

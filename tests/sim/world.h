@@ -14,6 +14,9 @@
 struct world;
 struct checker;
 
+/* Virtual time begins here. */
+#define WORLD_START_MS UINT64_C(1000000)
+
 enum { HOSTS_MAX = 4, RUNS_MAX = 8, TASKS_MAX = 16, REQUESTS_MAX = 64 };
 
 /* How bad the world is; drawn from the seed. */
@@ -85,6 +88,10 @@ struct saved_result {
 struct host {
     uint32_t index;
     unsigned char key[32], boot[16];
+    /* Its boot clock: so much at the world's beginning, and so many of its milliseconds in a true
+     * second. */
+    uint64_t clock_ms;
+    uint32_t clock_rate;
     /* The disk. */
     uint64_t epoch, leader, dead_instance, last_instance;
     char cluster[40];
@@ -215,6 +222,8 @@ void runner_crash(struct world *world, uint32_t index);
 void host_reboot(struct world *world, uint32_t index);
 void host_frame(struct world *world, uint32_t index, struct slice frame);
 void hosts_fini(struct world *world);
+/* The time by the host's own clock. */
+uint64_t host_clock(const struct world *world, const struct host *host);
 
 /* ---- client.c ---- */
 
@@ -236,6 +245,9 @@ struct checker *checker_create(void);
 void checker_destroy(struct checker *checker);
 void checker_process_started(struct world *world, const struct process *process);
 void checker_process_ended(struct world *world, const struct process *process);
+/* A result is on its worker's disk, and is removed from it. */
+void checker_result_saved(struct world *world, const struct attempt_id *id);
+void checker_result_dropped(struct world *world, const struct attempt_id *id);
 /* Facts became durable. */
 void checker_committed(struct world *world, const struct fact *facts, size_t count);
 void checker_epoch(struct world *world, uint64_t epoch);
