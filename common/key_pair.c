@@ -1,11 +1,12 @@
 #include "common/key_pair.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(KEY_BYTES == crypto_box_PUBLICKEYBYTES && KEY_BYTES == crypto_box_SECRETKEYBYTES,
-    "CURVE's keys are those of crypto_box");
+static_assert(KEY_BYTES == crypto_box_PUBLICKEYBYTES, "CURVE's keys are those of crypto_box");
+static_assert(KEY_BYTES == crypto_box_SECRETKEYBYTES, "CURVE's keys are those of crypto_box");
 
 void key_pair_make(struct key_pair *ret_pair)
 {

@@ -84,7 +84,8 @@ static void outputs_over_their_bound_are_refused(void **state)
     (void)state;
     char *text = malloc(OUTPUTS_MAX_BYTES + 1);
     memset(text, 'x', OUTPUTS_MAX_BYTES + 1);
-    memcpy(text, "a=", 2);
+    text[0] = 'a';
+    text[1] = '=';
     assert_refused(slice_make(text, OUTPUTS_MAX_BYTES + 1), ERR_TOO_BIG, "65536");
     memset(text + 2, '"', OUTPUTS_MAX_BYTES - 2);
     assert_refused(slice_make(text, OUTPUTS_MAX_BYTES), ERR_TOO_BIG, "65536");

@@ -327,8 +327,8 @@ void attempts_destroy(struct attempts *attempts)
 {
     if (attempts == NULL)
         return;
-    while (attempts->first != NULL) {
-        struct work *work = attempts->first;
+    for (struct work *work = attempts->first, *next; work != NULL; work = next) {
+        next = work->next;
         work->trees = NULL;
         collection_free(work);
         work_free(work);

@@ -13,18 +13,18 @@
 #include <unistd.h>
 
 /* The longest name of a socket below the folder: the runner's. */
-static const char longest_socket[] = "/private/runner-0123456789abcdef.sock";
+enum { LONGEST_SOCKET = sizeof "/private/runner-0123456789abcdef.sock" - 1 };
 
 static int check_length(const char *path, struct error *error)
 {
     const size_t longest = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
-    size_t length = strlen(path) + sizeof longest_socket - 1;
+    size_t length = strlen(path) + LONGEST_SOCKET;
     if (length <= longest)
         return 0;
     return error_set(error, ERR_USAGE,
         "%s: the folder's path is too long for its sockets (%zu bytes, at most %zu); choose a "
         "shorter one",
-        path, strlen(path), longest - (sizeof longest_socket - 1));
+        path, strlen(path), longest - LONGEST_SOCKET);
 }
 
 int folder_init(struct folder *folder, const char *path, struct error *error)

@@ -260,7 +260,7 @@ static int take_record(void *context, struct slice frame, struct error *error)
     struct results *results = context;
     struct arena arena = {0};
     struct frame_reader reader;
-    struct message message;
+    struct message message = {0};
     int rc = frame_open(frame, &arena, &reader, error);
     if (rc == 0)
         rc = frame_next(&reader, &message, error);
@@ -330,7 +330,7 @@ void results_each(const struct results *results, results_loaded_fn loaded, void 
     struct arena arena = {0};
     for (const struct result *result = results->first; result != NULL; result = result->next) {
         struct frame_reader reader;
-        struct message message;
+        struct message message = {0};
         arena_reset(&arena);
         int rc = frame_open(result->frame, &arena, &reader, NULL);
         if (rc == 0)

@@ -111,11 +111,11 @@ static void thin_marks(struct spool *spool)
 
 static void add_mark(struct spool *spool, uint64_t now_ms)
 {
-    const struct log_mark *last =
-        spool->mark_count > 0 ? &spool->marks[spool->mark_count - 1] : NULL;
-    if (last != NULL && (uint64_t)last->at + MARK_EVERY_MS > now_ms)
+    const struct log_mark *marks = spool->marks;
+    size_t count = spool->mark_count;
+    if (marks != NULL && count > 0 && (uint64_t)marks[count - 1].at + MARK_EVERY_MS > now_ms)
         return;
-    if (spool->mark_count == MARKS_MAX)
+    if (marks != NULL && count == MARKS_MAX)
         thin_marks(spool);
     vector_reserve(&spool->marks, spool->mark_count, &spool->mark_capacity);
     spool->marks[spool->mark_count++] =
