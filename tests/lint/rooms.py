@@ -18,8 +18,9 @@ ROOMS = {
     "master/": ["common/", "common/dag/", "proto/", "master/core/", "master/store/", "master/io/"],
     "worker/core/": ["common/", "common/dag/", "proto/", "worker/runner/"],
     "worker/runner/": ["common/", "proto/"],
-    "worker/io/": ["common/", "common/dag/", "proto/", "worker/core/", "worker/runner/"],
-    "worker/": ["common/", "common/dag/", "proto/", "worker/core/", "worker/runner/", "worker/io/"],
+    "worker/runner_client": ["common/", "proto/", "worker/runner/"],
+    "worker/io/": ["common/", "common/dag/", "proto/", "worker/core/", "worker/runner/", "worker/runner_client"],
+    "worker/": ["common/", "proto/", "worker/core/", "worker/runner/", "worker/runner_client", "worker/io/"],
     "cli/": ["common/", "common/dag/", "proto/"],
     "operators/": ["common/"],
 }

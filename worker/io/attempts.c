@@ -327,8 +327,9 @@ void attempts_destroy(struct attempts *attempts)
 {
     if (attempts == NULL)
         return;
-    for (struct work *work = attempts->first, *next; work != NULL; work = next) {
-        next = work->next;
+    while (attempts->first != NULL) {
+        struct work *work = attempts->first;
+        assert(work->previous == NULL && work->attempts == attempts);
         work->trees = NULL;
         collection_free(work);
         work_free(work);

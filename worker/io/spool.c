@@ -3,6 +3,7 @@
 #include "common/memory.h"
 #include "worker/io/attempt_name.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -103,6 +104,7 @@ void spool_rest(struct spool *spool)
 
 static void thin_marks(struct spool *spool)
 {
+    assert(spool->marks != NULL);
     size_t kept = 0;
     for (size_t i = 0; i < spool->mark_count; i += 2)
         spool->marks[kept++] = spool->marks[i];
