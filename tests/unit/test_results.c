@@ -26,7 +26,6 @@ struct fixture {
     struct results *results;
     uint32_t saved[SEEN_MAX], loaded[SEEN_MAX]; /* task indices */
     size_t saved_count, loaded_count;
-    size_t wanted;
 };
 
 static void on_saved(void *context, const struct attempt_id *id)
@@ -78,22 +77,29 @@ static int tear_down(void **state)
     return rc;
 }
 
-/* Rounds of the loop until so many were saved in all. */
 static bool on_round(void *context)
 {
     struct fixture *f = context;
-    (void)jobs_take(f->jobs);
-    if (f->saved_count >= f->wanted)
+    if (jobs_take(f->jobs))
         loop_stop(f->loop);
     return false;
 }
 
+/* Writes; so many were saved in all then. */
 static void wait_saved(struct fixture *f, size_t wanted)
 {
-    f->wanted = wanted;
-    results_flush(f->results);
+    results_write(f->results, 0);
+    assert_int_equal(f->saved_count, wanted);
+}
+
+/* What is due (a sync, a cut, a rewriting) is done on the thread. */
+static void settle(struct fixture *f)
+{
+    assert_int_equal(results_state(f->results, NULL), 0);
+    results_flush(f->results, UINT64_MAX - 1);
     loop_on_round(f->loop, on_round, f);
     loop_run(f->loop);
+    assert_int_equal(results_state(f->results, NULL), 0);
 }
 
 static void save(struct fixture *f, uint32_t task)
@@ -200,6 +206,32 @@ static void flip_byte(const char *path, off_t at)
     (void)close(fd);
 }
 
+/* Written one after the other, and neither was synced before the power went. */
+static void results_damage_before_an_unsynced_one_is_a_torn_tail(void **state)
+{
+    struct fixture *f = *state;
+    save(f, 1);
+    wait_saved(f, 1);
+    save(f, 2);
+    wait_saved(f, 2);
+    flip_byte(f->path, RESULTS_FILE_HEAD + 30);
+    assert_int_equal(open_again(f, NULL), 0);
+    assert_int_equal(f->loaded_count, 0);
+}
+
+static void results_settled_in_time_needs_no_sync(void **state)
+{
+    struct fixture *f = *state;
+    save(f, 1);
+    wait_saved(f, 1);
+    assert_int_equal(results_due_ms(f->results), 50);
+    drop(f, 1);
+    results_write(f->results, 10);
+    results_flush(f->results, 50);
+    assert_int_equal(results_due_ms(f->results), UINT64_MAX);
+    assert_false(jobs_take(f->jobs));
+}
+
 static void results_damage_inside_one_group_is_a_torn_tail(void **state)
 {
     struct fixture *f = *state;
@@ -217,6 +249,7 @@ static void results_damage_before_a_later_group_is_refused_by_name(void **state)
     struct error error = {0};
     save(f, 1);
     wait_saved(f, 1);
+    settle(f);
     save(f, 2);
     wait_saved(f, 2);
     flip_byte(f->path, RESULTS_FILE_HEAD + 30);
@@ -248,7 +281,7 @@ static void fill(struct fixture *f)
         results_save(f->results, &ended);
         results_drop(f->results, &ended.id);
     }
-    wait_saved(f, f->saved_count + 300);
+    results_write(f->results, 0);
     f->saved_count = 0;
 }
 
@@ -258,6 +291,7 @@ static void results_mostly_settled_file_is_written_anew(void **state)
     save(f, 1);
     fill(f);
     assert_true(size_of(f->path) > 16 * 1024 * 1024);
+    settle(f);
     save(f, 2);
     wait_saved(f, 1);
     assert_true(size_of(f->path) < 1000);
@@ -270,6 +304,7 @@ static void results_none_pending_empties_a_large_file(void **state)
 {
     struct fixture *f = *state;
     fill(f);
+    settle(f);
     assert_int_equal(size_of(f->path), RESULTS_FILE_HEAD);
     save(f, 2);
     wait_saved(f, 1);
@@ -288,6 +323,9 @@ int main(void)
             results_damage_inside_one_group_is_a_torn_tail, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             results_damage_before_a_later_group_is_refused_by_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            results_damage_before_an_unsynced_one_is_a_torn_tail, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(results_settled_in_time_needs_no_sync, set_up, tear_down),
         cmocka_unit_test_setup_teardown(results_foreign_file_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             results_mostly_settled_file_is_written_anew, set_up, tear_down),

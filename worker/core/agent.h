@@ -42,7 +42,7 @@ enum agent_event_kind {
     AGENT_EVENT_RUNNER,    /* a message of the runner; runner_hello is the first of a connection */
     AGENT_EVENT_PREPARED,  /* AGENT_PREPARE is done, or failed */
     AGENT_EVENT_COLLECTED, /* AGENT_COLLECT is done */
-    AGENT_EVENT_SAVED,     /* AGENT_SAVE is on disk, synced */
+    AGENT_EVENT_SAVED,     /* AGENT_SAVE is written, and outlives the agent */
     AGENT_EVENT_DISK,      /* the spool's disk became full, or has room again */
     AGENT_EVENT_STOP,      /* `stop --now`: kill what runs, report it, end */
     AGENT_EVENT_KIND_COUNT
@@ -86,7 +86,8 @@ enum agent_effect_kind {
                     */
     AGENT_COLLECT, /* it ended: drain its pipe, read its outputs, hand up its artifacts if
                       `success`; answer COLLECTED */
-    AGENT_SAVE,    /* write the result to disk and sync; answer SAVED */
+    AGENT_SAVE, /* write the result to disk, sync it soon unless it is settled by then; answer SAVED
+                 */
     AGENT_DROP, /* the result is settled: remove it and the attempt's folder; its log stays until it
                    is kept */
     AGENT_LEADER,     /* remember epoch, leader and cluster on disk */

@@ -3,6 +3,7 @@
  */
 #include "worker/io/host_state.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 
 #include <stdio.h>
@@ -108,8 +109,8 @@ void host_batch(struct host *host)
             struct agent_effect effect = host->effects.items[done++];
             carry_out(host, &effect);
         }
+        results_write(host->results, clock_boot_ms());
     }
     agent_effects_reset(&host->effects);
-    results_flush(host->results);
     runner_link_flush(host);
 }

@@ -126,6 +126,8 @@ static void check_results(struct host *host)
 static uint64_t next_ms(const struct host *host)
 {
     uint64_t due = agent_next_ms(host->agent);
+    if (results_due_ms(host->results) < due)
+        due = results_due_ms(host->results);
     uint64_t retry = clock_boot_ms() + RETRY_EVERY_MS;
     if ((host->results_full || attempts_is_full(host->attempts)) && retry < due)
         due = retry;
@@ -138,9 +140,12 @@ static bool on_round(void *context)
     (void)jobs_take(host->syncs);
     (void)jobs_take(host->slow);
     check_results(host);
+    uint64_t now_ms = clock_boot_ms();
+    /* What waited for a cut, or for space. */
+    results_write(host->results, now_ms);
     if (host->stepped)
         host_batch(host);
-    uint64_t now_ms = clock_boot_ms();
+    results_flush(host->results, now_ms);
     ship_pump(host->ship, now_ms);
     blob_client_pump(host->blobs, now_ms);
     bulk_flush(host->bulk);

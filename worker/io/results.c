@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 enum {
+    /* A result that is settled sooner needs no sync. */
+    SYNC_AFTER_MS = 50,
     /* Below this the file is not worth cutting. */
     TRUNCATE_MIN_BYTES = 256 * 1024,
     COMPACT_MIN_BYTES = 16 * 1024 * 1024,
@@ -30,25 +32,30 @@ struct id_list {
     size_t count, capacity;
 };
 
+/* What the thread does. Nothing is written while the file is cut or replaced. */
+enum results_job { RESULTS_IDLE, RESULTS_SYNC, RESULTS_CUT, RESULTS_REPLACE };
+
 struct results {
     const char *path;
     struct jobs *jobs;
     int fd;
-    uint64_t length; /* of the file: all below was written and synced */
+    uint64_t length; /* of the file: all below was written */
+    uint64_t synced; /* all below was synced too */
+    uint64_t sync_due_ms;
     struct names pending;
     struct result *first, *last;
     uint64_t pending_bytes;
     results_fn saved;
     void *context;
-    struct buffer next; /* appended, and not given to the thread */
+    struct buffer next; /* appended, and not written */
     struct id_list next_ids;
+    enum results_job job;
     /* What the thread has: */
-    bool busy;
-    bool anew; /* the file is replaced by `bytes`, not appended to */
-    struct buffer bytes;
-    struct id_list ids;
+    struct buffer bytes; /* of the new file */
+    uint64_t covered;    /* by the sync */
     int new_fd;
-    int code;
+    int new_code;
+    int code; /* why nothing can be written; 0: it can */
     struct error error;
 };
 
@@ -126,83 +133,134 @@ void results_on_saved(struct results *results, results_fn saved, void *context)
     results->context = context;
 }
 
-/* ---- on the thread ---- */
+/* ---- in the loop ---- */
 
-static void append(struct results *results)
+/* A full disk: the file is cut back, and the bytes stay for results_retry. */
+static int write_next(struct results *results)
 {
     struct error *error = &results->error;
-    int fd = results->fd;
-    if (lseek(fd, (off_t)results->length, SEEK_SET) < 0) {
-        results->code = error_set_errno(error, ERR_IO, errno, "seek failed");
-        return;
-    }
-    results->code = file_write_all(fd, results->bytes.data, results->bytes.length, error);
-    /* A settled one that is forgotten is told again, and settled again: no sync for it alone. */
-    if (results->code == 0 && results->ids.count > 0 && fdatasync(fd) != 0)
-        results->code = error_set_errno(error, ERR_IO, errno, "fdatasync failed");
-    if (results->code == ERR_NO_SPACE && ftruncate(fd, (off_t)results->length) != 0)
-        results->code = error_set_errno(error, ERR_IO, errno, "cannot be cut back");
+    int rc = 0;
+    if (lseek(results->fd, (off_t)results->length, SEEK_SET) < 0)
+        rc = error_set_errno(error, ERR_IO, errno, "seek failed");
+    if (rc == 0)
+        rc = file_write_all(results->fd, results->next.data, results->next.length, error);
+    if (rc == ERR_NO_SPACE && ftruncate(results->fd, (off_t)results->length) != 0)
+        rc = error_set_errno(error, ERR_IO, errno, "cannot be cut back");
+    if (rc != 0)
+        (void)error_prefix(error, "%s", results->path);
+    return rc;
 }
 
-static void replace(struct results *results)
+static void tell_saved(struct results *results)
 {
-    results->code =
-        file_replace(results->path, buffer_slice(&results->bytes), 0600, &results->error);
+    struct id_list ids = results->next_ids;
+    results->next_ids = (struct id_list){0};
+    for (size_t i = 0; i < ids.count; i++)
+        results->saved(results->context, &ids.items[i]);
+    free(ids.items);
+}
+
+void results_write(struct results *results, uint64_t now_ms)
+{
+    if (results->next.length == 0 || results->code != 0 || results->job == RESULTS_CUT ||
+        results->job == RESULTS_REPLACE)
+        return;
+    results_file_seal(&results->next, 0, results->synced);
+    results->code = write_next(results);
     if (results->code != 0)
         return;
+    results->length += results->next.length;
+    buffer_clear(&results->next);
+    if (results->sync_due_ms == UINT64_MAX)
+        results->sync_due_ms = now_ms + SYNC_AFTER_MS;
+    tell_saved(results);
+}
+
+/* ---- on the thread ---- */
+
+static int cut(struct results *results)
+{
+    if (ftruncate(results->fd, RESULTS_FILE_HEAD) != 0 || fdatasync(results->fd) != 0)
+        return error_set_errno(&results->error, ERR_IO, errno, "cannot be cut");
+    return 0;
+}
+
+static int replace(struct results *results)
+{
+    int rc = file_replace(results->path, buffer_slice(&results->bytes), 0600, &results->error);
+    if (rc != 0)
+        return rc;
     results->new_fd = open(results->path, O_RDWR | O_CLOEXEC);
     if (results->new_fd < 0)
-        results->code = error_set_errno(&results->error, ERR_IO, errno, "cannot be opened");
+        return error_set_errno(&results->error, ERR_IO, errno, "cannot be opened");
+    return 0;
 }
 
-static void write_out(void *context)
+static int sync_file(struct results *results)
+{
+    if (fdatasync(results->fd) != 0)
+        return error_set_errno(&results->error, ERR_IO, errno, "fdatasync failed");
+    return 0;
+}
+
+static void work(void *context)
 {
     struct results *results = context;
-    if (results->anew)
-        replace(results);
+    int code = 0;
+    if (results->job == RESULTS_SYNC)
+        code = sync_file(results);
+    else if (results->job == RESULTS_CUT)
+        code = cut(results);
     else
-        append(results);
-    if (results->code != 0)
+        code = replace(results);
+    if (code != 0)
         (void)error_prefix(&results->error, "%s", results->path);
+    results->new_code = code;
 }
 
 /* ---- back in the loop ---- */
 
-static void cut(struct results *results)
+static void on_done(void *context)
 {
-    if (results->first != NULL || results->next.length > 0 || results->length < TRUNCATE_MIN_BYTES)
+    struct results *results = context;
+    enum results_job job = results->job;
+    results->job = RESULTS_IDLE;
+    if (results->new_code != 0) {
+        results->code = results->new_code;
         return;
-    /* Not synced: what comes back at a power cut was settled, and is settled again. */
-    if (ftruncate(results->fd, RESULTS_FILE_HEAD) == 0)
-        results->length = RESULTS_FILE_HEAD;
-}
-
-static void written(struct results *results)
-{
-    if (results->anew) {
+    }
+    if (job == RESULTS_REPLACE) {
         (void)close(results->fd);
         results->fd = results->new_fd;
         results->length = results->bytes.length;
-    } else {
-        results->length += results->bytes.length;
+        results->covered = results->length;
+        buffer_clear(&results->bytes);
+    } else if (job == RESULTS_CUT) {
+        results->length = RESULTS_FILE_HEAD;
+        results->covered = results->length;
     }
-    struct id_list ids = results->ids;
-    results->ids = (struct id_list){0};
-    buffer_clear(&results->bytes);
-    for (size_t i = 0; i < ids.count; i++)
-        results->saved(results->context, &ids.items[i]);
-    free(ids.items);
-    cut(results);
-    results_flush(results);
+    results->synced = results->covered;
+    /* What waited is written by the batch of this round. */
+    if (results->length > results->synced)
+        results->sync_due_ms = 0;
 }
 
-static void on_written(void *context)
+static void begin(struct results *results, enum results_job job)
 {
-    struct results *results = context;
-    results->busy = false;
-    /* A full disk: the bytes stay for results_retry. */
-    if (results->code == 0)
-        written(results);
+    results->job = job;
+    results->covered = results->length;
+    results->sync_due_ms = UINT64_MAX;
+    jobs_run(results->jobs, work, on_done, results);
+}
+
+static void begin_anew(struct results *results)
+{
+    buffer_clear(&results->bytes);
+    results_file_begin(&results->bytes);
+    for (struct result *result = results->first; result != NULL; result = result->next)
+        results_file_append(&results->bytes, result->frame);
+    results_file_seal(&results->bytes, RESULTS_FILE_HEAD, RESULTS_FILE_HEAD);
+    begin(results, RESULTS_REPLACE);
 }
 
 static bool wants_compaction(const struct results *results)
@@ -210,47 +268,36 @@ static bool wants_compaction(const struct results *results)
     return results->length > COMPACT_MIN_BYTES && results->pending_bytes < results->length / 2;
 }
 
-static void begin(struct results *results)
+void results_flush(struct results *results, uint64_t now_ms)
 {
-    results->busy = true;
-    results->code = 0;
-    jobs_run(results->jobs, write_out, on_written, results);
+    if (results->job != RESULTS_IDLE || results->code != 0 || results->next.length > 0)
+        return;
+    if (results->first == NULL && results->length >= TRUNCATE_MIN_BYTES)
+        begin(results, RESULTS_CUT);
+    else if (wants_compaction(results))
+        begin_anew(results);
+    else if (now_ms >= results->sync_due_ms && results->first != NULL)
+        begin(results, RESULTS_SYNC);
+    else if (now_ms >= results->sync_due_ms)
+        results->sync_due_ms = UINT64_MAX;
 }
 
-void results_flush(struct results *results)
+uint64_t results_due_ms(const struct results *results)
 {
-    if (results->busy || results->code != 0 || results->next.length == 0)
-        return;
-    assert(results->bytes.length == 0);
-    results->anew = wants_compaction(results);
-    if (results->anew) {
-        results_file_begin(&results->bytes);
-        for (struct result *result = results->first; result != NULL; result = result->next)
-            results_file_append(&results->bytes, result->frame);
-        results_file_seal(&results->bytes, RESULTS_FILE_HEAD, 0);
-        buffer_clear(&results->next);
-    } else {
-        struct buffer empty = results->bytes;
-        results->bytes = results->next;
-        results->next = empty;
-        results_file_seal(&results->bytes, 0, results->length);
-    }
-    results->ids = results->next_ids;
-    results->next_ids = (struct id_list){0};
-    begin(results);
+    return results->job == RESULTS_IDLE && results->code == 0 ? results->sync_due_ms : UINT64_MAX;
 }
 
 int results_state(const struct results *results, struct error *error)
 {
-    if (!results->busy && results->code != 0 && error != NULL)
+    if (results->code != 0 && error != NULL)
         *error = results->error;
-    return results->busy ? 0 : results->code;
+    return results->code;
 }
 
 void results_retry(struct results *results)
 {
-    if (!results->busy && results->code == ERR_NO_SPACE)
-        begin(results);
+    if (results->job == RESULTS_IDLE && results->code == ERR_NO_SPACE)
+        results->code = 0;
 }
 
 /* ---- opening ---- */
@@ -305,6 +352,7 @@ static int open_file(struct results *results, struct error *error)
         return error_set_errno(error, ERR_IO, errno, "%s", results->path);
     if (ftruncate(results->fd, (off_t)results->length) != 0 || fsync(results->fd) != 0)
         return error_set_errno(error, ERR_IO, errno, "%s", results->path);
+    results->synced = results->length;
     return 0;
 }
 
@@ -313,6 +361,7 @@ int results_open(
 {
     struct results *results = xcalloc(1, sizeof *results);
     results->path = path;
+    results->sync_due_ms = UINT64_MAX;
     results->jobs = jobs;
     results->fd = -1;
     int rc = read_all(results, error);
@@ -345,6 +394,8 @@ void results_close(struct results *results)
 {
     if (results == NULL)
         return;
+    if (results->fd >= 0 && results->first != NULL && results->synced < results->length)
+        (void)fdatasync(results->fd); /* a restart syncs again, and says so when it fails */
     while (results->first != NULL)
         forget(results, results->first);
     names_fini(&results->pending);
@@ -353,6 +404,5 @@ void results_close(struct results *results)
     buffer_fini(&results->next);
     buffer_fini(&results->bytes);
     free(results->next_ids.items);
-    free(results->ids.items);
     free(results);
 }

@@ -2,13 +2,15 @@
  * results.h - the journal of results that no master has made durable yet: private/results.
  *
  * Append-only records of encoded messages: `ended` is a result, `settled` says that it is one no
- * longer. Appends gather while a sync is under way on a thread, and the next sync is for all of
- * them. The file is cut to nothing when no result is pending, and written anew without the settled
- * ones when they are most of it.
+ * longer. A record is written at once, so that it outlives the agent; it is synced, for a power
+ * cut, a little later, and not at all when it was settled by then: a result that is durable at the
+ * master need not be so here. One sync, on a thread, is for all that was written before it. The
+ * file is cut to nothing when no result is pending, and written anew without the settled ones when
+ * they are most of it.
  *
- * A record names where its group (what was written in one go) begins in the file: a damaged record
- * with a readable one behind it is a torn tail only when that one is of the same group; else synced
- * bytes were lost, and that is refused.
+ * A record names its group: where in the file the synced part ended when it was written. A damaged
+ * record with a readable one behind it is a torn tail only when that one's group begins no later;
+ * else synced bytes were lost, and that is refused.
  */
 #ifndef WORKER_IO_RESULTS_H
 #define WORKER_IO_RESULTS_H
@@ -32,13 +34,16 @@ int results_open(
 void results_each(const struct results *results, results_loaded_fn loaded, void *context);
 void results_close(struct results *results);
 
-/* `saved` is called, from jobs_take, when it is on disk. */
+/* `saved` is called, from results_write, when it is written. */
 void results_save(struct results *results, const struct msg_ended *ended);
 void results_drop(struct results *results, const struct attempt_id *id);
 void results_on_saved(struct results *results, results_fn saved, void *context);
-/* Begins a sync of what was appended, unless one is under way (then it follows). Call once a batch.
- */
-void results_flush(struct results *results);
+/* Writes what was appended. Call once a batch, after its last results_save. */
+void results_write(struct results *results, uint64_t now_ms);
+/* Begins a sync, a cut or a rewriting that is due. Call in every round. */
+void results_flush(struct results *results, uint64_t now_ms);
+/* When results_flush is wanted (boot time); UINT64_MAX: not at all. */
+uint64_t results_due_ms(const struct results *results);
 bool results_has(const struct results *results, const struct attempt_id *id);
 
 /*

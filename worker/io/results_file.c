@@ -10,7 +10,7 @@ static const char first_line[RESULTS_FILE_HEAD + 1] = "reeve-results 1\n";
 struct record {
     uint32_t mark;
     uint32_t length; /* of the frame */
-    uint64_t group;  /* offset in the file of the first record that was written with it */
+    uint64_t group;  /* where, in the file, what was synced ended when it was written */
     uint64_t checksum;
 };
 static_assert(sizeof(struct record) == 24, "a record's head has no padding");
@@ -36,12 +36,12 @@ static uint64_t checksum(const struct record *record, const char *frame)
            hash_mix((uint64_t)record->length << 32);
 }
 
-void results_file_seal(struct buffer *bytes, size_t from, uint64_t at)
+void results_file_seal(struct buffer *bytes, size_t from, uint64_t group)
 {
     struct record record;
     for (size_t i = from; i < bytes->length; i += sizeof record + record.length) {
         memcpy(&record, bytes->data + i, sizeof record);
-        record.group = at + from;
+        record.group = group;
         record.checksum = checksum(&record, bytes->data + i + sizeof record);
         memcpy(bytes->data + i, &record, sizeof record);
     }

@@ -18,8 +18,9 @@ enum { RESULTS_FILE_HEAD = 16 };
 void results_file_begin(struct buffer *out);
 /* Appends one record, to be sealed. */
 void results_file_append(struct buffer *out, struct slice frame);
-/* Seals the records from `from` on as one group; bytes->data[0] will lie at `at` in the file. */
-void results_file_seal(struct buffer *bytes, size_t from, uint64_t at);
+/* Seals the records from `from` on; `group` is where, in the file, what is synced ends before they
+ * are written. */
+void results_file_seal(struct buffer *bytes, size_t from, uint64_t group);
 
 /*
  * Calls `take` for each record; *ret_length is where the readable part ends (what follows was never
