@@ -317,6 +317,9 @@ void session_stop(struct agent *agent)
 {
     agent->stopping = true;
     agent->stop_by_ms = agent->now_ms + STOP_WAIT_MS;
+    /* The next heartbeat says that no task is taken any more: at once, or what is given back comes
+     * again. */
+    agent->next_beat_ms = agent->now_ms;
     for (struct held *held = agent->first, *next = NULL; held != NULL; held = next) {
         next = held->next;
         if (held_is_waiting(held)) {
