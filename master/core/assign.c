@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* As messages.def has it for assign. */
+enum { ASSIGN_ITEMS_MAX = 65536, ASSIGN_ARTIFACTS_MAX = 4096 };
+
 struct rendering {
     struct core *core;
     struct run *run;
@@ -281,6 +284,26 @@ static void set_values(
     (void)json_object_set_new(values, "attempt", json_integer(rendering->number));
 }
 
+/* What a frame can carry: a worker could never take a larger one, and nothing behind it. */
+static int check_size(const struct msg_assign *assign, size_t total, struct error *error)
+{
+    size_t bytes = total + assign->text.length;
+    for (uint32_t i = 0; i < assign->sources.count; i++)
+        bytes += assign->sources.items[i].task.length + 2 * HASH_BYTES;
+    for (uint32_t i = 0; i < assign->artifacts.count; i++)
+        bytes += assign->artifacts.items[i].length;
+    if (bytes > FRAME_MAX_BYTES / 2)
+        return error_set(error, ERR_TOO_BIG,
+            "what the task is given has %zu bytes in all, at most %d can be sent", bytes,
+            FRAME_MAX_BYTES / 2);
+    if (assign->arguments.count > ASSIGN_ITEMS_MAX || assign->env.count > ASSIGN_ITEMS_MAX ||
+        assign->sources.count > ASSIGN_ITEMS_MAX || assign->artifacts.count > ASSIGN_ARTIFACTS_MAX)
+        return error_set(error, ERR_TOO_BIG,
+            "the task has more than %d arguments, variables or artifacts above it",
+            ASSIGN_ITEMS_MAX);
+    return 0;
+}
+
 int assign_render(struct core *core, struct run *run, uint32_t task, uint32_t number,
     struct msg_assign *assign, struct error *error)
 {
@@ -312,6 +335,8 @@ int assign_render(struct core *core, struct run *run, uint32_t task, uint32_t nu
     int code = render_body(&rendering, assign, error);
     if (code == 0)
         find_sources(&rendering, assign);
+    if (code == 0)
+        code = check_size(assign, rendering.total, error);
     buffer_fini(&rendering.text);
     return code;
 }

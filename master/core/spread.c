@@ -7,6 +7,7 @@
 #include "common/limits.h"
 #include "common/memory.h"
 #include "master/core/state.h"
+#include "master/core/trigger.h"
 
 #include <stdlib.h>
 

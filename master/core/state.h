@@ -327,15 +327,6 @@ void span_add(
     struct core *core, struct run *run, uint32_t task, uint32_t state, struct cause cause);
 void span_flush(struct core *core);
 
-/* ---- trigger.c ---- */
-
-enum verdict { VERDICT_WAIT, VERDICT_READY, VERDICT_SKIP, VERDICT_UPSTREAM_FAILED };
-struct upstream_counts {
-    uint32_t total, success, failed, skipped, upstream_failed;
-};
-/* Pure: what a trigger rule says of these counts. */
-enum verdict trigger_verdict(enum trigger_rule rule, const struct upstream_counts *counts);
-
 /* ---- spread.c ---- */
 
 void work_add(struct core *core, enum work_kind kind, struct run *run);
@@ -468,14 +459,8 @@ void worker_arm(struct core *core, struct worker *worker);
 void worker_mark_dirty(struct core *core, struct worker *worker);
 /* True when it can be given work now. */
 bool worker_is_fresh(const struct core *core, const struct worker *worker);
-/* The wall time here of a boot time there, never in the future; a worker's clock may say anything.
- */
-static inline int64_t worker_wall(
-    const struct core *core, const struct worker *worker, uint64_t boot_ms)
-{
-    int64_t wall = (int64_t)((uint64_t)worker->clock_offset + boot_ms);
-    return wall > 0 && wall < core->now_wall ? wall : core->now_wall;
-}
+/* The wall time here of a boot time there, never in the future; its clock may say anything. */
+int64_t worker_wall(const struct core *core, const struct worker *worker, uint64_t boot_ms);
 static inline uint32_t worker_free_slots(const struct worker *worker)
 {
     uint32_t used = worker->running + worker->in_hand;

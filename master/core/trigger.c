@@ -4,7 +4,10 @@
  * up). One thing is stricter: the same ends give the same verdict in whatever order they come. So
  * `all_success` waits with a skip, because a failure that still comes makes it upstream_failed.
  */
-#include "master/core/state.h"
+#include "master/core/trigger.h"
+
+#include <assert.h>
+#include <stdbool.h>
 
 static enum verdict verdict_if(bool condition, enum verdict verdict)
 {

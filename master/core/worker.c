@@ -189,6 +189,12 @@ static void set_clock(const struct core *core, struct worker *worker, uint64_t b
     worker->clock_offset = (int64_t)((uint64_t)core->now_wall - boot_ms);
 }
 
+int64_t worker_wall(const struct core *core, const struct worker *worker, uint64_t boot_ms)
+{
+    int64_t wall = (int64_t)((uint64_t)worker->clock_offset + boot_ms);
+    return wall > 0 && wall < core->now_wall ? wall : core->now_wall;
+}
+
 void worker_heartbeat(struct core *core, struct worker *worker, const struct msg_heartbeat *message)
 {
     worker->heartbeat_ms = core->now_ms;

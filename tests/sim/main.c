@@ -9,77 +9,10 @@
 #include <stdlib.h>
 
 enum {
-    BAD_MS = 180000,   /* faults go on for so long, at most */
     GOOD_MS = 3600000, /* then everything must have ended after so long */
     HAPPENINGS_MAX = 5000000,
     CLOCK_DRIFT_MAX = 75, /* in a thousand: below the 8% that DESIGN.md bears */
 };
-
-/* Both ways, or one. */
-static void cut_off(struct world *world, uint32_t host)
-{
-    uint64_t until_ms = world->now_ms + draw_below(world, 90000);
-    uint32_t way = draw_below(world, 4);
-    if (way != 1)
-        world->hosts[host].cut_up_until = until_ms;
-    if (way != 2)
-        world->hosts[host].cut_down_until = until_ms;
-    tell(world, "host %u is cut off%s until %llu", host,
-        way == 1   ? " from what the master sends"
-        : way == 2 ? " with what it sends"
-                   : "",
-        (unsigned long long)until_ms);
-}
-
-static void mishap(struct world *world, const struct happening *happening)
-{
-    (void)happening;
-    if (!world_is_bad(world))
-        return;
-    (void)plan_ahead(world, 1000, mishap);
-    if (!draw_percent(world, world->faults.crash_percent))
-        return;
-    uint32_t host = draw_below(world, world->host_count);
-    switch (draw_below(world, 8)) {
-    case 0:
-    case 1:
-        master_crash(world);
-        break;
-    case 2:
-    case 3:
-        agent_crash(world, host);
-        break;
-    case 4:
-        runner_crash(world, host);
-        break;
-    case 5:
-        if (draw_percent(world, 30))
-            host_reboot(world, host);
-        break;
-    case 6:
-        if (draw_percent(world, 50))
-            master_pause(world, draw_below(world, 90000));
-        else
-            agent_pause(world, host, draw_below(world, 90000));
-        break;
-    default:
-        cut_off(world, host);
-        break;
-    }
-}
-
-static void draw_faults(struct world *world)
-{
-    bool good = draw_percent(world, 15);
-    world->faults = (struct faults){
-        .loss_percent = good ? 0 : draw_below(world, 15),
-        .double_percent = good ? 0 : draw_below(world, 15),
-        .late_percent = good ? 0 : draw_below(world, 20),
-        .late_ms = 1 + draw_below(world, draw_percent(world, 20) ? 60000 : 2000),
-        .crash_percent = good ? 0 : draw_below(world, 25),
-        .end_ms = good ? 0 : BAD_MS,
-    };
-}
 
 static void create(struct world *world, uint64_t seed, bool story)
 {
@@ -88,8 +21,7 @@ static void create(struct world *world, uint64_t seed, bool story)
         .now_ms = WORLD_START_MS,
         .story = story};
     world->checker = checker_create();
-    draw_faults(world);
-    world->faults.end_ms += world->faults.end_ms > 0 ? world->now_ms : 0;
+    faults_draw(world);
     world->host_count = 1 + draw_below(world, HOSTS_MAX);
     clients_start(world);
     master_start(world);
@@ -103,7 +35,7 @@ static void create(struct world *world, uint64_t seed, bool story)
             host->clock_rate += draw_below(world, 2 * CLOCK_DRIFT_MAX + 1) - CLOCK_DRIFT_MAX;
         host_start(world, i);
     }
-    (void)plan_ahead(world, 1000, mishap);
+    faults_begin(world);
 }
 
 static void destroy(struct world *world)
@@ -123,7 +55,7 @@ static uint64_t play(struct world *world, uint64_t seed, bool story)
 {
     struct happening happening;
     create(world, seed, story);
-    uint64_t last_ms = world->now_ms + BAD_MS + GOOD_MS;
+    uint64_t last_ms = world->now_ms + FAULTS_MAX_MS + GOOD_MS;
     for (uint64_t i = 0; world_next(world, &happening); i++) {
         happening.happen(world, &happening);
         free(happening.bytes);

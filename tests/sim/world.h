@@ -198,6 +198,12 @@ int64_t wall_of(const struct world *world);
 /* A happening is freed with its bytes by whoever pops it; this takes the next one, or false. */
 bool world_next(struct world *world, struct happening *ret_happening);
 
+/* ---- faults.c ---- */
+
+enum { FAULTS_MAX_MS = 180000 }; /* they go on for so long, at most */
+void faults_draw(struct world *world);
+void faults_begin(struct world *world);
+
 /* ---- network.c ---- */
 
 void send_to_master(struct world *world, uint32_t host, struct slice frame);

@@ -175,6 +175,7 @@ struct core_world *world_create(void)
     world->now_wall = 1780000000000;
     world->next_session = 1;
     world->next_request = 1;
+    world->context = "{\"values\":{\"ds\":\"2026-11-21\"},\"params\":{}}";
     start(world);
     world_event(world, (struct event){.kind = EVENT_LOADED});
     return world;
@@ -282,7 +283,7 @@ uint64_t world_submit(struct core_world *world, const char *yaml)
                    .submit = {
                        .key = world->keys[at],
                        .plan = world->views[at],
-                       .context = slice_of("{\"values\":{\"ds\":\"2026-11-21\"},\"params\":{}}"),
+                       .context = slice_of(world->context),
                        .logical_date = world->now_wall,
                    }});
     return world->keys[at];
@@ -481,4 +482,33 @@ void fake_given_back(struct core_world *world, struct fake *fake, struct attempt
 {
     struct msg_given_back message = {.id = id, .why = slice_of("asked")};
     fake_say(world, fake, MESSAGE_given_back, &message);
+}
+
+/* ---- what tests begin with ---- */
+
+struct attempt_id attempt_named(uint64_t run, uint32_t task, uint32_t attempt)
+{
+    return (struct attempt_id){.run = run, .task = task, .attempt = attempt};
+}
+
+struct held_attempt fake_holds(const struct fake *fake, struct attempt_id id, uint32_t holding)
+{
+    return (struct held_attempt){.id = id, .holding = holding, .instance = fake->instance};
+}
+
+struct fake *fake_up(struct core_world *world, uint32_t slots)
+{
+    struct fake *fake = fake_add(world, slots);
+    fake_register(world, fake, NULL, 0);
+    assert_non_null(fake->registered);
+    return fake;
+}
+
+struct fake *world_run_one(struct core_world *world, const char *yaml, uint64_t *ret_run)
+{
+    struct fake *fake = fake_up(world, 1);
+    *ret_run = world_submit(world, yaml);
+    fake_started(world, fake, attempt_named(*ret_run, 0, 1));
+    assert_int_equal(world_task_state(world, *ret_run, 0), TASK_RUNNING);
+    return fake;
 }

@@ -11,6 +11,10 @@
 #include "proto/channel.h"
 #include "tests/sim/world.h"
 
+/* Heads a DAG whose attempts have a lease of LEASE_MS. */
+#define LEASE "default_args: {lease: 60s, kill_grace: 2s}\n"
+enum { LEASE_MS = 60000, MARGIN_MS = LEASE_MS / 5 + 5000 };
+
 enum { FAKES_MAX = 4, WORLD_RUNS_MAX = 128 };
 
 /* A worker that says what the test wants. */
@@ -47,6 +51,7 @@ struct core_world {
     struct buffer plans[WORLD_RUNS_MAX];
     struct plan views[WORLD_RUNS_MAX];
     uint32_t run_count;
+    const char *context; /* of the next submits: JSON */
     /* Of the last request. */
     struct message answer;
     /* Of the last batch. */
@@ -78,6 +83,14 @@ uint32_t world_run_state(const struct core_world *world, uint64_t run);
 /* The newest row of an attempt, or NULL. */
 const struct attempt_row *world_attempt(
     const struct core_world *world, uint64_t run, uint32_t task, uint32_t attempt);
+
+struct attempt_id attempt_named(uint64_t run, uint32_t task, uint32_t attempt);
+/* A worker of so many slots that is up. */
+struct fake *fake_up(struct core_world *world, uint32_t slots);
+/* What it says of an attempt when it registers. */
+struct held_attempt fake_holds(const struct fake *fake, struct attempt_id id, uint32_t holding);
+/* The first task of a new run runs on a new worker of one slot. */
+struct fake *world_run_one(struct core_world *world, const char *yaml, uint64_t *ret_run);
 
 /* A worker with a key, a boot and a runner of its own; it beats. */
 struct fake *fake_add(struct core_world *world, uint32_t slots);

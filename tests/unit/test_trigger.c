@@ -1,6 +1,6 @@
 /* The twelve trigger rules against their plain definitions, over every way up to four predecessors
  * can end. */
-#include "master/core/state.h"
+#include "master/core/trigger.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
