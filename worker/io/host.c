@@ -134,6 +134,18 @@ static uint64_t next_ms(const struct host *host)
     return due;
 }
 
+/* Each may use up the credit that is there: they take turns in going first. */
+static void send_bulk(struct host *host, uint64_t now_ms)
+{
+    host->blobs_first = !host->blobs_first;
+    if (host->blobs_first)
+        blob_client_pump(host->blobs, now_ms);
+    ship_pump(host->ship, now_ms);
+    if (!host->blobs_first)
+        blob_client_pump(host->blobs, now_ms);
+    bulk_flush(host->bulk);
+}
+
 static bool on_round(void *context)
 {
     struct host *host = context;
@@ -146,9 +158,7 @@ static bool on_round(void *context)
     if (host->stepped)
         host_batch(host);
     results_flush(host->results, now_ms);
-    ship_pump(host->ship, now_ms);
-    blob_client_pump(host->blobs, now_ms);
-    bulk_flush(host->bulk);
+    send_bulk(host, now_ms);
     loop_set_timer(host->loop, next_ms(host));
     return false;
 }

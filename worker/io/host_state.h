@@ -45,6 +45,7 @@ struct host {
     bool listed;        /* the runner's first list is complete */
     bool stop_wanted;   /* `stop --now`: once it is */
     bool results_full;  /* as was said to the core */
+    bool blobs_first;   /* of what goes over bulk, in this round */
     bool stopped;       /* nothing runs any more, and the runner was told to end */
     bool ending;
     int status;
