@@ -106,8 +106,10 @@ static void answer_submitted(
 static const struct run *same_key(
     const struct core *core, const struct dag *dag, struct slice key_text)
 {
+    if (key_text.length == 0)
+        return NULL;
     for (uint32_t slot = dag->first_run; slot != NONE; slot = core->runs[slot].next_of_dag) {
-        if (key_text.length > 0 && slice_equal(core->runs[slot].key_text, key_text))
+        if (slice_equal(core->runs[slot].key_text, key_text))
             return &core->runs[slot];
     }
     return NULL;
