@@ -116,15 +116,21 @@ bool jobs_take(struct jobs *jobs)
         if (job == NULL)
             return any;
         any = true;
-        job->done(job->context);
+        if (job->done != NULL)
+            job->done(job->context);
+        else
+            free(job->context);
         free(job);
     }
 }
 
 static void drop(struct queue *queue)
 {
-    for (struct job *job = pop(queue); job != NULL; job = pop(queue))
+    for (struct job *job = pop(queue); job != NULL; job = pop(queue)) {
+        if (job->done == NULL)
+            free(job->context);
         free(job);
+    }
 }
 
 void jobs_destroy(struct jobs *jobs)

@@ -20,7 +20,8 @@ struct jobs *jobs_create(struct loop *loop);
  * fine. */
 void jobs_destroy(struct jobs *jobs);
 
-/* `work` runs on the thread, then `done` in jobs_take. */
+/* `work` runs on the thread, then `done` in jobs_take. With `done` NULL the context is freed
+ * instead, also when the job never ran. */
 void jobs_run(struct jobs *jobs, job_fn work, job_fn done, void *context);
 /* Calls what is done; call in every round. True when there was any. */
 bool jobs_take(struct jobs *jobs);

@@ -234,7 +234,7 @@ const struct log_mark *spool_marks(
 {
     size_t first = first_mark(spool, from), end = first_mark(spool, to);
     *ret_count = (uint32_t)(end - first);
-    return spool->marks + first;
+    return end > first ? spool->marks + first : NULL;
 }
 
 void spool_forget_marks(struct spool *spool, uint64_t offset)

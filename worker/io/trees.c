@@ -27,7 +27,7 @@ struct trees {
     char *bundles; /* or NULL */
     struct blob_client *blobs;
     struct jobs *jobs;
-    uint32_t at_work;
+    struct tree_job *at_work;
     uint64_t cached_bytes;
 };
 
@@ -38,6 +38,7 @@ struct missing {
 
 /* The thread has it between jobs_run and its `done`. */
 struct tree_job {
+    struct tree_job *next, *previous;
     struct trees *trees;
     char *bundles; /* as it was at the start */
     struct tree *list;
@@ -177,6 +178,9 @@ static void nothing(void *context)
 
 static void tree_job_free(struct tree_job *job)
 {
+    *(job->previous != NULL ? &job->previous->next : &job->trees->at_work) = job->next;
+    if (job->next != NULL)
+        job->next->previous = job->previous;
     for (size_t i = 0; i < job->count; i++)
         free((char *)(uintptr_t)job->list[i].folder);
     free(job->list);
@@ -188,15 +192,16 @@ static void tree_job_free(struct tree_job *job)
 static void finish(struct tree_job *job)
 {
     struct trees *trees = job->trees;
-    trees->at_work--;
+    struct error error = job->error;
+    trees_fn done = job->done;
+    void *work = job->context;
+    tree_job_free(job);
     /* Whoever comes later looks after this. */
-    if (trees->at_work == 0 && trees->cached_bytes > CACHE_MAX_BYTES) {
+    if (trees->at_work == NULL && trees->cached_bytes > CACHE_MAX_BYTES) {
         trees->cached_bytes = 0;
         jobs_run(trees->jobs, empty_cache, nothing, trees);
     }
-    struct error error = job->error;
-    job->done(job->context, error.code != 0 ? &error : NULL);
-    tree_job_free(job);
+    done(work, error.code != 0 ? &error : NULL);
 }
 
 static void looked(void *context);
@@ -261,7 +266,10 @@ struct tree_job *trees_lay(
         job->list[i] = list[i];
         job->list[i].folder = xstrdup(list[i].folder);
     }
-    trees->at_work++;
+    job->next = trees->at_work;
+    if (job->next != NULL)
+        job->next->previous = job;
+    trees->at_work = job;
     jobs_run(trees->jobs, look_and_lay, looked, job);
     return job;
 }
@@ -286,6 +294,10 @@ void trees_destroy(struct trees *trees)
 {
     if (trees == NULL)
         return;
+    for (struct tree_job *job = trees->at_work, *next; job != NULL; job = next) {
+        next = job->next;
+        tree_job_free(job);
+    }
     free(trees->cache);
     free(trees->bundles);
     free(trees);

@@ -15,6 +15,7 @@ struct tree_job;
 
 /* All are borrowed and outlive it. Empties the cache. */
 struct trees *trees_create(const char *cache, struct blob_client *blobs, struct jobs *jobs);
+/* After the threads have ended; what is at work is not answered. */
 void trees_destroy(struct trees *trees);
 /* The master's folder of blobs on this host; empty: it has none. */
 void trees_set_bundles(struct trees *trees, struct slice folder);

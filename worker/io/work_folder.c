@@ -28,7 +28,7 @@ static void remove_tree(void *context)
 void work_folder_remove_later(struct attempts *attempts, const char *name)
 {
     char *path = xasprintf("%s/%s", attempts->config.folder->work, name);
-    jobs_run(attempts->config.jobs, remove_tree, free, path);
+    jobs_run(attempts->config.jobs, remove_tree, NULL, path);
 }
 
 /* True when the folder is ours alone, 0700, and holds nothing, or nothing but `only`. */
