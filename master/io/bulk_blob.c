@@ -219,11 +219,13 @@ void bulk_blob_read(struct bulk *bulk, transport_peer peer, const struct msg_blo
     struct error error = {0};
     struct msg_blob_data answer = {
         .request = body->request, .hash = body->hash, .offset = body->offset};
-    uint32_t limit = body->limit < READ_MAX_BYTES ? body->limit : READ_MAX_BYTES;
+    struct blob_range range = {
+        .offset = body->offset,
+        .limit = body->limit < READ_MAX_BYTES ? body->limit : READ_MAX_BYTES,
+    };
     if (!read_hash(bulk, peer, body->request, body->hash, &hash))
         return;
-    int rc =
-        blob_read(bulk->config.blobs, &hash, body->offset, limit, &data, &answer.bytes, &error);
+    int rc = blob_read(bulk->config.blobs, &hash, &range, &data, &answer.bytes, &error);
     answer.data = buffer_slice(&data);
     if (rc == 0)
         bulk_send(bulk, peer, MESSAGE_blob_data, &answer);

@@ -127,8 +127,8 @@ static bool answer_read(
     struct log_piece piece = {0};
     struct error error = {0};
     bool answered = true;
-    int rc = log_read(
-        bulk->config.blobs, id, reader->offset, reader->limit, &arena, &data, &piece, &error);
+    struct log_range range = {*id, reader->offset, reader->limit};
+    int rc = log_read(bulk->config.blobs, &range, &arena, &data, &piece, &error);
     if (rc != 0) {
         bulk_refuse(bulk, reader->peer, reader->request, &error);
     } else if (wait && !piece.complete && piece.next <= reader->offset) {
@@ -237,8 +237,14 @@ static void tell_once(struct bulk *bulk, transport_peer peer, const struct attem
 static void append_chunk(struct bulk *bulk, transport_peer peer, const struct msg_log_chunk *body)
 {
     struct error error = {0};
-    int rc = log_append(bulk->config.blobs, &body->id, body->offset, body->skipped, body->data,
-        wall_marks(bulk, body), body->marks.count, &error);
+    struct log_chunk chunk = {
+        .offset = body->offset,
+        .skipped = body->skipped,
+        .data = body->data,
+        .marks = wall_marks(bulk, body),
+        .mark_count = body->marks.count,
+    };
+    int rc = log_append(bulk->config.blobs, &body->id, &chunk, &error);
     if (rc != 0 && rc != ERR_REFUSED) {
         if (bulk_is_full(bulk, &error))
             stall(bulk, peer, &body->id, body->data.length);

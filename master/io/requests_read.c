@@ -60,10 +60,10 @@ static int fill_page(struct master *master, struct run_page *page, uint64_t run,
     struct page_range *ranges = run_page_ranges(page, &range_count);
     int rc = store_list_spans(master->store, run, page->arena, &spans, &span_count, error);
     for (size_t i = 0; i < range_count && rc == 0; i++) {
+        struct store_attempts_filter filter = {run, ranges[i].first, ranges[i].last};
         struct attempt_row *rows;
         size_t count;
-        rc = store_list_attempts(
-            master->store, run, ranges[i].first, ranges[i].last, page->arena, &rows, &count, error);
+        rc = store_list_attempts(master->store, &filter, page->arena, &rows, &count, error);
         if (rc == 0)
             run_page_add(page, rows, count);
     }

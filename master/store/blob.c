@@ -191,8 +191,8 @@ int blob_map(const struct blob_store *store, const struct hash *hash, struct sli
     return 0;
 }
 
-int blob_read(const struct blob_store *store, const struct hash *hash, uint64_t offset,
-    uint32_t limit, struct buffer *out, uint64_t *ret_bytes, struct error *error)
+int blob_read(const struct blob_store *store, const struct hash *hash,
+    const struct blob_range *range, struct buffer *out, uint64_t *ret_bytes, struct error *error)
 {
     char path[BLOB_PATH_MAX];
     blob_path(store, hash, path);
@@ -204,8 +204,8 @@ int blob_read(const struct blob_store *store, const struct hash *hash, uint64_t 
     ssize_t got = 0;
     if (fstat(fd, &status) != 0)
         rc = blob_fail(path, error);
-    else if (offset < (uint64_t)status.st_size)
-        got = pread(fd, buffer_reserve(out, limit), limit, (off_t)offset);
+    else if (range->offset < (uint64_t)status.st_size)
+        got = pread(fd, buffer_reserve(out, range->limit), range->limit, (off_t)range->offset);
     if (got < 0)
         rc = blob_fail(path, error);
     if (rc == 0) {

@@ -34,9 +34,14 @@ int blob_put_file(struct blob_store *store, const char *path, struct hash *ret_h
  * checked). */
 int blob_map(const struct blob_store *store, const struct hash *hash, struct slice *ret_bytes,
     struct error *error);
-/* Reads at most limit bytes from offset. */
-int blob_read(const struct blob_store *store, const struct hash *hash, uint64_t offset,
-    uint32_t limit, struct buffer *out, uint64_t *ret_bytes, struct error *error);
+
+struct blob_range {
+    uint64_t offset;
+    uint32_t limit; /* bytes at most */
+};
+/* Appends the range to out; nothing past the end. *ret_bytes is the size of the whole blob. */
+int blob_read(const struct blob_store *store, const struct hash *hash,
+    const struct blob_range *range, struct buffer *out, uint64_t *ret_bytes, struct error *error);
 
 /* An upload by pieces; what came before a crash is gone on with. */
 struct blob_upload;
@@ -61,10 +66,15 @@ void blob_upload_close(struct blob_upload *upload);
 /* How many bytes of the stream are there; 0 when none. *ret_complete: log_finish was called. */
 int log_length(struct blob_store *store, const struct attempt_id *id, uint64_t *ret_length,
     bool *ret_complete, struct error *error);
-/* Appends at offset, which must be the length (ERR_REFUSED). `skipped` bytes of the stream come
- * before data. Marks carry wall time. */
-int log_append(struct blob_store *store, const struct attempt_id *id, uint64_t offset,
-    uint64_t skipped, struct slice data, const struct log_mark *marks, uint32_t mark_count,
+
+struct log_chunk {
+    uint64_t offset;  /* must be the log's length: ERR_REFUSED */
+    uint64_t skipped; /* bytes of the stream that were cut just before data */
+    struct slice data;
+    const struct log_mark *marks; /* wall time */
+    uint32_t mark_count;
+};
+int log_append(struct blob_store *store, const struct attempt_id *id, const struct log_chunk *chunk,
     struct error *error);
 /* The stream is complete and this long: synced with its folder before it returns. ERR_REFUSED when
  * bytes are missing. Readers go on meanwhile. An empty log (length 0) is noted and not synced: a
@@ -72,6 +82,11 @@ int log_append(struct blob_store *store, const struct attempt_id *id, uint64_t o
 int log_finish(
     struct blob_store *store, const struct attempt_id *id, uint64_t length, struct error *error);
 
+struct log_range {
+    struct attempt_id id;
+    uint64_t offset;
+    uint32_t limit; /* bytes at most */
+};
 struct log_piece {
     uint64_t offset;  /* of data, in the stream; where a cut part lies before it, after that */
     uint64_t skipped; /* bytes that were cut just before data */
@@ -81,9 +96,9 @@ struct log_piece {
     struct log_mark *marks; /* in the arena */
     uint32_t mark_count;
 };
-/* Reads up to limit bytes from offset; appended to out. */
-int log_read(struct blob_store *store, const struct attempt_id *id, uint64_t offset, uint32_t limit,
-    struct arena *arena, struct buffer *out, struct log_piece *ret_piece, struct error *error);
+/* Appends to out what there is of the range. */
+int log_read(struct blob_store *store, const struct log_range *range, struct arena *arena,
+    struct buffer *out, struct log_piece *ret_piece, struct error *error);
 /* The offset at which the last `lines` lines before the present end begin. */
 int log_tail_offset(struct blob_store *store, const struct attempt_id *id, uint64_t lines,
     uint64_t *ret_offset, struct error *error);

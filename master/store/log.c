@@ -58,16 +58,17 @@ int log_length(struct blob_store *store, const struct attempt_id *id, uint64_t *
     return rc;
 }
 
-static int check_append(const struct log_file *file, uint64_t offset, uint64_t skipped,
-    struct slice data, struct error *error)
+static int check_append(
+    const struct log_file *file, const struct log_chunk *chunk, struct error *error)
 {
     uint64_t length = log_file_length(file);
     if (file->complete)
         return error_set(error, ERR_REFUSED, "the log is complete with %" PRIu64 " bytes", length);
-    if (offset != length)
+    if (chunk->offset != length)
         return error_set(error, ERR_REFUSED, "the log goes on at byte %" PRIu64 ", not at %" PRIu64,
-            length, offset);
-    if (skipped > INT64_MAX - length || data.length > INT64_MAX - length - skipped)
+            length, chunk->offset);
+    if (chunk->skipped > INT64_MAX - length ||
+        chunk->data.length > INT64_MAX - length - chunk->skipped)
         return error_set(error, ERR_REFUSED, "no log is that long");
     return 0;
 }
@@ -93,29 +94,30 @@ static int append_data(struct log_file *file, struct slice data, struct error *e
 }
 
 /* Those that lie in what was appended, ascend, and differ in time. Owned; *ret_count may be 0. */
-static struct log_mark *select_marks(const struct log_file *file, uint64_t begin,
-    const struct log_mark *marks, uint32_t count, uint32_t *ret_count)
+static struct log_mark *select_marks(
+    const struct log_file *file, uint64_t begin, const struct log_chunk *chunk, uint32_t *ret_count)
 {
-    struct log_mark *selected = xmalloc((count + 1) * sizeof *selected);
+    struct log_mark *selected = xmalloc((chunk->mark_count + 1) * sizeof *selected);
     uint64_t end = log_file_length(file), after = begin;
     uint32_t used = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (marks[i].offset < after || marks[i].offset >= end)
+    for (uint32_t i = 0; i < chunk->mark_count; i++) {
+        struct log_mark mark = chunk->marks[i];
+        if (mark.offset < after || mark.offset >= end)
             continue;
-        if (used > 0 && marks[i].at == selected[used - 1].at)
+        if (used > 0 && mark.at == selected[used - 1].at)
             continue;
-        selected[used++] = marks[i];
-        after = marks[i].offset + 1;
+        selected[used++] = mark;
+        after = mark.offset + 1;
     }
     *ret_count = used;
     return selected;
 }
 
-static int append_marks(struct log_file *file, uint64_t begin, const struct log_mark *marks,
-    uint32_t count, struct error *error)
+static int append_marks(
+    struct log_file *file, uint64_t begin, const struct log_chunk *chunk, struct error *error)
 {
     uint32_t used;
-    struct log_mark *selected = select_marks(file, begin, marks, count, &used);
+    struct log_mark *selected = select_marks(file, begin, chunk, &used);
     int rc = 0;
     bool first = file->first_at == 0;
     if (first)
@@ -127,22 +129,21 @@ static int append_marks(struct log_file *file, uint64_t begin, const struct log_
     return rc;
 }
 
-int log_append(struct blob_store *store, const struct attempt_id *id, uint64_t offset,
-    uint64_t skipped, struct slice data, const struct log_mark *marks, uint32_t mark_count,
+int log_append(struct blob_store *store, const struct attempt_id *id, const struct log_chunk *chunk,
     struct error *error)
 {
     struct log_file *file;
     int rc = log_file_acquire(store, id, true, &file, error);
     if (rc != 0)
         return rc;
-    rc = check_append(file, offset, skipped, data, error);
-    if (rc == 0 && skipped > 0)
-        rc = log_file_add_gap(store, file, skipped, error);
+    rc = check_append(file, chunk, error);
+    if (rc == 0 && chunk->skipped > 0)
+        rc = log_file_add_gap(store, file, chunk->skipped, error);
     uint64_t begin = log_file_length(file);
     if (rc == 0)
-        rc = append_data(file, data, error);
+        rc = append_data(file, chunk->data, error);
     if (rc == 0)
-        rc = append_marks(file, begin, marks, mark_count, error);
+        rc = append_marks(file, begin, chunk, error);
     log_file_release(store, file);
     return rc;
 }
@@ -234,30 +235,30 @@ static void read_marks(
     }
 }
 
-static int read_piece(const struct log_file *file, uint64_t offset, uint32_t limit,
+static int read_piece(const struct log_file *file, const struct log_range *range,
     struct buffer *out, struct log_piece *piece, struct error *error)
 {
-    struct extent extent = find_extent(file, offset);
-    size_t wanted = extent.count < limit ? (size_t)extent.count : limit;
+    struct extent extent = find_extent(file, range->offset);
+    size_t wanted = extent.count < range->limit ? (size_t)extent.count : range->limit;
     ssize_t got = 0;
     if (wanted > 0)
         got = pread(file->log_fd, buffer_reserve(out, wanted), wanted, (off_t)extent.at);
     if (got < 0 || (wanted > 0 && got == 0))
         return error_set_errno(error, ERR_IO, got < 0 ? errno : EIO, "%s: read failed", file->path);
     out->length += (size_t)got;
-    piece->offset = offset + extent.skipped;
+    piece->offset = range->offset + extent.skipped;
     piece->skipped = extent.skipped;
     piece->next = piece->offset + (uint64_t)got;
     piece->complete = file->complete && piece->next >= log_file_length(file);
     return 0;
 }
 
-int log_read(struct blob_store *store, const struct attempt_id *id, uint64_t offset, uint32_t limit,
-    struct arena *arena, struct buffer *out, struct log_piece *ret_piece, struct error *error)
+int log_read(struct blob_store *store, const struct log_range *range, struct arena *arena,
+    struct buffer *out, struct log_piece *ret_piece, struct error *error)
 {
     struct log_file *file;
-    struct log_piece piece = {.offset = offset, .next = offset};
-    int rc = log_file_acquire(store, id, false, &file, error);
+    struct log_piece piece = {.offset = range->offset, .next = range->offset};
+    int rc = log_file_acquire(store, &range->id, false, &file, error);
     if (rc == ERR_NOT_FOUND) {
         *ret_piece = piece;
         return 0;
@@ -265,7 +266,7 @@ int log_read(struct blob_store *store, const struct attempt_id *id, uint64_t off
     if (rc != 0)
         return rc;
     piece.known = file->complete || log_file_length(file) > 0;
-    rc = read_piece(file, offset, limit, out, &piece, error);
+    rc = read_piece(file, range, out, &piece, error);
     if (rc == 0 && piece.next > piece.offset)
         read_marks(file, &piece, piece.next, arena);
     if (rc == 0)

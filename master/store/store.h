@@ -109,8 +109,12 @@ struct store_runs_filter {
 /* Newest first; the array lies in the arena. */
 int store_list_runs(struct store *store, const struct store_runs_filter *filter,
     struct arena *arena, struct run_row **ret_runs, size_t *ret_count, struct error *error);
-/* Attempts of the tasks first..last of a run, by task, map, attempt. */
-int store_list_attempts(struct store *store, uint64_t run, uint32_t first, uint32_t last,
+struct store_attempts_filter {
+    uint64_t run;
+    uint32_t first, last; /* tasks, the last one too */
+};
+/* By task, map, attempt. */
+int store_list_attempts(struct store *store, const struct store_attempts_filter *filter,
     struct arena *arena, struct attempt_row **ret_attempts, size_t *ret_count, struct error *error);
 int store_list_spans(struct store *store, uint64_t run, struct arena *arena,
     struct span_row **ret_spans, size_t *ret_count, struct error *error);

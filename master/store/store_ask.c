@@ -180,14 +180,15 @@ static int find_ref(struct store *store, uint64_t run, struct arena *arena, stru
     return rc;
 }
 
-int store_list_attempts(struct store *store, uint64_t run, uint32_t first, uint32_t last,
+int store_list_attempts(struct store *store, const struct store_attempts_filter *filter,
     struct arena *arena, struct attempt_row **ret_attempts, size_t *ret_count, struct error *error)
 {
     struct run_ref ref;
     struct store_run found = {0};
-    int rc = find_ref(store, run, arena, &ref, error);
+    int rc = find_ref(store, filter->run, arena, &ref, error);
     if (rc == 0)
-        rc = load_attempts(store, &ref, (uint32_t[]){first, last}, arena, &found, error);
+        rc = load_attempts(
+            store, &ref, (uint32_t[]){filter->first, filter->last}, arena, &found, error);
     if (rc != 0)
         return rc;
     *ret_attempts = move_to_arena(

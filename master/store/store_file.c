@@ -95,7 +95,7 @@ static int check_identity(
     return 0;
 }
 
-/* https://www.sqlite.org/fileformat2.html, 1.3: the database header. */
+/* The database header: SQLite's "Database File Format", section 1.3. */
 static int check_header(
     const char *path, const unsigned char header[100], off_t size, struct error *error)
 {

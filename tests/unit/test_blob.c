@@ -95,9 +95,11 @@ static void blob_put_comes_back_by_its_hash(void **state)
     assert_int_equal(blob_map(fixture->store, &hash, &mapped, NULL), 0);
     assert_true(slice_is(mapped, "content"));
     file_unmap(mapped);
-    assert_int_equal(blob_read(fixture->store, &hash, 3, 100, &fixture->out, &bytes, NULL), 0);
+    struct blob_range range = {3, 100};
+    assert_int_equal(blob_read(fixture->store, &hash, &range, &fixture->out, &bytes, NULL), 0);
     assert_string_equal(buffer_text(&fixture->out), "tent");
-    assert_int_equal(blob_read(fixture->store, &hash, 9, 100, &fixture->out, &bytes, NULL), 0);
+    range.offset = 9;
+    assert_int_equal(blob_read(fixture->store, &hash, &range, &fixture->out, &bytes, NULL), 0);
     assert_int_equal(fixture->out.length, 4);
     assert_int_equal(count_staged(fixture), 0);
 }
@@ -151,8 +153,9 @@ static void blob_missing_is_not_found(void **state)
     uint64_t bytes;
     assert_false(blob_has(fixture->store, &hash, NULL));
     assert_int_equal(blob_map(fixture->store, &hash, &mapped, NULL), ERR_NOT_FOUND);
+    struct blob_range range = {0, 1};
     assert_int_equal(
-        blob_read(fixture->store, &hash, 0, 1, &fixture->out, &bytes, NULL), ERR_NOT_FOUND);
+        blob_read(fixture->store, &hash, &range, &fixture->out, &bytes, NULL), ERR_NOT_FOUND);
 }
 
 static void blob_flipped_is_corrupt(void **state)
@@ -282,8 +285,9 @@ static void append(
     struct fixture *fixture, uint64_t offset, uint64_t skipped, const char *text, int64_t at)
 {
     struct log_mark mark = {offset + skipped, at};
+    struct log_chunk chunk = {offset, skipped, slice_of(text), &mark, 1};
     struct error error = {0};
-    if (log_append(fixture->store, &id, offset, skipped, slice_of(text), &mark, 1, &error) != 0)
+    if (log_append(fixture->store, &id, &chunk, &error) != 0)
         fail_msg("%s", error.text);
 }
 
@@ -301,11 +305,11 @@ static uint64_t length_of(struct fixture *fixture, bool *ret_complete)
 
 static struct log_piece read_at(struct fixture *fixture, uint64_t offset, uint32_t limit)
 {
+    struct log_range range = {id, offset, limit};
     struct log_piece piece;
     struct error error = {0};
     buffer_clear(&fixture->out);
-    if (log_read(fixture->store, &id, offset, limit, &fixture->arena, &fixture->out, &piece,
-            &error) != 0)
+    if (log_read(fixture->store, &range, &fixture->arena, &fixture->out, &piece, &error) != 0)
         fail_msg("%s", error.text);
     return piece;
 }
@@ -386,18 +390,18 @@ static void log_appended_out_of_place_is_refused(void **state)
     struct fixture *fixture = *state;
     append(fixture, 0, 0, "one\n", 1000);
     struct error error = {0};
-    assert_int_equal(
-        log_append(fixture->store, &id, 0, 0, slice_of("one\n"), NULL, 0, &error), ERR_REFUSED);
-    assert_int_equal(
-        log_append(fixture->store, &id, 5, 0, slice_of("x"), NULL, 0, &error), ERR_REFUSED);
-    assert_int_equal(log_append(fixture->store, &id, 4, UINT64_MAX, slice_of("x"), NULL, 0, &error),
-        ERR_REFUSED);
+    struct log_chunk again = {.offset = 0, .data = slice_of("one\n")};
+    struct log_chunk beyond = {.offset = 5, .data = slice_of("x")};
+    struct log_chunk endless = {.offset = 4, .skipped = UINT64_MAX, .data = slice_of("x")};
+    struct log_chunk next = {.offset = 4, .data = slice_of("x")};
+    assert_int_equal(log_append(fixture->store, &id, &again, &error), ERR_REFUSED);
+    assert_int_equal(log_append(fixture->store, &id, &beyond, &error), ERR_REFUSED);
+    assert_int_equal(log_append(fixture->store, &id, &endless, &error), ERR_REFUSED);
     assert_int_equal(log_finish(fixture->store, &id, 5, &error), ERR_REFUSED);
     assert_int_equal(log_finish(fixture->store, &id, 4, &error), 0);
     assert_int_equal(log_finish(fixture->store, &id, 4, &error), 0);
     assert_int_equal(log_finish(fixture->store, &id, 5, &error), ERR_REFUSED);
-    assert_int_equal(
-        log_append(fixture->store, &id, 4, 0, slice_of("x"), NULL, 0, &error), ERR_REFUSED);
+    assert_int_equal(log_append(fixture->store, &id, &next, &error), ERR_REFUSED);
 }
 
 static void log_offsets_count_what_was_cut(void **state)
@@ -405,7 +409,8 @@ static void log_offsets_count_what_was_cut(void **state)
     struct fixture *fixture = *state;
     append(fixture, 0, 0, "head\n", 1000);
     append(fixture, 5, 1000, "tail\n", 2000);
-    assert_int_equal(log_append(fixture->store, &id, 1010, 7, slice_of(""), NULL, 0, NULL), 0);
+    struct log_chunk gap = {.offset = 1010, .skipped = 7};
+    assert_int_equal(log_append(fixture->store, &id, &gap, NULL), 0);
     for (int round = 0; round < 3; round++) {
         assert_int_equal(length_of(fixture, NULL), 1017);
         struct log_piece piece = read_at(fixture, 0, 100);
@@ -594,9 +599,8 @@ static void log_many_are_open_one_after_another(void **state)
         for (uint32_t task = 0; task < 300; task++) {
             struct attempt_id other = {1 + task % 7, task, 3, 1};
             struct log_mark mark = {(uint64_t)round, round};
-            assert_int_equal(log_append(fixture->store, &other, (uint64_t)round, 0, slice_of("x"),
-                                 &mark, 1, NULL),
-                0);
+            struct log_chunk chunk = {(uint64_t)round, 0, slice_of("x"), &mark, 1};
+            assert_int_equal(log_append(fixture->store, &other, &chunk, NULL), 0);
         }
     }
     /* 64 logs of two files each, and a few of the test's own. */
@@ -623,11 +627,11 @@ static void *write_logs(void *context)
     for (uint32_t i = 0; i < 40; i++) {
         struct attempt_id own = {5, worker->number * 1000 + i, 0, 1};
         struct log_mark mark = {0, 5};
+        struct log_chunk chunk = {0, 0, slice_of("line\n"), &mark, 1};
         struct hash hash;
         char text[32];
         (void)snprintf(text, sizeof text, "shared %u", i);
-        worker->failures +=
-            log_append(worker->store, &own, 0, 0, slice_of("line\n"), &mark, 1, NULL) != 0;
+        worker->failures += log_append(worker->store, &own, &chunk, NULL) != 0;
         worker->failures += log_finish(worker->store, &own, 5, NULL) != 0;
         worker->failures += blob_put(worker->store, slice_of(text), &hash, NULL) != 0;
         worker->failures += !blob_has(worker->store, &hash, NULL);

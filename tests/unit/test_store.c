@@ -292,7 +292,8 @@ static void ask_everything(struct fixture *fixture)
     (void)store_find_request(store, 1, &arena, &answer, NULL);
     struct store_runs_filter filter = {.since = 1, .limit = 100};
     (void)store_list_runs(store, &filter, &arena, &runs, &count, NULL);
-    (void)store_list_attempts(store, 1, 0, UINT32_MAX, &arena, &attempts, &count, NULL);
+    struct store_attempts_filter all = {1, 0, UINT32_MAX};
+    (void)store_list_attempts(store, &all, &arena, &attempts, &count, NULL);
     arena_fini(&arena);
 }
 

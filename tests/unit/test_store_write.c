@@ -125,9 +125,8 @@ static void store_every_row_comes_back_as_it_was(void **state)
     assert_memory_equal(got.plan.bytes, run.plan.bytes, HASH_BYTES);
     struct attempt_row *attempts;
     size_t count;
-    assert_int_equal(store_list_attempts(
-                         fixture->store, run.key, 0, UINT32_MAX, &arena, &attempts, &count, NULL),
-        0);
+    struct store_attempts_filter all = {run.key, 0, UINT32_MAX};
+    assert_int_equal(store_list_attempts(fixture->store, &all, &arena, &attempts, &count, NULL), 0);
     assert_int_equal(count, 1);
     assert_memory_equal(&attempts->id, &attempt.id, sizeof attempt.id);
     assert_true(attempts->exit_code == -1 && attempts->signal == 9 && attempts->round == 4);
@@ -184,13 +183,15 @@ static void store_rows_written_again_replace_the_older(void **state)
     struct arena arena = {0};
     struct attempt_row *attempts;
     size_t count;
+    struct store_attempts_filter filter = {.run = 5, .first = 0, .last = 10};
     assert_int_equal(
-        store_list_attempts(fixture->store, 5, 0, 10, &arena, &attempts, &count, NULL), 0);
+        store_list_attempts(fixture->store, &filter, &arena, &attempts, &count, NULL), 0);
     assert_int_equal(count, 2);
     assert_int_equal(attempts[0].state, ATTEMPT_FAILED);
     assert_int_equal(attempts[1].state, ATTEMPT_SUCCESS);
+    filter.first = filter.last = 2;
     assert_int_equal(
-        store_list_attempts(fixture->store, 5, 2, 2, &arena, &attempts, &count, NULL), 0);
+        store_list_attempts(fixture->store, &filter, &arena, &attempts, &count, NULL), 0);
     assert_int_equal(count, 1);
     struct run_row run;
     assert_int_equal(store_get_run(fixture->store, 5, &arena, &run, NULL), 0);
