@@ -71,7 +71,7 @@ static bool search_is_local(const struct mounts *mounts, const struct spawn_orde
     }
 }
 
-static bool may_hang(const struct mounts *mounts, const struct spawn_order *order)
+bool order_may_hang(const struct spawn_order *order, const struct mounts *mounts)
 {
     if (mounts->remote == 0 && mounts->fd > 0)
         return false;
@@ -84,9 +84,8 @@ static bool may_hang(const struct mounts *mounts, const struct spawn_order *orde
     return !search_is_local(mounts, order);
 }
 
-bool order_make(const struct msg_runner_start *start, const char *scope,
-    const struct mounts *mounts, struct arena *arena, struct spawn_order *ret_order,
-    struct spawn_failure *ret_failure)
+bool order_make(const struct msg_runner_start *start, const char *scope, struct arena *arena,
+    struct spawn_order *ret_order, struct spawn_failure *ret_failure)
 {
     uint32_t argument_count;
     uint32_t env_count;
@@ -102,6 +101,5 @@ bool order_make(const struct msg_runner_start *start, const char *scope,
     ret_order->arguments = arguments;
     ret_order->env = env;
     ret_order->folder = arena_copy(arena, start->folder).ptr;
-    ret_order->may_hang = may_hang(mounts, ret_order);
     return true;
 }

@@ -9,11 +9,12 @@
 #include "worker/runner/spawn.h"
 
 /*
- * Fills arguments, env (with the scope in place of any that is there), folder and may_hang; all in
- * the arena. False and *ret_failure when an argument holds a NUL.
+ * Fills arguments, env (with the scope in place of any that is there) and folder; all in the arena.
+ * False and *ret_failure when an argument holds a NUL.
  */
-bool order_make(const struct msg_runner_start *start, const char *scope,
-    const struct mounts *mounts, struct arena *arena, struct spawn_order *ret_order,
-    struct spawn_failure *ret_failure);
+bool order_make(const struct msg_runner_start *start, const char *scope, struct arena *arena,
+    struct spawn_order *ret_order, struct spawn_failure *ret_failure);
+/* The order's may_hang: whether to start what was made touches files that are not local. */
+bool order_may_hang(const struct spawn_order *order, const struct mounts *mounts);
 
 #endif

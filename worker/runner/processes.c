@@ -148,9 +148,10 @@ static pid_t task_spawn(struct processes *processes, struct task *task,
     const struct msg_runner_start *start, int output, struct spawn_failure *ret_failure)
 {
     struct spawn_order order = {.output = output, .cgroup_fd = -1};
-    mounts_refresh(&processes->mounts);
-    if (!order_make(start, task->scope, &processes->mounts, &processes->arena, &order, ret_failure))
+    if (!order_make(start, task->scope, &processes->arena, &order, ret_failure))
         return -1;
+    mounts_refresh(&processes->mounts);
+    order.may_hang = order_may_hang(&order, &processes->mounts);
     if (processes->cgroups.fd >= 0)
         task->cgroup = cgroup_take(&processes->cgroups);
     if (task->cgroup != NULL)
