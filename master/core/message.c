@@ -135,7 +135,8 @@ static take_fn handler_of(uint32_t number)
 
 /* ---- frames ---- */
 
-/* A higher epoch than ours: somebody leads after us. Nothing is dispatched any more. */
+/* A higher epoch of our cluster than ours: somebody leads after us. Nothing is dispatched any more.
+ * Numbers of another cluster say nothing here. */
 static void fence(struct core *core, const struct frame_header *header)
 {
     char text[200];
@@ -170,6 +171,8 @@ static int take_messages(struct core *core, uint64_t peer, struct frame_reader *
     while ((more = frame_next(reader, &message, error)) == 1) {
         const struct message_shape *shape = message_shape(message.number);
         if (message.number == MESSAGE_register) {
+            if (slice_equal(((const struct msg_register *)message.body)->cluster, core->cluster))
+                fence(core, &reader->header);
             worker_register(core, peer, &reader->header, message.body);
             continue;
         }
@@ -200,9 +203,9 @@ void frame_take(struct core *core, uint64_t peer, struct slice bytes)
         refuse(core, peer, code, error.text);
         return;
     }
-    fence(core, &reader.header);
     struct worker *worker = session_worker(core, &reader.header);
     if (worker != NULL) {
+        fence(core, &reader.header);
         if (channel_acked(&worker->channel, reader.header.ack, &error) != 0) {
             refuse(core, peer, error.code, error.text);
             return;

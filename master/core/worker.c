@@ -252,6 +252,11 @@ static int check(const struct core *core, const struct worker *known,
     if (!is_well_formed(message))
         return error_set(error, ERR_MALFORMED,
             "a registration needs a key, a name, a boot id and a runner, none of them too long");
+    if (message->cluster.length > 0 && !slice_equal(message->cluster, core->cluster))
+        return error_set(error, ERR_REFUSED,
+            "this worker belongs to cluster %.*s, this master leads cluster %.*s: give it a data "
+            "directory of its own",
+            SLICE_PRINT(message->cluster), SLICE_PRINT(core->cluster));
     if (core->fenced)
         return error_set(error, ERR_REFUSED, "%.*s", SLICE_PRINT(core->fenced_text));
     if (namesake(core, message) != NULL)

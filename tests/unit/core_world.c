@@ -349,6 +349,7 @@ struct fake *fake_add(struct core_world *world, uint32_t slots)
         .instance = 900 + index,
         .slots = slots,
         .queue = "default",
+        .cluster = "the-cluster",
         .beats = true};
     fake->key[0] = (unsigned char)(index + 1);
     fake->boot[0] = (unsigned char)(index + 1);
@@ -368,7 +369,8 @@ static void send_plain(
     struct core_world *world, struct fake *fake, enum message_id number, const void *body)
 {
     struct buffer frame = {0};
-    struct frame_header header = {.version = PROTOCOL_VERSION, .epoch = world->epoch};
+    uint64_t epoch = fake->says_epoch != 0 ? fake->says_epoch : world->epoch;
+    struct frame_header header = {.version = PROTOCOL_VERSION, .epoch = epoch};
     channel_plain_frame(&fake->channel, &header, &frame);
     message_encode(&frame, number, body);
     fake_send(world, fake, buffer_slice(&frame));
@@ -390,6 +392,7 @@ void fake_send_register(struct core_world *world, struct fake *fake, uint64_t no
         .slots = fake->slots,
         .queues = {&queue, 1},
         .now = now,
+        .cluster = slice_of(fake->cluster),
     };
     message.attempts.items = (struct held_attempt *)(uintptr_t)held;
     message.attempts.count = count;

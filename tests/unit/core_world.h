@@ -20,9 +20,10 @@ enum { FAKES_MAX = 4, WORLD_RUNS_MAX = 128 };
 /* A worker that says what the test wants. */
 struct fake {
     uint64_t peer, session, instance, dead_instance;
+    uint64_t says_epoch; /* in its PLAIN frames; 0: the world's */
     unsigned char key[32], boot[16];
     char name[8];
-    const char *queue;
+    const char *queue, *cluster;
     uint32_t slots;
     bool beats; /* heartbeats while time passes */
     uint64_t next_beat_ms;

@@ -452,6 +452,36 @@ static void agent_of_one_cluster_does_not_serve_another(void **state)
     assert_false(agent_is_registered(stage->agent));
 }
 
+/* FAULTS 37: a restored, older store hears of the higher epoch from those who saw it. */
+static void agent_tells_a_master_that_lost_its_session_what_it_has_seen(void **state)
+{
+    struct stage *stage = *state;
+    stage->epoch = 4;
+    struct msg_register_again again = {.session = stage->session};
+    master_tells(stage, MESSAGE_register_again, &again);
+    runner_listed(stage, nonce_of(stage));
+    const struct msg_register *message = told(stage, MESSAGE_register);
+    assert_true(slice_is(message->cluster, "c"));
+    assert_null(effect_of(stage, AGENT_LEADER));
+}
+
+/* Its own master, of a lower epoch, would never be followed again. */
+static void agent_refused_by_a_higher_epoch_does_not_follow_it(void **state)
+{
+    struct stage *stage = *state;
+    struct buffer frame = {0};
+    struct frame_header header = {.version = PROTOCOL_VERSION, .epoch = 99, .leader = 1};
+    struct msg_refused refused = {.code = -1, .text = slice_of("another cluster")};
+    frame_begin(&frame, &header);
+    message_encode(&frame, MESSAGE_refused, &refused);
+    master_frame(stage, &frame);
+    buffer_fini(&frame);
+    assert_null(effect_of(stage, AGENT_LEADER));
+    assert_non_null(strstr(effect_of(stage, AGENT_NOTE)->note.ptr, "another cluster"));
+    assign(stage, A);
+    assert_non_null(effect_of(stage, AGENT_PREPARE));
+}
+
 /* ---- the end ---- */
 
 static void agent_stop_gives_back_kills_reports_and_ends(void **state)
@@ -547,6 +577,8 @@ int main(void)
         TEST(agent_refuses_a_lower_epoch_and_a_second_leader),
         TEST(agent_follows_a_higher_epoch_in_a_new_session),
         TEST(agent_of_one_cluster_does_not_serve_another),
+        TEST(agent_tells_a_master_that_lost_its_session_what_it_has_seen),
+        TEST(agent_refused_by_a_higher_epoch_does_not_follow_it),
         TEST(agent_stop_gives_back_kills_reports_and_ends),
         TEST(agent_stop_does_not_wait_for_a_master_that_is_away),
         TEST(agent_with_a_full_disk_says_so),

@@ -417,6 +417,26 @@ static void core_worker_that_acknowledges_nothing_loses_its_session(void **state
     buffer_fini(&frame);
 }
 
+/* A worker that served another store has seen numbers that mean nothing here. */
+static void core_worker_of_another_cluster_is_refused_and_fences_nothing(void **state)
+{
+    struct core_world *world = *state;
+    struct fake *stranger = fake_add(world, 1);
+    stranger->cluster = "another";
+    stranger->session = 77;
+    channel_open(&stranger->channel, 77);
+    stranger->says_epoch = 57;
+    fake_send_register(world, stranger, world->now_ms, NULL, 0);
+    assert_null(stranger->registered);
+    assert_non_null(strstr(stranger->refused_text.ptr, "cluster"));
+    struct slice text;
+    assert_false(core_is_fenced(world->core, &text));
+    /* Of the same cluster it counts, though no session is open. */
+    stranger->cluster = "the-cluster";
+    fake_send_register(world, stranger, world->now_ms, NULL, 0);
+    assert_true(core_is_fenced(world->core, &text));
+}
+
 static void core_higher_epoch_stops_dispatch_and_says_why(void **state)
 {
     struct core_world *world = *state;
@@ -463,6 +483,7 @@ int main(void)
         TEST(core_clock_of_a_worker_may_say_anything),
         TEST(core_registration_with_nonsense_is_refused),
         TEST(core_worker_that_acknowledges_nothing_loses_its_session),
+        TEST(core_worker_of_another_cluster_is_refused_and_fences_nothing),
         TEST(core_higher_epoch_stops_dispatch_and_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

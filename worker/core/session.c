@@ -81,6 +81,7 @@ static void send_register(struct agent *agent)
         .queues = {agent->queues, agent->queue_count},
         .now = agent->register_stamp,
         .attempts = {list, count},
+        .cluster = agent->cluster,
     };
     send_plain(agent, MESSAGE_register, &message);
     agent->next_beat_ms = agent->now_ms + REGISTER_EVERY_MS;
@@ -232,10 +233,6 @@ static void take_message(struct agent *agent, const struct frame_header *header,
             session_begin(agent);
         return;
     }
-    if (message->number == MESSAGE_refused) {
-        take_refused(agent, message->body);
-        return;
-    }
     if (header->session != agent->session)
         return;
     if (message->number == MESSAGE_registered)
@@ -245,6 +242,30 @@ static void take_message(struct agent *agent, const struct frame_header *header,
         take_in_session(agent, message);
 }
 
+/* A refusal is read, and not taken for leadership: it may be another cluster's master that refuses.
+ */
+static bool is_refusal(struct agent *agent, struct frame_reader reader)
+{
+    struct message message;
+    if (frame_next(&reader, &message, NULL) != 1 || message.number != MESSAGE_refused)
+        return false;
+    take_refused(agent, message.body);
+    return true;
+}
+
+/* A master that does not lead is not obeyed; but one that does not know the session is told by a
+ * registration what was seen, and of which cluster, so that it stops or refuses by name. */
+static void answer_stranger(struct agent *agent, struct frame_reader reader)
+{
+    struct message message;
+    if (agent->phase != SESSION_OPEN || frame_next(&reader, &message, NULL) != 1 ||
+        message.number != MESSAGE_register_again)
+        return;
+    const struct msg_register_again *again = message.body;
+    if (again->session == agent->session)
+        session_begin(agent);
+}
+
 void session_frame(struct agent *agent, struct slice bytes)
 {
     struct error error = {0};
@@ -252,8 +273,12 @@ void session_frame(struct agent *agent, struct slice bytes)
     struct message message;
     struct slice copy = arena_copy(&agent->effects->arena, bytes);
     int more = frame_open(copy, &agent->effects->arena, &reader, &error);
-    if (more == 0 && !check_leader(agent, &reader.header))
+    if (more == 0 && is_refusal(agent, reader))
         return;
+    if (more == 0 && !check_leader(agent, &reader.header)) {
+        answer_stranger(agent, reader);
+        return;
+    }
     if (more == 0 && agent->phase == SESSION_OPEN && reader.header.session == agent->session)
         more = channel_acked(&agent->channel, reader.header.ack, &error);
     if (more < 0) {
