@@ -31,7 +31,8 @@ struct diagnostics {
 
 /* Zero-initialised `diagnostics` grows; the caller calls diagnostics_fini. */
 void diagnostics_fini(struct diagnostics *diagnostics);
-/* "file:line:column: error: message", the source line and a caret, a blank-free block a mistake. */
+/* "file:line:column: message" (a warning's begins with "warning: "), the source line and a caret, a
+ * blank-free block a mistake. */
 void diagnostics_print(const struct diagnostics *diagnostics, const char *file, struct buffer *out);
 
 /*

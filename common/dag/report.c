@@ -307,8 +307,8 @@ void diagnostics_print(const struct diagnostics *diagnostics, const char *file, 
         buffer_append_text(out, file);
         if (item->line > 0)
             buffer_printf(out, ":%u:%u", item->line, item->column);
-        buffer_printf(out, ": %s: %s\n", item->severity == SEVERITY_ERROR ? "error" : "warning",
-            item->message);
+        buffer_printf(
+            out, ": %s%s\n", item->severity == SEVERITY_WARNING ? "warning: " : "", item->message);
         if (item->source != NULL)
             buffer_printf(out, "    %s\n    %*s^\n", item->source, (int)item->caret, "");
     }

@@ -27,6 +27,7 @@ struct core *core_create(const struct core_config *config)
     struct core *core = xcalloc(1, sizeof *core);
     core->epoch = config->epoch;
     core->leader = config->leader;
+    memcpy(core->boot, config->boot, sizeof core->boot);
     core->cluster = slice_keep(config->cluster);
     core->bundles = slice_keep(config->bundles);
     core->now_ms = config->now_ms;
@@ -240,11 +241,23 @@ static void take(struct core *core, const struct event *event)
     }
 }
 
-void core_step(struct core *core, const struct event *event, struct effects *effects)
+enum { CLOCK_JITTER_MS = 5 };
+
+/* The offset between the clocks stays where it is until somebody set the wall clock: then times of
+ * one host are in true order. */
+static void take_time(struct core *core, const struct event *event)
 {
     if (event->now_ms > core->now_ms)
         core->now_ms = event->now_ms;
     core->now_wall = event->now_wall;
+    int64_t offset = event->now_wall - (int64_t)event->now_ms;
+    if (llabs(offset - core->clock_offset) > CLOCK_JITTER_MS)
+        core->clock_offset = offset;
+}
+
+void core_step(struct core *core, const struct event *event, struct effects *effects)
+{
+    take_time(core, event);
     core->effects = effects;
     take(core, event);
     if (core->loaded) {

@@ -23,8 +23,10 @@ struct core;
 struct core_config {
     uint64_t epoch;
     uint64_t leader;
-    struct slice cluster; /* the store's id; copied */
-    struct slice bundles; /* where local workers read bundles; copied */
+    unsigned char
+        boot[BOOT_ID_BYTES]; /* of the master's host: whoever shares it shares its clock */
+    struct slice cluster;    /* the store's id; copied */
+    struct slice bundles;    /* where local workers read bundles; copied */
     uint64_t now_ms;
     uint64_t last_order; /* the highest of all runs in the store, ended ones too; 0: none */
 };

@@ -210,7 +210,9 @@ struct work {
 
 struct core {
     uint64_t epoch, leader;
+    unsigned char boot[BOOT_ID_BYTES];
     struct slice cluster, bundles; /* owned */
+    int64_t clock_offset;          /* wall time here = boot time here + this */
     uint64_t now_ms;
     int64_t now_wall;
     struct effects *effects; /* of the step that goes on */

@@ -183,10 +183,15 @@ void worker_traffic(struct core *core, struct worker *worker)
     worker_arm(core, worker);
 }
 
-/* Without sign, so that no worker's clock can overflow it. */
+/*
+ * A worker of this very boot has the same clock; of another, the way of its message is in the
+ * difference. Without sign, so that no worker's clock can overflow it.
+ */
 static void set_clock(const struct core *core, struct worker *worker, uint64_t boot_ms)
 {
-    worker->clock_offset = (int64_t)((uint64_t)core->now_wall - boot_ms);
+    bool same = memcmp(worker->boot, core->boot, sizeof worker->boot) == 0;
+    worker->clock_offset =
+        same ? core->clock_offset : (int64_t)((uint64_t)core->now_wall - boot_ms);
 }
 
 int64_t worker_wall(const struct core *core, const struct worker *worker, uint64_t boot_ms)

@@ -1,5 +1,6 @@
 #include "master/io/master.h"
 
+#include "common/boot.h"
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/random.h"
@@ -138,7 +139,9 @@ static int load_core(struct master *master, struct error *error)
     struct store_loader loader = master_loader(master);
     struct pipeline_exits exits = master_exits;
     exits.context = master;
-    int rc = read_last_order(master, &config.last_order, error);
+    int rc = boot_read(config.boot, error);
+    if (rc == 0)
+        rc = read_last_order(master, &config.last_order, error);
     if (rc != 0)
         return rc;
     master->core = core_create(&config);

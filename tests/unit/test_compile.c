@@ -590,18 +590,18 @@ static void compile_diagnostics_print_with_source_and_caret(void **state)
     compile(slice_of(yaml), &plan, &diagnostics);
     diagnostics_print(&diagnostics, "f.yaml", &out);
     assert_string_equal(buffer_text(&out),
-        "f.yaml:2:3: error: \"é\" cannot be the name of a task: letters, digits, \"_\", and \"-\" "
+        "f.yaml:2:3: \"é\" cannot be the name of a task: letters, digits, \"_\", and \"-\" "
         "after the first\n"
         "      é: {noop: }\n"
         "      ^\n"
-        "f.yaml:3:15: error: unknown key \"t?[1m\" in task \"b\"\n"
+        "f.yaml:3:15: unknown key \"t?[1m\" in task \"b\"\n"
         "      b: {noop: , \"t\\e[1m\": 5m}\n"
         "                  ^\n");
     diagnostics_fini(&diagnostics);
     buffer_clear(&out);
     compile(slice_of(""), &plan, &diagnostics);
     diagnostics_print(&diagnostics, "f.yaml", &out);
-    assert_string_equal(buffer_text(&out), "f.yaml: error: the file is empty\n");
+    assert_string_equal(buffer_text(&out), "f.yaml: the file is empty\n");
     diagnostics_fini(&diagnostics);
     buffer_fini(&out);
 }

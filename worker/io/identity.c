@@ -103,24 +103,6 @@ int identity_save_leader(
 
 /* ---- the boot, and dead runners of it ---- */
 
-/* The kernel's text is a UUID: hex digits with dashes between. */
-static int boot_read(unsigned char boot[BOOT_BYTES], struct error *error)
-{
-    static const char path[] = "/proc/sys/kernel/random/boot_id";
-    struct buffer text = {0};
-    char digits[2 * BOOT_BYTES + 1] = "";
-    size_t count = 0;
-    int rc = file_read(path, FILE_MAX_BYTES, &text, error);
-    for (size_t i = 0; i < text.length && count < sizeof digits - 1; i++) {
-        if (text.data[i] != '-')
-            digits[count++] = text.data[i];
-    }
-    if (rc == 0 && !read_hex(digits, boot, BOOT_BYTES))
-        rc = not_understood(path, error);
-    buffer_fini(&text);
-    return rc;
-}
-
 static int runner_load(struct identity *identity, const char *path, struct error *error)
 {
     struct buffer text = {0};

@@ -5,6 +5,7 @@
 #ifndef WORKER_IO_IDENTITY_H
 #define WORKER_IO_IDENTITY_H
 
+#include "common/boot.h"
 #include "common/error.h"
 #include "common/key_pair.h"
 #include "common/slice.h"
@@ -13,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { BOOT_BYTES = 16, CLUSTER_MAX_BYTES = 128 };
+enum { CLUSTER_MAX_BYTES = 128 };
 
 struct identity {
     struct key_pair keys;

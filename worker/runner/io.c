@@ -1,5 +1,6 @@
 #include "worker/runner/io.h"
 
+#include "common/boot.h"
 #include "common/clock.h"
 #include "common/limits.h"
 #include "common/loop.h"
@@ -359,26 +360,6 @@ static int listen_at(struct runner *runner, const char *folder, struct error *er
     return 0;
 }
 
-/* The machine's boot, as 16 bytes; zero when the kernel does not say. */
-static void boot_read(unsigned char boot[RUNNER_BOOT_BYTES])
-{
-    char text[64] = "";
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)!read(fd, text, sizeof text - 1);
-        (void)close(fd);
-    }
-    size_t filled = 0;
-    memset(boot, 0, RUNNER_BOOT_BYTES);
-    for (const char *at = text; *at != '\0' && filled < RUNNER_BOOT_BYTES; at++) {
-        unsigned byte;
-        if (*at == '-' || sscanf(at, "%2x", &byte) != 1)
-            continue;
-        boot[filled++] = (unsigned char)byte;
-        at++;
-    }
-}
-
 static int loop_prepare(struct runner *runner, struct error *error)
 {
     static const int signals[] = {SIGCHLD, SIGTERM};
@@ -403,7 +384,9 @@ int runner_open(const char *folder, uint64_t instance, bool use_cgroups, struct 
     runner->listener = -1;
     runner->pipe[0] = -1;
     runner->pipe[1] = -1;
-    int code = wire_path(folder, instance, runner->path, error);
+    int code = boot_read(boot, error);
+    if (code == 0)
+        code = wire_path(folder, instance, runner->path, error);
     if (code == 0)
         code = listen_at(runner, folder, error);
     if (code == 0)
@@ -412,7 +395,6 @@ int runner_open(const char *folder, uint64_t instance, bool use_cgroups, struct 
         runner_close(runner);
         return code;
     }
-    boot_read(boot);
     runner->processes = processes_create(instance, use_cgroups);
     runner->core = runner_core_create(instance, boot, (uint64_t)getpid(), clock_boot_ms());
     *ret_runner = runner;
