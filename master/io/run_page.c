@@ -136,7 +136,7 @@ static const struct attempt_row *find_rows(
     if (end - low > ATTEMPTS_SHOWN_MAX)
         low = end - ATTEMPTS_SHOWN_MAX;
     *ret_count = end - low;
-    return page->attempts + low;
+    return end > low ? page->attempts + low : NULL;
 }
 
 static bool is_over(uint32_t attempt_state)

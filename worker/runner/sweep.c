@@ -120,8 +120,8 @@ struct slice process_scope(pid_t pid, struct buffer *scratch)
     buffer_clear(scratch);
     environ_read(pid, scratch);
     const char *at = scratch->data;
-    const char *end = at + scratch->length;
-    while (at != NULL && at < end) {
+    const char *end = at != NULL ? at + scratch->length : NULL;
+    while (at < end) {
         size_t length = strnlen(at, (size_t)(end - at));
         if (length >= sizeof name - 1 && memcmp(at, name, sizeof name - 1) == 0)
             return slice_make(at + sizeof name - 1, length - (sizeof name - 1));
