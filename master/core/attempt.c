@@ -174,6 +174,7 @@ struct attempt *attempt_create(
     attempt->epoch = core->epoch;
     attempt->instance = worker->instance;
     attempt->boot = hash_bytes(slice_make(worker->boot, BOOT_ID_BYTES));
+    attempt->stamp = worker->session_stamp;
     attempt->assigned_at = core->now_wall;
     (void)add_row(core, attempt, ATTEMPT_ASSIGNED);
     task_move(core, run, index, TASK_EVENT_ASSIGN, REASON_NONE);
@@ -187,6 +188,7 @@ struct attempt *attempt_restore(struct core *core, struct run *run, const struct
     uint64_t instance = 0;
     (void)table_get(&core->session_instances, row->session, &instance);
     (void)table_get(&core->session_boots, row->session, &attempt->boot);
+    (void)table_get(&core->session_stamps, row->session, &attempt->stamp);
     attempt->session = row->session;
     attempt->epoch = row->epoch;
     attempt->instance = instance;

@@ -67,6 +67,7 @@ static void destroy_workers(struct core *core)
     table_fini(&core->sessions);
     table_fini(&core->session_instances);
     table_fini(&core->session_boots);
+    table_fini(&core->session_stamps);
 }
 
 static void destroy_queues(struct core *core)
@@ -178,6 +179,7 @@ static void load_session(struct core *core, const struct session_row *row)
     table_set(&core->session_instances, row->session, row->instance);
     table_set(
         &core->session_boots, row->session, hash_bytes(slice_make(row->boot, sizeof row->boot)));
+    table_set(&core->session_stamps, row->session, row->stamp);
     /* Sessions come in any order: the youngest of the worker tells where it stands. */
     if (row->opened_at < worker->registered_at)
         return;

@@ -131,6 +131,7 @@ struct attempt {
     uint64_t epoch;                  /* likewise */
     uint64_t instance;               /* of the runner that has it */
     uint64_t boot;                   /* hash of the boot id of that runner's host */
+    uint64_t stamp; /* that host's boot time when the session registered: no older list knows it */
     uint64_t lease_ms;               /* 0: none */
     uint64_t assigned_ms;            /* boot time */
     int64_t assigned_at, started_at; /* wall */
@@ -249,6 +250,7 @@ struct core {
     struct table sessions; /* session -> worker index + 1, open ones and those of loaded attempts */
     struct table session_instances; /* session -> instance, of loaded attempts */
     struct table session_boots;     /* session -> hash of the boot id, likewise */
+    struct table session_stamps;    /* session -> its stamp, likewise */
 
     struct queue *queues;
     size_t queue_count, queue_capacity;

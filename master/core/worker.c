@@ -376,11 +376,12 @@ static void keep(struct core *core, struct attempt *attempt, const struct held_a
         attempt_kill(core, attempt, REASON_CANCELLED);
 }
 
-/* True when this registration says that the attempt is nowhere and never will be. */
+/* True when this registration says that the attempt is nowhere and never will be. One that was made
+ * before the attempt's session knows nothing of it, however late it comes. */
 static bool is_gone(const struct attempt *attempt, const struct msg_register *message)
 {
     if (attempt->instance == message->instance)
-        return true;
+        return message->now > attempt->stamp;
     return message->dead_instance != 0 && attempt->instance == message->dead_instance &&
            attempt->boot == hash_bytes(message->boot);
 }

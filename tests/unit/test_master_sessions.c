@@ -259,6 +259,42 @@ static void core_registration_that_was_overtaken_is_no_word(void **state)
     assert_int_equal(world_run_state(world, run), RUN_SUCCESS);
 }
 
+/* Two boots' old registrations come late, one after the other: the first makes the second look like
+ * a newcomer's. */
+static void core_registrations_of_two_boots_that_come_late_are_no_word(void **state)
+{
+    struct core_world *world = *state;
+    struct fake *fake = fake_add(world, 1);
+    uint64_t old_stamp = world->now_ms;
+    world_pass(world, 1000);
+    fake_register(world, fake, NULL, 0);
+    uint64_t run = world_submit(world, ONE);
+    fake_started(world, fake, attempt_named(run, 0, 1));
+    fake->beats = false;
+    world_pass(world, 5000);
+    struct fake *other = fake_up(world, 1);
+    uint64_t instance = fake->instance;
+    fake->session = 0xaaa;
+    fake->instance = 4444;
+    fake->boot[5] = 99;
+    channel_open(&fake->channel, fake->session);
+    fake_send_register(world, fake, old_stamp, NULL, 0);
+    world_pass(world, 5000);
+    fake->session = 0xbbb;
+    fake->instance = instance;
+    fake->boot[5] = 0;
+    channel_open(&fake->channel, fake->session);
+    fake_send_register(world, fake, old_stamp, NULL, 0);
+    world_pass(world, 100);
+    assert_int_equal(world_attempt(world, run, 0, 1)->state, ATTEMPT_ASSIGNED);
+    assert_null(fake_assign(other, 0));
+    world_restart(world);
+    fake->session = 0xccc;
+    channel_open(&fake->channel, fake->session);
+    fake_send_register(world, fake, old_stamp + 1, NULL, 0);
+    assert_int_equal(world_attempt(world, run, 0, 1)->state, ATTEMPT_ASSIGNED);
+}
+
 static void core_session_of_another_worker_is_not_taken_over(void **state)
 {
     struct core_world *world = *state;
@@ -476,6 +512,7 @@ int main(void)
         TEST(core_name_of_a_live_worker_is_refused),
         TEST(core_repeated_registration_keeps_what_was_assigned_since),
         TEST(core_registration_that_was_overtaken_is_no_word),
+        TEST(core_registrations_of_two_boots_that_come_late_are_no_word),
         TEST(core_session_of_another_worker_is_not_taken_over),
         TEST(core_frame_of_an_old_session_is_told_to_register),
         TEST(core_word_on_anothers_attempt_is_nothing),
