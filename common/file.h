@@ -49,6 +49,20 @@ const char *file_network_name(uint32_t magic);
  * fsync do not mean what we need. */
 int file_check_local(const char *path, struct error *error);
 
+/* ERR_USAGE when a socket of this name ("/control.sock") below the folder would have a path that
+ * the kernel does not take (sun_path less its NUL). */
+int file_check_socket_path(const char *folder, const char *name, struct error *error);
+
+/* What tells a daemon's folder from others. The lists end with NULL. */
+struct folder_owner {
+    const char *name;          /* "worker" */
+    const char *const *marks;  /* one of them is enough */
+    const char *const *crumbs; /* a folder with nothing else is as good as empty */
+};
+/* A folder with other things in it is a mistake of the command line, not a daemon's to lock up:
+ * ERR_REFUSED, and for what is no folder. A missing one is fine. */
+int file_check_owner(const char *path, const struct folder_owner *owner, struct error *error);
+
 /* Maps a whole file read-only; empty files are ERR_CORRUPT. munmap with file_unmap. */
 int file_map(const char *path, struct slice *ret_bytes, struct error *error);
 void file_unmap(struct slice bytes);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -112,6 +113,48 @@ int file_check_local(const char *path, struct error *error)
             "choose a folder on a local disk",
             path, name);
     return 0;
+}
+
+int file_check_socket_path(const char *folder, const char *name, struct error *error)
+{
+    const size_t longest = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
+    if (strlen(folder) + strlen(name) <= longest)
+        return 0;
+    return error_set(error, ERR_USAGE,
+        "%s: the folder's path is too long for its sockets (%zu bytes, at most %zu); choose a "
+        "shorter one",
+        folder, strlen(folder), longest - strlen(name));
+}
+
+static bool is_among(const char *name, const char *const *names)
+{
+    while (*names != NULL && strcmp(*names, name) != 0)
+        names++;
+    return *names != NULL;
+}
+
+int file_check_owner(const char *path, const struct folder_owner *owner, struct error *error)
+{
+    DIR *stream = opendir(path);
+    if (stream == NULL && errno == ENOENT)
+        return 0;
+    if (stream == NULL && errno == ENOTDIR)
+        return error_set(error, ERR_REFUSED, "%s: is not a folder", path);
+    if (stream == NULL)
+        return error_set_errno(error, ERR_DENIED, errno, "%s: cannot be read", path);
+    bool empty = true, ours = false;
+    for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        empty = empty && is_among(entry->d_name, owner->crumbs);
+        ours = ours || is_among(entry->d_name, owner->marks);
+    }
+    (void)closedir(stream);
+    if (empty || ours)
+        return 0;
+    return error_set(error, ERR_REFUSED,
+        "%s: is not empty and no %s's folder; name one of the %s's own", path, owner->name,
+        owner->name);
 }
 
 /*

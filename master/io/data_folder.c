@@ -1,59 +1,23 @@
 #include "master/io/data_folder.h"
 
+#include "common/file.h"
 #include "common/memory.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
-#define LONGEST_SOCKET "/control.sock"
-
-/* The kernel takes no longer path of a socket (sun_path less its NUL). */
-static int check_length(const char *path, struct error *error)
-{
-    const size_t longest = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
-    size_t length = strlen(path) + sizeof LONGEST_SOCKET - 1;
-    if (length <= longest)
-        return 0;
-    return error_set(error, ERR_USAGE,
-        "%s: the folder's path is too long for its sockets (%zu bytes, at most %zu); choose a "
-        "shorter one",
-        path, strlen(path), longest - (sizeof LONGEST_SOCKET - 1));
-}
-
-/* A folder with other things in it is a mistake of the command line, not a master's to lock up. */
-static int check_content(const char *path, struct error *error)
-{
-    DIR *stream = opendir(path);
-    if (stream == NULL && errno == ENOENT)
-        return 0;
-    if (stream == NULL && errno == ENOTDIR)
-        return error_set(error, ERR_REFUSED, "%s: is not a folder", path);
-    if (stream == NULL)
-        return error_set_errno(error, ERR_DENIED, errno, "%s: cannot be read", path);
-    bool empty = true, ours = false;
-    for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        empty = false;
-        ours = ours || strcmp(entry->d_name, "store.db") == 0 || strcmp(entry->d_name, "lock") == 0;
-    }
-    (void)closedir(stream);
-    if (empty || ours)
-        return 0;
-    return error_set(error, ERR_REFUSED,
-        "%s: is not empty and no master's folder; name one of the master's own", path);
-}
+static const struct folder_owner owner = {
+    .name = "master",
+    .marks = (const char *const[]){"store.db", "lock", NULL},
+    .crumbs = (const char *const[]){NULL},
+};
 
 int data_folder_init(struct data_folder *folder, const char *path, struct error *error)
 {
-    int rc = check_length(path, error);
+    int rc = file_check_socket_path(path, "/control.sock", error);
     if (rc == 0)
-        rc = check_content(path, error);
+        rc = file_check_owner(path, &owner, error);
     if (rc != 0)
         return rc;
     folder->path = xstrdup(path);

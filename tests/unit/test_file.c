@@ -407,6 +407,39 @@ static void file_check_local_takes_a_local_folder_alone(void **state)
     assert_string_equal(error.text, "none: No such file or directory");
 }
 
+static void file_check_socket_path_takes_what_the_kernel_takes(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    char folder[103] = {0};
+    memset(folder, 'd', 102);
+    assert_int_equal(file_check_socket_path(folder, "/12345", &error), ERR_USAGE);
+    assert_non_null(strstr(error.text, "too long for its sockets (102 bytes, at most 101);"));
+    folder[101] = '\0';
+    assert_int_equal(file_check_socket_path(folder, "/12345", &error), 0);
+}
+
+static void file_check_owner_refuses_a_folder_of_others(void **state)
+{
+    (void)state;
+    const char *const marks[] = {"store", "own", NULL}, *const crumbs[] = {"lock", NULL};
+    const struct folder_owner owner = {.name = "baker", .marks = marks, .crumbs = crumbs};
+    struct error error = {0};
+    assert_int_equal(file_check_owner("d", &owner, &error), 0);
+    assert_int_equal(file_make_folder("d", 0700, NULL), 0);
+    assert_int_equal(file_check_owner("d", &owner, &error), 0);
+    assert_int_equal(replace("d/lock", "1", NULL), 0);
+    assert_int_equal(file_check_owner("d", &owner, &error), 0);
+    assert_int_equal(file_check_owner("d/lock", &owner, &error), ERR_REFUSED);
+    assert_string_equal(error.text, "d/lock: is not a folder");
+    assert_int_equal(replace("d/thesis", "1", NULL), 0);
+    assert_int_equal(file_check_owner("d", &owner, &error), ERR_REFUSED);
+    assert_string_equal(
+        error.text, "d: is not empty and no baker's folder; name one of the baker's own");
+    assert_int_equal(replace("d/own", "1", NULL), 0);
+    assert_int_equal(file_check_owner("d", &owner, &error), 0);
+}
+
 static void file_map_shows_the_whole_file(void **state)
 {
     (void)state;
@@ -547,6 +580,8 @@ int main(void)
         FILE_TEST(file_lock_through_a_link_or_in_no_folder_is_refused),
         FILE_TEST(file_network_file_systems_are_known_by_name),
         FILE_TEST(file_check_local_takes_a_local_folder_alone),
+        FILE_TEST(file_check_socket_path_takes_what_the_kernel_takes),
+        FILE_TEST(file_check_owner_refuses_a_folder_of_others),
         FILE_TEST(file_map_shows_the_whole_file),
         FILE_TEST(file_map_of_what_has_no_bytes_is_corrupt),
         FILE_TEST(file_remove_tree_of_none_or_of_a_file_is_fine),

@@ -3,34 +3,26 @@
 #include "common/file.h"
 #include "common/memory.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* The longest name of a socket below the folder: the runner's. */
-enum { LONGEST_SOCKET = sizeof "/private/runner-0123456789abcdef.sock" - 1 };
+static const char longest_socket[] = "/private/runner-0123456789abcdef.sock";
 
-static int check_length(const char *path, struct error *error)
-{
-    const size_t longest = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
-    size_t length = strlen(path) + LONGEST_SOCKET;
-    if (length <= longest)
-        return 0;
-    return error_set(error, ERR_USAGE,
-        "%s: the folder's path is too long for its sockets (%zu bytes, at most %zu); choose a "
-        "shorter one",
-        path, strlen(path), longest - LONGEST_SOCKET);
-}
+/* A start that was cut short left the lock alone. */
+static const struct folder_owner owner = {
+    .name = "worker",
+    .marks = (const char *const[]){"private", NULL},
+    .crumbs = (const char *const[]){"lock", NULL},
+};
 
 int folder_init(struct folder *folder, const char *path, struct error *error)
 {
     *folder = (struct folder){.lock_fd = -1};
-    int rc = check_length(path, error);
+    int rc = file_check_socket_path(path, longest_socket, error);
     if (rc != 0)
         return rc;
     folder->path = xstrdup(path);
@@ -46,31 +38,6 @@ int folder_init(struct folder *folder, const char *path, struct error *error)
     folder->spool = xasprintf("%s/spool", folder->secret);
     folder->cache = xasprintf("%s/cache", folder->secret);
     return 0;
-}
-
-/* A folder with other things in it is a mistake of the command line. */
-static int check_content(const char *path, struct error *error)
-{
-    DIR *stream = opendir(path);
-    if (stream == NULL && errno == ENOENT)
-        return 0;
-    if (stream == NULL && errno == ENOTDIR)
-        return error_set(error, ERR_REFUSED, "%s: is not a folder", path);
-    if (stream == NULL)
-        return error_set_errno(error, ERR_DENIED, errno, "%s: cannot be read", path);
-    bool empty = true, ours = false;
-    for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        /* A start that was cut short left the lock alone. */
-        empty = empty && strcmp(entry->d_name, "lock") == 0;
-        ours = ours || strcmp(entry->d_name, "private") == 0;
-    }
-    (void)closedir(stream);
-    if (empty || ours)
-        return 0;
-    return error_set(error, ERR_REFUSED,
-        "%s: is not empty and no worker's folder; name one of the worker's own", path);
 }
 
 /* The nearest folder that exists: what holds of it will hold of what is made in it. */
@@ -108,7 +75,7 @@ static int set_modes(const struct folder *folder, struct error *error)
 
 int folder_open(struct folder *folder, struct error *error)
 {
-    int rc = check_content(folder->path, error);
+    int rc = file_check_owner(folder->path, &owner, error);
     if (rc == 0)
         rc = check_place(folder->path, error);
     if (rc == 0)
