@@ -1,0 +1,72 @@
+/*
+ * flags.h - the command line of a daemon, read by a table: flags first, then the environment, then
+ * what holds when nobody said anything. `--name VALUE` or `--name=VALUE`; `-h` is `--help`.
+ */
+#ifndef COMMON_FLAGS_H
+#define COMMON_FLAGS_H
+
+#include "common/buffer.h"
+#include "common/error.h"
+#include "common/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FLAGS_MAX = 32 };
+
+/* A value and where it was said: "--data", "$REEVE_DATA", "default". The source is borrowed from
+ * the table. */
+struct flag_word {
+    const char *value;
+    const char *source;
+};
+
+struct flag {
+    const char *name;     /* "--data" */
+    const char *variable; /* "$REEVE_DATA", for when the flag is not given; NULL: none */
+    const char *value;    /* what stands for its value in the help, "DIR"; NULL: it takes none */
+    const char *help;     /* its lines; NULL: not shown */
+    size_t sets;          /* without a value: the offset of its bool in the daemon's options */
+    int (*take)(void *options, struct flag_word word, struct error *error);
+    /* Takes the variable when that is written in another way; NULL: as the flag. */
+    int (*take_variable)(void *options, struct flag_word word, struct error *error);
+    /* When neither was said; may be NULL. */
+    int (*take_default)(void *options, struct error *error);
+    bool empty_counts; /* an empty variable is a value too; else it is as none */
+};
+
+struct flags {
+    const char *program;     /* "reeve-worker" */
+    const char *verb;        /* one more word to suggest, or NULL */
+    int shown_max;           /* so many bytes of an unknown word are repeated */
+    const struct flag *rows; /* end with a NULL name, at most FLAGS_MAX */
+};
+
+/*
+ * Reads `words` (which end with NULL). ERR_USAGE names what is wrong, with did-you-mean; else what
+ * a take returned. ret_given has bit i for row i, for flags_complete.
+ */
+int flags_parse(const struct flags *flags, char *const *words, void *options, uint32_t *ret_given,
+    struct error *error);
+/* Takes variables and defaults for what was not given, in the order of the rows. */
+int flags_complete(const struct flags *flags, uint32_t given, void *options, struct error *error);
+/* A paragraph of the help, a flag a line. */
+void flags_help(const struct flags *flags, struct buffer *out);
+
+/* The `take` of a flag that a later version will know: ERR_UNSUPPORTED. */
+int flag_refuse(void *options, struct flag_word word, struct error *error);
+/*
+ * Replaces *folder by the word as an absolute path; symbolic links stay, since they may be what
+ * keeps a socket's path short. ERR_USAGE when it is empty: "--data is empty; it names `what`".
+ */
+int flag_take_folder(struct flag_word word, const char *what, char **folder, struct error *error);
+/* error, warn, info or debug; ERR_USAGE repeats at most shown_max bytes of another word. */
+int flag_take_level(
+    struct flag_word word, int shown_max, enum log_level *ret_level, struct error *error);
+const char *flag_level_word(enum log_level level);
+
+/* A line of --print-config: "data = DIR  (from --data)". */
+void flag_print(struct buffer *out, const char *name, struct flag_word word);
+
+#endif
