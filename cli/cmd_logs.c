@@ -15,6 +15,7 @@ struct logs {
     struct log_choices choices;
     char run[SELECTOR_RUN_MAX];
     uint32_t task_state;
+    bool incomplete; /* the rest of a log did not come: no other is waited for */
 };
 
 static int read_tail(const char *text, uint64_t *ret_lines, struct error *error)
@@ -84,6 +85,24 @@ static int explain_none(const struct logs *logs, struct error *error)
     return 0;
 }
 
+/* What has ended is shown whole, where that can be had. */
+static int await_rest(
+    struct client *client, struct logs *logs, const struct log_choice *choice, struct error *error)
+{
+    bool whole = true;
+    if (logs->incomplete || !log_choice_has_ended(choice) || choice->log_bytes == 0 ||
+        choice->state == ATTEMPT_LOST)
+        return 0;
+    int rc = log_await(client, choice, &whole, error);
+    if (rc == 0 && !whole) {
+        logs->incomplete = true;
+        terminal_say(
+            "the rest of the log of %s/%s has not come from its worker yet (reeve workers)",
+            logs->run, choice->task);
+    }
+    return rc;
+}
+
 static int print_all(struct client *client, struct logs *logs, struct error *error)
 {
     int rc = session_read_run(
@@ -96,6 +115,8 @@ static int print_all(struct client *client, struct logs *logs, struct error *err
         /* Of a whole run, tasks that wrote nothing and succeeded are not worth a line each. */
         bool silent = log_choice_has_ended(choice) && choice->log_bytes == 0;
         if (!silent)
+            rc = await_rest(client, logs, choice, error);
+        if (rc == 0 && !silent)
             rc = log_print(client, &logs->job, choice, error);
         bool dull = silent && choice->state == ATTEMPT_SUCCESS && logs->job.style.names;
         if (rc == 0 && !dull)

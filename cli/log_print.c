@@ -75,3 +75,18 @@ int log_print(struct client *client, const struct log_job *job, const struct log
     free(label);
     return rc;
 }
+
+int log_await(
+    struct client *client, const struct log_choice *choice, bool *ret_whole, struct error *error)
+{
+    const void *body;
+    const struct msg_log_read ask = {.request = random_id(),
+        .id = choice->id,
+        .offset = choice->log_bytes,
+        .limit = 1,
+        .wait = true};
+    int rc = client_ask(client, MESSAGE_log_read, &ask, MESSAGE_log_data, &body, error);
+    if (rc == 0)
+        *ret_whole = ((const struct msg_log_data *)body)->end;
+    return rc;
+}

@@ -24,6 +24,12 @@ struct log_job {
 /* 0, or the error of the reading. A log that nothing has come of is none. */
 int log_print(struct client *client, const struct log_job *job, const struct log_choice *choice,
     struct error *error);
+/*
+ * An attempt's end reaches the master before the last of its log: waits until that log is whole,
+ * for 10 s at most. *ret_whole is false when the rest did not come (its worker is away).
+ */
+int log_await(
+    struct client *client, const struct log_choice *choice, bool *ret_whole, struct error *error);
 /* How the attempt ended, on stderr. */
 void log_print_end(const struct log_job *job, const struct log_choice *choice);
 /* What stands before the lines of a task; the caller frees. */

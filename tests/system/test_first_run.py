@@ -17,6 +17,14 @@ def test_hello_runs_and_says_hello(started):
     assert "Hello from hello, attempt 1 of run hello/1, on worker w" in started.ok("logs", "hello/1/hello")
 
 
+def test_logs_of_an_ended_task_are_whole_at_once(started):
+    file = started.dag("long", {"a": {"bash": "seq 300000"}})
+    for _ in range(3):
+        run = started.submit(file)
+        started.finish(run)
+        assert started.ok("logs", f"{run}/a").split() == [str(n) for n in range(1, 300001)]
+
+
 def test_second_submit_gets_the_next_number(started):
     runs = [started.submit(ROOT / "dags/hello/hello.yaml") for _ in range(3)]
     assert runs == ["hello/1", "hello/2", "hello/3"]
