@@ -12,7 +12,7 @@
 struct bulk_sync;
 
 struct sync_job {
-    struct sync_job *next;
+    struct blob_store *blobs; /* bulk_sync_post sets it */
     /* given */
     struct blob_upload *upload; /* or NULL: a log */
     struct attempt_id log;

@@ -13,8 +13,8 @@ struct compiler;
 
 /* What is given is borrowed until the job comes back. */
 struct compile_job {
-    struct compile_job *next;
-    void *owner; /* the loop's */
+    struct compiler *compiler; /* compiler_post sets it */
+    void *owner;               /* the loop's */
     /* A DAG of the master to be found and submitted, a file to be submitted, or the DAGs to be
      * listed. */
     struct slice dag;

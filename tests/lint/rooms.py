@@ -26,7 +26,7 @@ ROOMS = {
 }
 
 # Headers of what reads a clock, a file or a socket: a core never sees them.
-IMPURE = re.compile(r"common/(clock|file|folder|log|loop|random|transport)\.h")
+IMPURE = re.compile(r"common/(clock|file|folder|jobs|log|loop|random|transport)\.h")
 PURE_FILES = re.compile(r"(proto/|master/core/|worker/core/|worker/runner/(core|table)[^/]*$"
                         r"|common/(arena|buffer|duration|error|memory|suggest|table|wheel)\.)")
 PURE_EXCEPT = re.compile(r"proto/(json|protocol_page)\.")

@@ -7,8 +7,8 @@
 #define WORKER_IO_BLOB_CLIENT_H
 
 #include "common/hash.h"
+#include "common/jobs.h"
 #include "worker/io/bulk.h"
-#include "worker/io/jobs.h"
 
 struct blob_client;
 

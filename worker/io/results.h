@@ -16,8 +16,8 @@
 #define WORKER_IO_RESULTS_H
 
 #include "common/error.h"
+#include "common/jobs.h"
 #include "proto/proto.h"
-#include "worker/io/jobs.h"
 
 struct results;
 
