@@ -516,6 +516,8 @@ static void take_exited(struct agent *agent, const struct msg_runner_exited *mes
     held->exited = *message;
     held->exit_error = keep(message->error);
     held_move(agent, held, HELD_EVENT_EXITED);
+    /* Its slot is free: the next one starts before this one's leavings are looked at. */
+    start_waiting(agent);
     struct agent_effect *effect = add_effect(agent, AGENT_COLLECT);
     effect->id = held->id;
     const struct msg_assign *assign = read_cookie(agent, held);

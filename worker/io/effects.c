@@ -77,6 +77,9 @@ static void carry_out(struct host *host, const struct agent_effect *effect)
         break;
     case AGENT_RUNNER:
         runner_link_say(host, &effect->runner);
+        /* A slot waits for it; the rest of the batch may take a while. */
+        if (effect->runner.number == MESSAGE_runner_start)
+            runner_link_flush(host);
         break;
     case AGENT_LEADER:
         remember_leader(host, effect);
