@@ -125,12 +125,12 @@ struct attempt {
     uint32_t run; /* slot */
     uint32_t task;
     uint32_t number;
-    uint32_t worker;                 /* index */
-    uint32_t next, previous;         /* the worker's list */
-    uint64_t session;                /* in which it was assigned: stands in its row */
-    uint64_t epoch;                  /* likewise */
-    uint64_t instance;               /* of the runner that has it */
-    uint64_t boot;                   /* hash of the boot id of that runner's host */
+    uint32_t worker;         /* index */
+    uint32_t next, previous; /* the worker's list */
+    uint64_t session;        /* in which it was assigned: stands in its row */
+    uint64_t epoch;          /* likewise */
+    uint64_t instance;       /* of the runner that has it */
+    uint64_t boot;           /* hash of the boot id of that runner's host */
     uint64_t stamp; /* that host's boot time when the session registered: no older list knows it */
     uint64_t lease_ms;               /* 0: none */
     uint64_t assigned_ms;            /* boot time */
