@@ -267,6 +267,7 @@ static void ship_whole_log_arrives_and_the_spool_goes(void **state)
     run_until(f, MESSAGE_log_end);
     assert_log(f, 300000);
     assert_int_equal(f->end_bytes, 300000);
+    f->done = false;
     f->awaits_removal = true;
     loop_run(f->loop);
     assert_false(spool_is_there(f));
