@@ -165,8 +165,18 @@ class Cluster:
         texts = [path.read_text(errors="replace") for path in sorted(self.folder.glob("sanitizer.*"))]
         return "\n".join(text for text in texts if "SUMMARY: " in text or "runtime error" in text)
 
+    def remove_cgroups(self):
+        """A runner removes its own at its end; those that were killed here could not."""
+        for socket in self.folder.glob("**/runner-*.sock"):
+            instance = socket.name.removeprefix("runner-").removesuffix(".sock")
+            for own in pathlib.Path("/sys/fs/cgroup").glob(f"**/reeve-{instance}"):
+                for folder in [*own.iterdir(), own]:
+                    if folder.is_dir():
+                        folder.rmdir()
+
     def close(self):
         self.end_all()
+        self.remove_cgroups()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def log_of(self, name, lines=40):
