@@ -1,6 +1,7 @@
 #include "common/memory.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,19 @@ char *xasprintf(const char *format, ...)
     int length = vasprintf(&text, format, arguments);
     va_end(arguments);
     return or_abort(length < 0 ? NULL : text, 0);
+}
+
+struct slice slice_keep(struct slice bytes)
+{
+    if (bytes.length == 0)
+        return (struct slice){0};
+    return slice_make(xstrndup(bytes.ptr, bytes.length), bytes.length);
+}
+
+void slice_free(struct slice *bytes)
+{
+    free((void *)(uintptr_t)bytes->ptr);
+    *bytes = (struct slice){0};
 }
 
 void vector_reserve_bytes(void **items, size_t count, size_t *capacity, size_t item_size)

@@ -5,6 +5,8 @@
 #ifndef COMMON_MEMORY_H
 #define COMMON_MEMORY_H
 
+#include "common/slice.h"
+
 #include <stddef.h>
 
 void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));
@@ -16,6 +18,10 @@ char *xstrndup(const char *text, size_t length) __attribute__((malloc, returns_n
 /* printf into a new string. */
 char *xasprintf(const char *format, ...)
     __attribute__((malloc, returns_nonnull, format(printf, 1, 2)));
+
+/* A NUL-terminated copy that is owned; of nothing, nothing. slice_free frees it and empties it. */
+struct slice slice_keep(struct slice bytes);
+void slice_free(struct slice *bytes);
 
 /*
  * Makes room for one more element in a growable array: `items` (a pointer variable), `count`,

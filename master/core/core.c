@@ -9,19 +9,6 @@
 
 #include <stdlib.h>
 
-struct slice slice_keep(struct slice bytes)
-{
-    if (bytes.length == 0)
-        return (struct slice){0};
-    return (struct slice){xstrndup(bytes.ptr, bytes.length), bytes.length};
-}
-
-void slice_free(struct slice *bytes)
-{
-    free((void *)(uintptr_t)bytes->ptr);
-    *bytes = (struct slice){0};
-}
-
 struct core *core_create(const struct core_config *config)
 {
     struct core *core = xcalloc(1, sizeof *core);

@@ -3,6 +3,7 @@
  * concern.
  */
 #include "common/limits.h"
+#include "common/memory.h"
 #include "master/core/state.h"
 
 #include <stdio.h>

@@ -29,7 +29,6 @@ struct task {
     uint8_t state; /* enum task_state */
     uint8_t flags;
     uint8_t reason;
-    uint8_t unused;
     uint16_t round;
     uint16_t tries;                                     /* in this round, but for losses */
     uint32_t attempt;                                   /* the last number that was given */
@@ -492,9 +491,5 @@ void load_done(struct core *core);
 /* ---- check.c, in test builds ---- */
 
 void core_check_step(const struct core *core);
-
-/* A zero-terminated copy that is owned; slice_free frees it. */
-struct slice slice_keep(struct slice bytes);
-void slice_free(struct slice *bytes);
 
 #endif

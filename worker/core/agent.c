@@ -10,16 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct slice keep(struct slice text)
-{
-    return slice_make(xstrndup(text.ptr, text.length), text.length);
-}
-
-static void drop(struct slice text)
-{
-    free((void *)(uintptr_t)text.ptr);
-}
-
 void agent_effects_reset(struct agent_effects *effects)
 {
     arena_reset(&effects->arena);
@@ -38,15 +28,15 @@ struct agent *agent_create(const struct agent_config *config)
     struct agent *agent = xcalloc(1, sizeof *agent);
     memcpy(agent->key, config->key, sizeof agent->key);
     memcpy(agent->boot, config->boot, sizeof agent->boot);
-    agent->name = keep(config->name);
-    agent->host = keep(config->host);
-    agent->software = keep(config->software);
-    agent->cluster = keep(config->cluster);
+    agent->name = slice_keep(config->name);
+    agent->host = slice_keep(config->host);
+    agent->software = slice_keep(config->software);
+    agent->cluster = slice_keep(config->cluster);
     agent->slots = config->slots;
     agent->queues = xcalloc(config->queues.count, sizeof *agent->queues);
     agent->queue_count = config->queues.count;
     for (uint32_t i = 0; i < agent->queue_count; i++)
-        agent->queues[i] = keep(config->queues.items[i]);
+        agent->queues[i] = slice_keep(config->queues.items[i]);
     agent->epoch = config->epoch;
     agent->leader = config->leader;
     agent->dead_instance = config->dead_instance;
@@ -62,19 +52,19 @@ void agent_destroy(struct agent *agent)
         return;
     for (struct held *held = agent->first, *next = NULL; held != NULL; held = next) {
         next = held->next;
-        drop(held->cookie);
-        drop(held->result);
-        drop(held->exit_error);
+        slice_free(&held->cookie);
+        slice_free(&held->result);
+        slice_free(&held->exit_error);
         free(held);
     }
     names_fini(&agent->held);
     for (uint32_t i = 0; i < agent->queue_count; i++)
-        drop(agent->queues[i]);
+        slice_free(&agent->queues[i]);
     free(agent->queues);
-    drop(agent->name);
-    drop(agent->host);
-    drop(agent->software);
-    drop(agent->cluster);
+    slice_free(&agent->name);
+    slice_free(&agent->host);
+    slice_free(&agent->software);
+    slice_free(&agent->cluster);
     channel_fini(&agent->channel);
     buffer_fini(&agent->frame);
     free(agent);

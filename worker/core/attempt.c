@@ -51,17 +51,6 @@ uint32_t held_next_state(uint32_t state, enum held_event event)
     return transitions[state][event];
 }
 
-static void free_slice(struct slice *bytes)
-{
-    free((void *)(uintptr_t)bytes->ptr);
-    *bytes = (struct slice){0};
-}
-
-static struct slice keep(struct slice bytes)
-{
-    return slice_make(xstrndup(bytes.ptr, bytes.length), bytes.length);
-}
-
 struct held *held_find(const struct agent *agent, const struct attempt_id *id)
 {
     uint64_t value = 0;
@@ -99,21 +88,33 @@ static void destroy(struct agent *agent, struct held *held)
         agent->last = held->previous;
     (void)names_remove(&agent->held, attempt_key(&held->id));
     agent->counts[HELD_GONE]--;
-    free_slice(&held->cookie);
-    free_slice(&held->result);
-    free_slice(&held->exit_error);
+    slice_free(&held->cookie);
+    slice_free(&held->result);
+    slice_free(&held->exit_error);
     free(held);
 }
 
-void held_move(struct agent *agent, struct held *held, enum held_event event)
+/* The one transition function; an illegal event is a programmer's error. */
+static void move(struct agent *agent, struct held *held, enum held_event event)
 {
     uint32_t next = held_next_state(held->state, event);
     assert(next != 0 && "the event is legal in this state");
     agent->counts[held->state]--;
     agent->counts[next]++;
     held->state = (uint8_t)next;
-    if (next == HELD_GONE)
-        destroy(agent, held);
+}
+
+void held_move(struct agent *agent, struct held *held, enum held_event event)
+{
+    move(agent, held, event);
+    assert(held->state != HELD_GONE);
+}
+
+void held_remove(struct agent *agent, struct held *held, enum held_event event)
+{
+    move(agent, held, event);
+    assert(held->state == HELD_GONE);
+    destroy(agent, held);
 }
 
 /* ---- cookies: what is needed when it ends, also by an agent that comes after this one ---- */
@@ -200,7 +201,7 @@ void take_assign(struct agent *agent, const struct msg_assign *assign)
 void held_discard(struct agent *agent, struct held *held)
 {
     add_effect(agent, AGENT_DISCARD)->id = held->id;
-    held_move(agent, held, HELD_EVENT_DISCARD);
+    held_remove(agent, held, HELD_EVENT_DISCARD);
 }
 
 void held_kill(struct agent *agent, struct held *held, enum reason reason)
@@ -253,7 +254,7 @@ void take_settled(struct agent *agent, const struct msg_settled *message)
     if (held == NULL || held->state != HELD_ENDED)
         return;
     add_effect(agent, AGENT_DROP)->id = held->id;
-    held_move(agent, held, HELD_EVENT_SETTLED);
+    held_remove(agent, held, HELD_EVENT_SETTLED);
 }
 
 /* ---- starting ---- */
@@ -459,7 +460,7 @@ static void take_holds(struct agent *agent, const struct msg_runner_holds *messa
     struct held *held = held_find(agent, &message->id);
     if (held == NULL) {
         held = held_create(agent, &message->id, HELD_RUNNING);
-        held->cookie = keep(message->cookie);
+        held->cookie = slice_keep(message->cookie);
     } else if (held->state == HELD_STARTING) {
         held_move(agent, held, HELD_EVENT_STARTED);
     }
@@ -511,10 +512,10 @@ static void take_exited(struct agent *agent, const struct msg_runner_exited *mes
         forget_at_runner(agent, held);
     if (!held_has_process(held))
         return;
-    free_slice(&held->exit_error);
+    slice_free(&held->exit_error);
     held->announce_ms = 0;
     held->exited = *message;
-    held->exit_error = keep(message->error);
+    held->exit_error = slice_keep(message->error);
     held_move(agent, held, HELD_EVENT_EXITED);
     /* Its slot is free: the next one starts before this one's leavings are looked at. */
     start_waiting(agent);

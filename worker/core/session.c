@@ -156,9 +156,8 @@ static void take_registered(struct agent *agent, const struct msg_registered *me
     agent->noted = 0;
     agent->dead_instance = 0;
     if (agent->cluster.length == 0) {
-        free((void *)(uintptr_t)agent->cluster.ptr);
-        agent->cluster = slice_make(
-            xstrndup(message->cluster.ptr, message->cluster.length), message->cluster.length);
+        slice_free(&agent->cluster);
+        agent->cluster = slice_keep(message->cluster);
         remember_leader(agent);
     }
     add_effect(agent, AGENT_REGISTERED)->registered.bundles = message->bundles;

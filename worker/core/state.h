@@ -96,8 +96,10 @@ struct agent {
 
 struct held *held_find(const struct agent *agent, const struct attempt_id *id);
 struct held *held_create(struct agent *agent, const struct attempt_id *id, enum held_state state);
-/* The one transition function; an illegal event is a programmer's error. */
+/* By the table; the attempt stays. */
 void held_move(struct agent *agent, struct held *held, enum held_event event);
+/* By the table; nothing is left of it. */
+void held_remove(struct agent *agent, struct held *held, enum held_event event);
 /* The next state by the table, 0 when illegal. */
 uint32_t held_next_state(uint32_t state, enum held_event event);
 static inline bool held_is_waiting(const struct held *held)

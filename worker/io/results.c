@@ -77,7 +77,7 @@ static void forget(struct results *results, struct result *result)
     *(result->next != NULL ? &result->next->previous : &results->last) = result->previous;
     (void)names_remove(&results->pending, attempt_key(&result->id));
     results->pending_bytes -= result->frame.length;
-    free((char *)(uintptr_t)result->frame.ptr);
+    slice_free(&result->frame);
     free(result);
 }
 
@@ -313,7 +313,7 @@ static int take_record(void *context, struct slice frame, struct error *error)
         rc = frame_next(&reader, &message, error);
     if (rc == 1 && message.number == MESSAGE_ended) {
         const struct msg_ended *ended = message.body;
-        remember(results, &ended->id, slice_make(xstrndup(frame.ptr, frame.length), frame.length));
+        remember(results, &ended->id, slice_keep(frame));
     } else if (rc == 1 && message.number == MESSAGE_settled) {
         struct result *result = find(results, &((const struct msg_settled *)message.body)->id);
         if (result != NULL)
