@@ -3,8 +3,9 @@
  * everything else knows peers and frames. Belongs to one thread, and to one loop.
  *
  * A frame is one ZeroMQ message part of at most FRAME_MAX_BYTES; a larger one, or a message of
- * several parts, is dropped. Endpoints are ipc:// now, tcp:// with CURVE later; `transport_peer` is
- * how a peer is known in between: a number that this process gave to one connection's routing id
+ * several parts, is dropped. Endpoints are ipc://, where the folder's permissions say who may
+ * speak, and tcp://, always with CURVE, where a peer is its key. `transport_peer` is how a
+ * connection is known in between: a number that this process gave to one connection's routing id
  * and never gives again. Sends never block and never say whether they arrived: what must arrive is
  * numbered and repeated (proto/channel.h).
  */
@@ -12,6 +13,7 @@
 #define COMMON_TRANSPORT_H
 
 #include "common/error.h"
+#include "common/key_pair.h"
 #include "common/loop.h"
 #include "common/slice.h"
 
@@ -43,6 +45,49 @@ int transport_bind(struct loop *loop, const char *endpoint, transport_frame_fn c
  */
 int transport_connect(struct loop *loop, const char *endpoint, transport_frame_fn callback,
     void *context, struct transport **ret_transport, struct error *error);
+
+/* ---- tcp:// ---- */
+
+enum { TRANSPORT_ADDRESS_MAX = 64 };
+
+/*
+ * Whether this key may finish a handshake. Called on a thread of its own, for every connection to a
+ * socket of transport_bind_curve; `address` is the peer's, as text, for whoever logs a refusal.
+ */
+typedef bool (*transport_admit_fn)(
+    void *context, const unsigned char key[KEY_BYTES], const char *address);
+
+/*
+ * Starts the thread that answers handshakes; before the first transport_bind_curve. Without it no
+ * CURVE socket is bound: libzmq lets every key in when nobody answers.
+ */
+int transport_admit_start(transport_admit_fn admit, void *context, struct error *error);
+void transport_admit_stop(void);
+
+/*
+ * As transport_bind, at tcp://HOST:PORT (a name, an address, [IPv6], or * for all interfaces; port
+ * 0 takes a free one, see transport_port). Only peers that were admitted are heard; their numbers
+ * have the highest bit set, so that they are never those of an ipc socket. ERR_REFUSED: the port is
+ * taken; ERR_USAGE: the endpoint is none.
+ */
+int transport_bind_curve(struct loop *loop, const char *endpoint, const struct key_pair *keys,
+    transport_frame_fn callback, void *context, struct transport **ret_transport,
+    struct error *error);
+uint32_t transport_port(const struct transport *transport);
+/* As transport_connect, with our keys, to a server that proves that it has `server`. */
+struct transport_identity {
+    const struct key_pair *keys;
+    unsigned char server[KEY_BYTES];
+};
+int transport_connect_curve(struct loop *loop, const char *endpoint,
+    const struct transport_identity *identity, transport_frame_fn callback, void *context,
+    struct transport **ret_transport, struct error *error);
+
+/* The key of a peer as the handshake proved it, and its address; false for one of an ipc socket, or
+ * one that is not known any more. Inside the callback its own peer is always known. */
+bool transport_peer_identity(const struct transport *transport, transport_peer peer,
+    unsigned char ret_key[KEY_BYTES], char ret_address[TRANSPORT_ADDRESS_MAX]);
+
 /* May be called inside its own callback, which then gets no further frame. */
 void transport_destroy(struct transport *transport);
 

@@ -1,6 +1,7 @@
 /* Prints docs/protocol.md from messages.def. */
 #include "common/limits.h"
 #include "proto/proto.h"
+#include "proto/roles.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -127,6 +128,30 @@ static void print_types(void)
     (void)printf("\n");
 }
 
+static void print_roles(const struct message_shape *shapes, size_t count)
+{
+    (void)printf("## Who may say what\n\nFrom `proto/roles.def`. What is not marked is denied, and "
+                 "audited.\n\n");
+    for (uint32_t role = ROLE_WORKER; role <= ROLE_JOINER; role++)
+        (void)printf("- **%s**: %s\n", role_name(role), role_doc(role));
+    (void)printf("\n| message |");
+    for (uint32_t role = ROLE_WORKER; role <= ROLE_JOINER; role++)
+        (void)printf(" %s |", role_name(role));
+    (void)printf("\n|---|---|---|---|---|---|\n");
+    for (size_t i = 0; i < count; i++) {
+        bool any = false;
+        for (uint32_t role = ROLE_WORKER; role <= ROLE_JOINER; role++)
+            any = any || role_may(role, shapes[i].number);
+        if (!any)
+            continue;
+        (void)printf("| %s |", shapes[i].record.name);
+        for (uint32_t role = ROLE_WORKER; role <= ROLE_JOINER; role++)
+            (void)printf(" %s |", role_may(role, shapes[i].number) ? "yes" : "");
+        (void)printf("\n");
+    }
+    (void)printf("\n");
+}
+
 int main(void)
 {
     size_t count;
@@ -137,6 +162,7 @@ int main(void)
 
     print_head();
     print_types();
+    print_roles(shapes, count);
     (void)printf("## Records\n\n");
     for (size_t i = 0; i < records.count; i++) {
         (void)printf("### %s\n", records.shapes[i]->name);

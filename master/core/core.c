@@ -225,6 +225,14 @@ static void take(struct core *core, const struct event *event)
     case EVENT_LOADED:
         load_done(core);
         break;
+    case EVENT_JOIN:
+    case EVENT_CREATE_TOKEN:
+    case EVENT_REVOKE_TOKEN:
+    case EVENT_DRAIN:
+    case EVENT_REMOVE_WORKER:
+    case EVENT_AUDIT:
+    case EVENT_LOAD_PEER:
+    case EVENT_LOAD_TOKEN:
     case EVENT_KIND_COUNT:
         assert(!"an event has a kind");
     }

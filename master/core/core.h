@@ -29,6 +29,7 @@ struct core_config {
     struct slice bundles;    /* where local workers read bundles; copied */
     uint64_t now_ms;
     uint64_t last_order; /* the highest of all runs in the store, ended ones too; 0: none */
+    uint64_t last_audit; /* the highest number of an audit row; 0: none */
 };
 
 enum event_kind {
@@ -44,6 +45,14 @@ enum event_kind {
     EVENT_LOAD_SESSION,
     EVENT_LOAD_RUN, /* at a restart, and for an ended run that somebody asks about */
     EVENT_LOADED,
+    EVENT_JOIN,         /* by a token's key */
+    EVENT_CREATE_TOKEN, /* and the three after it: persons */
+    EVENT_REVOKE_TOKEN,
+    EVENT_DRAIN,
+    EVENT_REMOVE_WORKER,
+    EVENT_AUDIT, /* the ports refused something: make it a row */
+    EVENT_LOAD_PEER,
+    EVENT_LOAD_TOKEN,
     EVENT_KIND_COUNT
 };
 
@@ -75,17 +84,55 @@ struct load_run_event {
 
 #define TASK_ALL UINT32_MAX
 
+/* Who asks. Over TCP a peer is its key, proven by the handshake; on the master's own sockets it is
+ * local, and has none. */
+struct actor {
+    uint32_t role;        /* enum role; 0 (a simulated or internal event) counts as local */
+    struct slice key;     /* 32 bytes, or empty: local */
+    struct slice name;    /* of a peer; empty: local, or not known */
+    struct slice address; /* or empty: this host */
+};
+
 struct event {
     enum event_kind kind;
-    uint64_t now_ms;  /* boot time, never falls */
-    int64_t now_wall; /* for what is shown, and for retries' due times */
-    uint64_t ticket;  /* client events: names the answer */
-    uint64_t request; /* client events: asked again, the first answer is given again */
+    uint64_t now_ms;    /* boot time, never falls */
+    int64_t now_wall;   /* for what is shown, and for retries' due times */
+    uint64_t ticket;    /* client events: names the answer */
+    uint64_t request;   /* client events: asked again, the first answer is given again */
+    struct actor actor; /* client events, JOIN, AUDIT, and FRAME: a worker's */
+    /* Client events that change something: what the audit log calls it (the message's name, the
+     * run, task, worker or token). */
+    struct slice action, target;
     union {
         struct {
             uint64_t peer;
             struct slice bytes;
         } frame;
+        struct {
+            unsigned char key[WORKER_KEY_BYTES]; /* of who joins; actor.key is the token's */
+            struct slice name, host;
+        } join;
+        struct {
+            uint64_t token; /* random, not 0 */
+            unsigned char key[WORKER_KEY_BYTES];
+            uint32_t role, uses;
+            uint64_t valid_ms;
+            struct slice label;
+            /* For the answer. */
+            struct slice server_key;
+            struct texts addresses;
+        } create_token;
+        uint64_t revoke_token;
+        struct {
+            struct slice worker; /* its name */
+            bool undo;           /* DRAIN */
+        } worker_change;
+        struct {
+            struct slice text; /* one line; actor, action and target beside it */
+            uint32_t count;
+        } audit;
+        struct peer_row peer;
+        struct token_row token;
         struct submit_event submit;
         /* CANCEL, RETRY, MARK: the run is in memory (the owner has loaded it: core_has_run). */
         struct {
@@ -156,10 +203,29 @@ struct worker_view {
     const struct slice *queues;
     uint32_t queue_count;
     bool full;
+    bool removed; /* not to be listed */
+    struct texts labels, users;
+    struct msg_heartbeat load; /* the last: cpu, memory, disk; zeros when none came */
+    struct slice address;      /* or empty: on the master's host */
 };
 /* Workers by index from 0, live or gone; false past the last. */
 bool core_view_worker(
     const struct core *core, uint32_t index, uint64_t now_ms, struct worker_view *ret_view);
+
+struct token_view {
+    const struct token_row *row;
+    uint32_t used;
+};
+/* Tokens by index from 0, the oldest first; false past the last. */
+bool core_view_token(const struct core *core, uint32_t index, struct token_view *ret_view);
+/* Peers by index from 0, removed ones too; false past the last. */
+bool core_view_peer(const struct core *core, uint32_t index, const struct peer_row **ret_row);
+/* The worker of a live attempt: number, or 0 when it is not in memory. */
+uint32_t core_attempt_worker(const struct core *core, const struct attempt_id *id);
+
+/* What a task (or, TASK_ALL, a run) in memory waits for: lines and texts lie in the arena. */
+void core_explain(const struct core *core, uint64_t run, uint32_t task, struct arena *arena,
+    struct msg_explained *ret_explained);
 
 /* One sentence that a person can act on, why nothing of this run goes on ("no worker serves queue
  * \"gpu\""), or empty. */

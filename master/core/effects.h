@@ -35,6 +35,15 @@ struct change_effect {
     int64_t at;
 };
 
+/* Whose key may finish a handshake from now on, and as what; for the ports, once the batch has
+ * committed. */
+struct access_effect {
+    unsigned char key[WORKER_KEY_BYTES];
+    uint32_t role;      /* ROLE_NONE: nobody's any more */
+    int64_t expires_at; /* wall: a token's; 0: never */
+    struct slice name;
+};
+
 #define CHANGE_RUN UINT32_MAX
 
 struct effects {
@@ -47,6 +56,8 @@ struct effects {
     size_t answer_count, answer_capacity;
     struct change_effect *changes;
     size_t change_count, change_capacity;
+    struct access_effect *accesses;
+    size_t access_count, access_capacity;
     /* Runs that left the core's memory: their plan may be unmapped once this batch has committed.
      */
     uint64_t *forgotten;
@@ -67,6 +78,7 @@ struct fact *effects_add_fact(struct effects *effects, enum fact_kind kind);
 void effects_add_send(struct effects *effects, uint64_t peer, struct slice frame, bool at_once);
 void effects_add_answer(struct effects *effects, uint64_t ticket, struct slice message);
 struct change_effect *effects_add_change(struct effects *effects);
+struct access_effect *effects_add_access(struct effects *effects);
 void effects_add_forgotten(struct effects *effects, uint64_t run);
 
 #endif

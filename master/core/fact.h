@@ -25,6 +25,8 @@ struct worker_row {
     unsigned char key[WORKER_KEY_BYTES];
     struct slice name;
     struct slice host;
+    bool draining; /* a person's wish */
+    bool removed;  /* its key is barred; the row stays for what it ran */
 };
 
 /* Key: session. Written when a session opens. */
@@ -104,6 +106,42 @@ struct request_row {
     int64_t at;
 };
 
+/* Key: key. Who joined by a token: a key of the cluster, with its role. Written at its join and at
+ * its removal. */
+struct peer_row {
+    unsigned char key[WORKER_KEY_BYTES];
+    uint32_t role; /* enum role: ROLE_WORKER, ROLE_OPERATOR or ROLE_VIEWER */
+    struct slice name, host;
+    uint64_t token; /* by which it joined */
+    int64_t joined_at;
+    int64_t removed_at; /* 0: it belongs to the cluster */
+};
+
+/* Key: token. The secret is nowhere here. Written when made, and when revoked; its uses are the
+ * peers that name it. */
+struct token_row {
+    uint64_t token; /* random, never 0; shown as 16 hex digits */
+    unsigned char key[WORKER_KEY_BYTES];
+    uint32_t role;
+    uint32_t uses;
+    int64_t created_at, expires_at, revoked_at; /* wall; 0: not revoked */
+    struct slice label;
+};
+
+/* Key: number. Every change by a person, and every refusal. */
+struct audit_row {
+    uint64_t number; /* 1, 2, … */
+    int64_t at;
+    uint32_t role; /* of who asked; ROLE_NONE: not known */
+    struct slice who;
+    struct slice address; /* or empty: this host */
+    struct slice action;  /* the request's name, or what was refused */
+    struct slice target;
+    struct slice text;
+    bool refused;
+    uint32_t count; /* refusals alike within a minute are one row */
+};
+
 enum fact_kind {
     FACT_DAG,
     FACT_WORKER,
@@ -112,6 +150,9 @@ enum fact_kind {
     FACT_ATTEMPT,
     FACT_SPAN,
     FACT_REQUEST,
+    FACT_PEER,
+    FACT_TOKEN,
+    FACT_AUDIT,
     FACT_KIND_COUNT
 };
 
@@ -125,6 +166,9 @@ struct fact {
         struct attempt_row attempt;
         struct span_row span;
         struct request_row request;
+        struct peer_row peer;
+        struct token_row token;
+        struct audit_row audit;
     };
 };
 

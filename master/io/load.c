@@ -48,7 +48,13 @@ static int load_run(void *context, const struct store_run *stored, struct error 
 
 struct store_loader master_loader(struct master *master)
 {
-    return (struct store_loader){master, load_dag, load_worker, load_session, load_run};
+    return (struct store_loader){
+        .context = master,
+        .dag = load_dag,
+        .worker = load_worker,
+        .session = load_session,
+        .run = load_run,
+    };
 }
 
 int master_load_run(struct master *master, uint64_t run, struct error *error)

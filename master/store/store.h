@@ -72,10 +72,12 @@ struct store_loader {
     void (*worker)(void *context, const struct worker_row *row);
     void (*session)(void *context, const struct session_row *row);
     int (*run)(void *context, const struct store_run *run, struct error *error);
+    void (*peer)(void *context, const struct peer_row *row);
+    void (*token)(void *context, const struct token_row *row);
 };
 
-/* What a restart needs: all dags and workers, the sessions that live attempts name, the live runs
- * by order. History is not read. */
+/* What a restart needs: all dags, workers, peers and tokens, the sessions that live attempts name,
+ * the live runs by order. History is not read. */
 int store_load(struct store *store, const struct store_loader *loader, struct error *error);
 /* One run, live or ended. ERR_NOT_FOUND. */
 int store_load_run(
@@ -121,6 +123,19 @@ int store_list_spans(struct store *store, uint64_t run, struct arena *arena,
 /* Every dag that ever ran, by name. */
 int store_list_dags(struct store *store, struct arena *arena, struct dag_row **ret_dags,
     size_t *ret_count, struct error *error);
+struct store_audit_filter {
+    int64_t since;   /* wall; 0: all */
+    uint64_t before; /* lower numbers only; 0: all */
+    uint32_t limit;
+};
+/* Newest first; the array and its texts lie in the arena. */
+int store_list_audit(struct store *store, const struct store_audit_filter *filter,
+    struct arena *arena, struct audit_row **ret_rows, size_t *ret_count, struct error *error);
+/* The highest number of an audit row, or 0. */
+int store_last_audit(struct store *store, uint64_t *ret_number, struct error *error);
+/* The worker of an attempt that was ever assigned: its number. ERR_NOT_FOUND. */
+int store_attempt_worker(
+    struct store *store, const struct attempt_id *id, uint32_t *ret_worker, struct error *error);
 /* The name and host of a worker's number; ERR_NOT_FOUND. */
 int store_get_worker(struct store *store, uint32_t number, struct arena *arena,
     struct worker_row *ret_worker, struct error *error);

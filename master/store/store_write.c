@@ -86,6 +86,9 @@ static int write_fact(struct store *store, const struct fact *fact, struct error
         vector_reserve(&store->pending, store->pending_count, &store->pending_capacity);
         store->pending[store->pending_count++] = (struct pending_attempt){0, &fact->attempt};
         return 0;
+    case FACT_PEER:
+    case FACT_TOKEN:
+    case FACT_AUDIT:
     case FACT_KIND_COUNT:
         break;
     }

@@ -178,7 +178,13 @@ int main(int argc, char **argv)
         "attempt facts: %u in batches of %u, %.2f s, %.0f a second, longest wait %.0f ms\n",
         2 * bench.tasks, bench.batch_facts, seconds, 2 * bench.tasks / seconds, bench.slowest_ms);
     size_t loaded = 0;
-    struct store_loader loader = {&loaded, skip_dag, skip_worker, skip_session, count_run};
+    struct store_loader loader = {
+        .context = &loaded,
+        .dag = skip_dag,
+        .worker = skip_worker,
+        .session = skip_session,
+        .run = count_run,
+    };
     begin = now_ms();
     if (store_load(bench.store, &loader, &error) != 0)
         fail(&error);

@@ -123,6 +123,9 @@ void rows_apply(struct rows *rows, const struct fact *fact)
     case FACT_REQUEST:
         apply_request(rows, &fact->request);
         break;
+    case FACT_PEER:
+    case FACT_TOKEN:
+    case FACT_AUDIT:
     case FACT_KIND_COUNT:
         break;
     }

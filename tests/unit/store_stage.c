@@ -168,7 +168,13 @@ static int see_run(void *context, const struct store_run *run, struct error *err
 
 struct store_loader loader_into(struct seen *seen)
 {
-    return (struct store_loader){seen, see_dag, see_worker, see_session, see_run};
+    return (struct store_loader){
+        .context = seen,
+        .dag = see_dag,
+        .worker = see_worker,
+        .session = see_session,
+        .run = see_run,
+    };
 }
 /* Runs SQL on the file, as another program would. */
 void run_sql(struct fixture *fixture, const char *sql)
