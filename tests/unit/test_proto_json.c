@@ -85,7 +85,7 @@ static void proto_json_params_that_are_no_object_stay_text(void **state)
     struct msg_submit submit = {.params = {typed, 1}};
     assert_json(MESSAGE_submit, &submit,
         "{\"file\":\"\",\"dag\":\"\",\"params\":[\"{\\\"a\\\":1}\"],\"date\":\"\",\"key\":\"\","
-        "\"again\":false}");
+        "\"again\":false,\"bundle\":null}");
 }
 
 static void proto_json_numbers_over_63_bits_are_digits(void **state)
