@@ -1,7 +1,7 @@
 #include "common/file.h"
 #include "common/memory.h"
 #include "master/store/blob_store.h"
-#include "master/store/bundle_seen.h"
+#include "common/dag/bundle_seen.h"
 
 #include <dirent.h>
 #include <errno.h>

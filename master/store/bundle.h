@@ -1,7 +1,6 @@
 /*
- * bundle.h - a DAG's folder as a snapshot: a manifest (path, mode, hash; sorted by path) over
- * content-addressed files. INTERFACE.md, Files, says what goes in. The manifest's own format is in
- * common/manifest.h, because workers read it and artifacts use it too.
+ * bundle.h - a DAG's folder as a snapshot in the blob store. common/dag/bundle_make.h says what
+ * goes in.
  */
 #ifndef MASTER_STORE_BUNDLE_H
 #define MASTER_STORE_BUNDLE_H
@@ -12,10 +11,8 @@
 /*
  * Snapshots the folder of the DAG file at `path` (absolute) into the store. *ret_manifest is its
  * hash; *ret_files how many files besides the DAG's own there are (0: attempts get an empty
- * folder). `only` are the `files:` of the DAG (empty: the whole folder). Refused by name: `/`,
- * `$HOME`, `/tmp` as the folder; too many files or bytes; symlinks that leave the folder, FIFOs,
- * devices, sockets; unreadable files; a file that changed while it was read. Files of the same
- * (device, inode, mtime, size) as in an earlier snapshot are not read again.
+ * folder). `only` are the `files:` of the DAG (empty: the whole folder). Fails as bundle_make does.
+ * Files that are unchanged since an earlier snapshot are not read again.
  */
 int bundle_snapshot(struct blob_store *store, const char *path, const struct texts *only,
     struct hash *ret_manifest, uint32_t *ret_files, struct error *error);

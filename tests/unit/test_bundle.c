@@ -10,8 +10,8 @@
 #include "common/manifest.h"
 #include "common/memory.h"
 #include "master/store/bundle.h"
-#include "master/store/bundle_seen.h"
-#include "master/store/ignore.h"
+#include "common/dag/bundle_seen.h"
+#include "common/dag/ignore.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "master/store/bundle_walk.h"
+#include "common/dag/bundle_walk.h"
 
 #include "common/dag/compile.h"
 #include "common/limits.h"
@@ -72,10 +72,10 @@ static bool is_below(struct slice path, struct slice folder)
 /* By `files:` alone. A folder is wanted, too, when something below it is named. */
 static bool is_wanted(const struct bundle_walk *walk, struct slice path, bool is_folder)
 {
-    if (walk->only->count == 0)
+    if (walk->only_count == 0)
         return true;
-    for (uint32_t i = 0; i < walk->only->count; i++) {
-        struct slice named = without_slash(walk->only->items[i]);
+    for (uint32_t i = 0; i < walk->only_count; i++) {
+        struct slice named = without_slash(walk->only[i]);
         if (is_below(path, named) || (is_folder && is_below(named, path)))
             return true;
     }
@@ -84,8 +84,8 @@ static bool is_wanted(const struct bundle_walk *walk, struct slice path, bool is
 
 static bool is_named(const struct bundle_walk *walk, struct slice path)
 {
-    for (uint32_t i = 0; i < walk->only->count; i++) {
-        if (slice_equal(without_slash(walk->only->items[i]), path))
+    for (uint32_t i = 0; i < walk->only_count; i++) {
+        if (slice_equal(without_slash(walk->only[i]), path))
             return true;
     }
     return false;
@@ -248,15 +248,15 @@ static int take_own(struct bundle_walk *walk, struct error *error)
 /* Every `files:` entry must have brought something. */
 static int check_only(const struct bundle_walk *walk, struct error *error)
 {
-    for (uint32_t i = 0; i < walk->only->count; i++) {
-        struct slice named = without_slash(walk->only->items[i]);
+    for (uint32_t i = 0; i < walk->only_count; i++) {
+        struct slice named = without_slash(walk->only[i]);
         bool found = false;
         for (size_t k = 0; k < walk->count && !found; k++)
             found = is_below(walk->entries[k].path, named);
         if (!found)
             return error_set(error, ERR_INVALID,
                 "files: \"%.*s\" is not in %s, or nothing of it may travel (hidden, ignored)",
-                SLICE_PRINT(walk->only->items[i]), walk->folder);
+                SLICE_PRINT(walk->only[i]), walk->folder);
     }
     return 0;
 }

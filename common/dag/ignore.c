@@ -1,4 +1,4 @@
-#include "master/store/ignore.h"
+#include "common/dag/ignore.h"
 
 #include "common/memory.h"
 

@@ -2,14 +2,13 @@
  * bundle_walk.h - which files of a DAG's folder travel with a run. Walks by descriptors and never
  * through a link.
  */
-#ifndef MASTER_STORE_BUNDLE_WALK_H
-#define MASTER_STORE_BUNDLE_WALK_H
+#ifndef COMMON_DAG_BUNDLE_WALK_H
+#define COMMON_DAG_BUNDLE_WALK_H
 
 #include "common/arena.h"
+#include "common/dag/bundle_seen.h"
+#include "common/dag/ignore.h"
 #include "common/error.h"
-#include "master/store/bundle_seen.h"
-#include "master/store/ignore.h"
-#include "proto/proto.h"
 
 struct bundle_entry {
     struct slice path; /* relative; NUL-terminated */
@@ -19,7 +18,8 @@ struct bundle_entry {
 struct bundle_walk {
     const char *folder;       /* absolute */
     struct slice own;         /* name of the DAG's file in it */
-    const struct texts *only; /* `files:`; empty: the whole folder */
+    const struct slice *only; /* `files:` */
+    uint32_t only_count;      /* 0: the whole folder */
     struct seen_files *seen;
     int fd; /* of the folder */
     struct arena arena;

@@ -1,4 +1,4 @@
-#include "master/store/bundle_seen.h"
+#include "common/dag/bundle_seen.h"
 
 #include "common/memory.h"
 #include "common/table.h"

@@ -4,8 +4,8 @@
  * pattern to the file's own folder. What lies in an ignored folder cannot be taken back, because
  * the folder is not entered.
  */
-#ifndef MASTER_STORE_IGNORE_H
-#define MASTER_STORE_IGNORE_H
+#ifndef COMMON_DAG_IGNORE_H
+#define COMMON_DAG_IGNORE_H
 
 #include "common/slice.h"
 

@@ -4,8 +4,8 @@
  * One that changed less than SEEN_AGE_SECONDS before it was looked at is not remembered: it could
  * change once more within the same tick of the file system's clock. Any thread.
  */
-#ifndef MASTER_STORE_BUNDLE_SEEN_H
-#define MASTER_STORE_BUNDLE_SEEN_H
+#ifndef COMMON_DAG_BUNDLE_SEEN_H
+#define COMMON_DAG_BUNDLE_SEEN_H
 
 #include "common/hash.h"
 
