@@ -323,3 +323,25 @@ int frame_next(struct frame_reader *reader, struct message *ret_message, struct 
     *ret_message = message;
     return 1;
 }
+
+int frame_next_number(struct frame_reader *reader, uint32_t *ret_number, struct error *error)
+{
+    uint64_t number;
+    size_t used = 0;
+    if (reader->rest.length == 0)
+        return 0;
+    int result = walk_value(reader->rest, &used, error);
+    if (result < 0)
+        return result;
+    if (!walk_first_number(reader->rest, 0, &number) || number > UINT32_MAX)
+        return error_set(error, ERR_MALFORMED, "a message does not begin with its number");
+    reader->rest = slice_make(reader->rest.ptr + used, reader->rest.length - used);
+    *ret_number = (uint32_t)number;
+    return 1;
+}
+
+uint64_t frame_version(struct slice bytes)
+{
+    uint64_t version;
+    return walk_first_number(bytes, 0, &version) ? version : 0;
+}

@@ -230,6 +230,15 @@ int frame_open(
  */
 int frame_next(struct frame_reader *reader, struct message *ret_message, struct error *error);
 
+/*
+ * The number of the next message of an opened frame, which is passed over and not decoded: 1 and
+ * *ret_number, 0 at the end, ERR_MALFORMED. Allocates nothing. For who must know what a frame holds
+ * before it is handed on; a copy of the reader leaves the reader where it is.
+ */
+int frame_next_number(struct frame_reader *reader, uint32_t *ret_number, struct error *error);
+/* The protocol version that a frame claims, of its first bytes; 0 when none can be read there. */
+uint64_t frame_version(struct slice bytes);
+
 /* One line of text for logs and the simulator's story: "assign{id={run=…,task=3,…},…}"; texts
  * escaped and cut. */
 void message_print(uint32_t number, const void *body, struct buffer *out);

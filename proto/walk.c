@@ -2,9 +2,6 @@
 
 #include "common/limits.h"
 
-#include <stdbool.h>
-#include <stdint.h>
-
 enum head_class { SCALAR, ARRAY, MAP, NEVER };
 
 /* The first bytes 0xc0 to 0xdf: how many bytes of length or count follow, and how many of payload
@@ -117,4 +114,30 @@ int walk_value(struct slice bytes, size_t *position, struct error *error)
     } while (depth > 0);
     *position = at;
     return 0;
+}
+
+bool walk_first_number(struct slice bytes, size_t position, uint64_t *ret_number)
+{
+    const unsigned char *data = (const unsigned char *)bytes.ptr;
+    struct head head;
+    if (position >= bytes.length || !read_head(data + position, bytes.length - position, &head))
+        return false;
+    unsigned first = data[position];
+    bool is_array = (first >= 0x90 && first < 0xa0) || first == 0xdc || first == 0xdd;
+    size_t at = position + (size_t)head.bytes;
+    if (!is_array || head.children == 0 || at >= bytes.length)
+        return false;
+    if (data[at] < 0x80) {
+        *ret_number = data[at];
+        return true;
+    }
+    /* Unsigned, or signed and not negative: a sender may choose either. */
+    unsigned kind = data[at] & 0xfcu;
+    if (kind != 0xcc && kind != 0xd0)
+        return false;
+    unsigned width = 1u << (data[at] & 3u);
+    if (bytes.length - at <= width || (kind == 0xd0 && data[at + 1] >= 0x80))
+        return false;
+    *ret_number = read_count(data + at + 1, width);
+    return true;
 }

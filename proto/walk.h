@@ -9,8 +9,15 @@
 #include "common/error.h"
 #include "common/slice.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 /* Passes over one value that begins at *position, and moves it to the value's end. ERR_MALFORMED
    when it is cut off, claims more than there is, or is deeper than MESSAGE_DEPTH_MAX. */
 int walk_value(struct slice bytes, size_t *position, struct error *error);
+
+/* The first item of an array that begins at `position`, when it is an integer and not
+   negative. False otherwise. */
+bool walk_first_number(struct slice bytes, size_t position, uint64_t *ret_number);
 
 #endif

@@ -21,6 +21,14 @@ static void message_send_on(const struct message *message, struct arena *arena)
     buffer_fini(&frame);
 }
 
+/* Who looks at the numbers alone sees what is decoded after. */
+static void check_number(struct frame_reader reader, const struct message *message)
+{
+    uint32_t number;
+    if (frame_next_number(&reader, &number, NULL) != 1 || number != message->number)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -29,8 +37,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buffer text = {0};
     struct frame_reader reader;
     struct message message;
+    (void)frame_version(slice_make(data, size));
     if (frame_open(slice_make(data, size), &arena, &reader, NULL) == 0) {
-        while (frame_next(&reader, &message, NULL) == 1) {
+        if (frame_version(slice_make(data, size)) != PROTOCOL_VERSION)
+            abort();
+        struct frame_reader before = reader;
+        for (; frame_next(&reader, &message, NULL) == 1; before = reader) {
+            check_number(before, &message);
             message_print(message.number, message.body, &text);
             buffer_clear(&text);
             if (message.body != NULL)

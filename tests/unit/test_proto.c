@@ -93,7 +93,7 @@ static void proto_shapes_by_number_are_found(void **state)
     assert_null(message_shape(0));
     assert_null(message_shape(9));
     assert_null(message_shape(4000000000u));
-    assert_string_equal(message_name(6), "?");
+    assert_string_equal(message_name(9), "?");
     assert_true(message_shape(MESSAGE_assign)->numbered);
     assert_false(message_shape(MESSAGE_heartbeat)->numbered);
 }
@@ -165,6 +165,52 @@ static void proto_many_messages_in_a_frame_come_in_order(void **state)
     assert_int_equal(frame_next(&reader, &message, NULL), 0);
     arena_fini(&arena);
     buffer_fini(&frame);
+}
+
+static void proto_numbers_alone_are_those_that_are_decoded(void **state)
+{
+    (void)state;
+    struct buffer frame = {0};
+    struct arena arena = {0};
+    struct frame_reader reader;
+    uint32_t number;
+    size_t count;
+    const struct message_shape *shapes = message_shapes(&count);
+    header_append(&frame, 7);
+    for (size_t i = 0; i < count; i++)
+        message_encode(&frame, shapes[i].number, arena_alloc(&arena, shapes[i].record.size));
+    assert_int_equal(frame_version(buffer_slice(&frame)), PROTOCOL_VERSION);
+    assert_int_equal(frame_open(buffer_slice(&frame), &arena, &reader, NULL), 0);
+    struct frame_reader numbers = reader;
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(frame_next_number(&numbers, &number, NULL), 1);
+        assert_int_equal(number, shapes[i].number);
+    }
+    assert_int_equal(frame_next_number(&numbers, &number, NULL), 0);
+    /* The reader itself stayed. */
+    struct message message;
+    assert_int_equal(frame_next(&reader, &message, NULL), 1);
+    assert_int_equal(message.number, shapes[0].number);
+    arena_fini(&arena);
+    buffer_fini(&frame);
+}
+
+static void proto_what_has_no_number_has_none(void **state)
+{
+    static const char *const none[] = {"\xc3", "\x90", "\x91\xff", "\x91\xa1x", "\x81\x01\x01",
+        "\x91\xcf\0\0\0\1\0\0\0\0", "\x91\xd0\x80"};
+    static const size_t lengths[] = {1, 1, 2, 3, 3, 10, 3};
+    (void)state;
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        struct frame_reader reader = {.rest = slice_make(none[i], lengths[i])};
+        uint32_t number;
+        assert_int_equal(frame_next_number(&reader, &number, NULL), ERR_MALFORMED);
+    }
+    assert_int_equal(frame_version(slice_of(NULL)), 0);
+    assert_int_equal(frame_version(slice_make("\xdc", 1)), 0);
+    assert_int_equal(frame_version(slice_make("\x91\xcd\x01", 3)), 0);
+    assert_int_equal(frame_version(slice_make("\x91\xd1\x01\x02", 4)), 0x102);
+    assert_int_equal(frame_version(slice_make("\xdc\0\1\xcd\x01\x02", 6)), 0x102);
 }
 
 static void proto_decoded_texts_borrow_the_frame(void **state)
@@ -540,6 +586,8 @@ int main(void)
         cmocka_unit_test(proto_names_of_states_are_read_back),
         cmocka_unit_test(proto_random_messages_come_back_equal),
         cmocka_unit_test(proto_many_messages_in_a_frame_come_in_order),
+        cmocka_unit_test(proto_numbers_alone_are_those_that_are_decoded),
+        cmocka_unit_test(proto_what_has_no_number_has_none),
         cmocka_unit_test(proto_decoded_texts_borrow_the_frame),
         cmocka_unit_test(proto_every_truncation_is_an_error),
         cmocka_unit_test(proto_changed_bytes_do_no_harm),
