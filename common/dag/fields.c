@@ -106,9 +106,7 @@ static void read_field_text(
     (void)read_text(reader, name, field);
 }
 
-/* A list's items as an array of nodes; one text stands for a list of it. NULL when it was reported.
- */
-static const struct node **list_items(
+const struct node **field_items(
     struct reader *reader, const struct node *name, const char *wanted, uint32_t *ret_count)
 {
     const struct node *value = name->next;
@@ -137,7 +135,7 @@ static void read_field_texts(
     struct reader *reader, const struct key *key, const struct node *name, void *field)
 {
     uint32_t count;
-    const struct node **items = list_items(reader, name, "a list of texts", &count);
+    const struct node **items = field_items(reader, name, "a list of texts", &count);
     if (items == NULL)
         return;
     struct slice *texts = arena_alloc(reader->arena, (count + 1) * sizeof *texts);
@@ -285,7 +283,7 @@ static void read_field_codes(
     struct reader *reader, const struct key *key, const struct node *name, void *field)
 {
     uint32_t count;
-    const struct node **items = list_items(reader, name, "an exit code or a list of them", &count);
+    const struct node **items = field_items(reader, name, "an exit code or a list of them", &count);
     if (items == NULL)
         return;
     uint32_t *codes = arena_alloc(reader->arena, (count + 1) * sizeof *codes);
@@ -395,6 +393,8 @@ void field_read(struct reader *reader, const struct key *key, const struct node 
         [KEY_SIZE] = read_field_size,
         [KEY_CODES] = read_field_codes,
         [KEY_ENV] = read_field_env,
+        [KEY_LABELS] = read_field_labels,
+        [KEY_USER] = read_field_user,
         [KEY_ONLY] = read_field_only,
     };
     readers[key->type](reader, key, name, (char *)target + key->offset);

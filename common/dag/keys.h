@@ -27,6 +27,8 @@ enum key_type {
     KEY_SIZE,
     KEY_CODES,
     KEY_ENV,
+    KEY_LABELS,
+    KEY_USER,
     KEY_ONLY,
     KEY_LATER,
     KEY_FOREIGN,

@@ -36,6 +36,8 @@ struct task_settings {
     struct env_set
         env; /* the task's own: DAG's and default_args' are merged in when the plan is written */
     struct slice queue;
+    struct texts labels; /* sorted, each once */
+    struct slice run_as; /* or empty: as the worker sees fit */
     uint64_t retry_delay_ms;
     uint64_t max_retry_delay_ms;
     uint64_t execution_timeout_ms; /* 0: none */

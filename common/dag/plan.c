@@ -142,20 +142,27 @@ static bool skip_codes_are_sound(const struct check *check, struct plan_list cod
     return true;
 }
 
+static size_t body_size(const struct plan *plan)
+{
+    return plan->header->version == 1 ? offsetof(struct plan_body, labels)
+                                      : sizeof(struct plan_body);
+}
+
 static bool body_is_sound(struct check *check, uint32_t offset)
 {
-    if (offset < check->pool || offset % 4 != 0 ||
-        offset + (uint64_t)sizeof(struct plan_body) > check->size)
+    const struct plan *plan = check->plan;
+    if (offset < check->pool || offset % 4 != 0 || offset + (uint64_t)body_size(plan) > check->size)
         return false;
     if ((check->seen[offset / 32] >> (offset / 4 % 8) & 1) != 0)
         return true;
-    const struct plan_body *body = (const void *)(check->plan->bytes + offset);
+    const struct plan_body *body = (const void *)(plan->bytes + offset);
     if (!is_absent_or_sound(check, body->text) || !is_absent_or_sound(check, body->file) ||
         !is_absent_or_sound(check, body->run_as) || body->strict > 1)
         return false;
     if (!strings_are_sound(check, body->arguments) || !env_is_sound(check, body->env) ||
         !strings_are_sound(check, body->artifacts) ||
-        !skip_codes_are_sound(check, body->skip_codes))
+        !skip_codes_are_sound(check, body->skip_codes) ||
+        (plan->header->version > 1 && !strings_are_sound(check, body->labels)))
         return false;
     check->seen[offset / 32] |= (unsigned char)(1 << (offset / 4 % 8));
     return true;
@@ -364,6 +371,11 @@ const uint32_t *plan_items(const struct plan *plan, struct plan_list list)
 const struct plan_body *plan_body(const struct plan *plan, uint32_t task)
 {
     return (const void *)(plan->bytes + plan->tasks[task].body);
+}
+
+struct plan_list plan_labels(const struct plan *plan, uint32_t task)
+{
+    return plan->header->version > 1 ? plan_body(plan, task)->labels : (struct plan_list){0};
 }
 
 int64_t plan_find_task(const struct plan *plan, struct slice name)

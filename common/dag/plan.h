@@ -21,7 +21,8 @@
 
 #include <stdint.h>
 
-enum { PLAN_VERSION = 1 };
+/* Version 1 ends its bodies before `labels`; it is read as having none. */
+enum { PLAN_VERSION = 2 };
 
 /* Ids are append-only: they stand in plan files and messages. */
 enum operator_kind { OPERATOR_NOOP = 0, OPERATOR_BASH = 1, OPERATOR_EXEC = 2, OPERATOR_COUNT };
@@ -65,7 +66,8 @@ struct plan_body {
     struct plan_list artifacts;  /* strings: names and globs below the working directory */
     struct plan_list skip_codes; /* exit codes 1..255 that mean skipped */
     uint32_t strict;             /* bash: 1 runs as `bash -eo pipefail` */
-    uint32_t run_as;             /* string or absent; reserved */
+    uint32_t run_as;             /* string: the user that it asks for, or absent */
+    struct plan_list labels;     /* strings, sorted; from version 2: read it by plan_labels */
 };
 
 struct plan_task {
@@ -89,7 +91,7 @@ struct plan_task {
 };
 
 _Static_assert(sizeof(struct plan_task) == 80, "plan_task is on disk");
-_Static_assert(sizeof(struct plan_body) == 48, "plan_body is on disk");
+_Static_assert(sizeof(struct plan_body) == 56, "plan_body is on disk");
 
 struct plan_header {
     char magic[8];    /* "REEVPLAN" */
@@ -153,6 +155,8 @@ struct slice plan_string(const struct plan *plan, uint32_t offset);
 /* The items of a list. */
 const uint32_t *plan_items(const struct plan *plan, struct plan_list list);
 const struct plan_body *plan_body(const struct plan *plan, uint32_t task);
+/* What its worker must have: strings, in byte order, each once. */
+struct plan_list plan_labels(const struct plan *plan, uint32_t task);
 /* The index of a task's name by binary search, or -1. */
 int64_t plan_find_task(const struct plan *plan, struct slice name);
 

@@ -169,6 +169,8 @@ static uint32_t put_body(struct writer *writer, const struct task *task)
         .artifacts = put_texts(writer, settings->artifacts),
         .skip_codes = put_codes(writer, settings->skip_codes),
         .strict = task->kind == OPERATOR_BASH && task->strict,
+        .run_as = put_string(writer, settings->run_as),
+        .labels = put_texts(writer, settings->labels),
     };
     return put_block(writer, &body, sizeof body);
 }

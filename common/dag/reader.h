@@ -49,6 +49,17 @@ bool check_name(struct reader *reader, struct place place, struct slice name, co
 /* A path below the DAG's folder: relative, no "..", no template; reports. */
 bool check_path(struct reader *reader, const struct node *path, const char *what);
 
+/* A list's items as an array of nodes; one text stands for a list of it, null for an empty one.
+ * NULL when it was reported: it must be `wanted`. */
+const struct node **field_items(
+    struct reader *reader, const struct node *name, const char *wanted, uint32_t *ret_count);
+
+/* placement.c: fields of labels and run_as. */
+void read_field_labels(
+    struct reader *reader, const struct key *key, const struct node *name, void *field);
+void read_field_user(
+    struct reader *reader, const struct key *key, const struct node *name, void *field);
+
 /* task_reader.c */
 void read_default_args(struct reader *reader, const struct node *name);
 void read_tasks(struct reader *reader, const struct node *name);

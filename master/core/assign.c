@@ -251,6 +251,7 @@ static void take_plain_texts(
         bytes[i] = (char)codes[i];
     assign->skip_codes = slice_make(bytes, body->skip_codes.count);
     assign->file = plan_string(plan, body->file);
+    assign->run_as = plan_string(plan, body->run_as);
     assign->strict = body->strict != 0;
 }
 

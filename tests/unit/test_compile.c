@@ -237,10 +237,10 @@ static void compile_unknown_keys_get_the_right_word(void **state)
 static void compile_keys_of_later_versions_are_named(void **state)
 {
     (void)state;
-    static const char *const task_keys[] = {"connection", "connections", "run_as", "pool",
-        "pool_slots", "slots", "cpus", "memory", "labels", "expand", "poke_interval",
-        "poke_timeout", "depends_on_past", "wait_for_downstream", "on_failure", "on_success",
-        "on_retry", "group", "setup", "teardown", "doc_md"};
+    static const char *const task_keys[] = {"connection", "connections", "pool", "pool_slots",
+        "slots", "cpus", "memory", "expand", "poke_interval", "poke_timeout", "depends_on_past",
+        "wait_for_downstream", "on_failure", "on_success", "on_retry", "group", "setup", "teardown",
+        "doc_md"};
     static const char *const dag_keys[] = {
         "doc_md", "dagrun_timeout", "fail_fast", "logical_date", "on_failure", "on_success"};
     static const char *const operators[] = {"python", "postgres", "spark", "operator"};
@@ -268,6 +268,45 @@ static void compile_keys_of_later_versions_are_named(void **state)
     expect("tasks: {a: {noop: , on_lost: hold, max_losses: 4, idempotent: true}}\n",
         "1:30 \"on_lost\" other than rerun is not supported in this version\n"
         "1:48 \"max_losses\" other than 3\n1:63 \"idempotent\" other than false");
+}
+
+static void compile_labels_and_users_are_checked_by_form(void **state)
+{
+    (void)state;
+    static const struct example examples[] = {
+        {"tasks: {a: {noop: , labels: gpu, run_as: etl}}\n", ""},
+        {"tasks: {a: {noop: , labels: [gpu, zone=eu, k8s.io/x=a-1]}}\n", ""},
+        {"tasks: {a: {noop: , labels: {zone: eu, gpus: 2, ssd: }, run_as: _b-1$}}\n", ""},
+        {"default_args: {labels: gpu, run_as: etl}\ntasks: {a: {noop: , labels: []}}\n", ""},
+        {"tasks: {a: {noop: , labels: [a b]}}\n", "1:30 \"a b\" cannot be a label"},
+        {"tasks: {a: {noop: , labels: [zone=]}}\n", "1:30 cannot be a label"},
+        {"tasks: {a: {noop: , labels: [a=b=c]}}\n", "1:30 cannot be a label"},
+        {"tasks: {a: {noop: , labels: [=eu, \"\"]}}\n",
+            "1:30 \"=eu\" cannot be a label\n1:35 \"\" cannot be a label"},
+        {"tasks: {a: {noop: , labels: [[a]]}}\n", "1:30 \"labels\" holds texts, not a list"},
+        {"tasks: {a: {noop: , labels: {zone: [eu]}}}\n", "1:36 must be text, or nothing"},
+        {"tasks: {a: {noop: , labels: {zone: \"e u\"}}}\n", "1:30 \"zone=e u\" cannot be a label"},
+        {"tasks: {a: {noop: , labels: \"{{ ds }}\"}}\n",
+            "1:29 templates are not rendered in labels"},
+        {"tasks: {a: {noop: , nodeSelector: {a: b}}}\n", "1:21 is called \"labels\""},
+        {"tasks: {a: {noop: , run_as: Etl}}\n", "1:29 \"Etl\" cannot be a user's name"},
+        {"tasks: {a: {noop: , run_as: 1a}}\n", "1:29 cannot be a user's name"},
+        {"tasks: {a: {noop: , run_as: a$b}}\n", "1:29 cannot be a user's name"},
+        {"tasks: {a: {noop: , run_as: abcdefghijklmnopqrstuvwxyz0123456}}\n",
+            "1:29 at most 32 bytes"},
+        {"tasks: {a: {noop: , run_as: \"\"}}\n", "1:29 cannot be a user's name"},
+        {"tasks: {a: {noop: , run_as: \"{{ ds }}\"}}\n",
+            "1:29 templates are not rendered in run_as"},
+        {"tasks: {a: {noop: , user: etl}}\n", "1:21 is called \"run_as\""},
+    };
+    EXPECT_ALL(examples);
+    struct buffer many = {0};
+    buffer_append_text(&many, "tasks: {a: {noop: , labels: [");
+    for (int i = 0; i < 65; i++)
+        buffer_printf(&many, "l%d,", i);
+    buffer_append_text(&many, "]}}\n");
+    expect(buffer_text(&many), "1:29 \"labels\" has more than 64 items");
+    buffer_fini(&many);
 }
 
 static void compile_values_of_the_wrong_type_are_refused(void **state)
@@ -660,6 +699,7 @@ int main(void)
         cmocka_unit_test(compile_long_line_is_cut_around_the_place),
         cmocka_unit_test(compile_unknown_keys_get_the_right_word),
         cmocka_unit_test(compile_keys_of_later_versions_are_named),
+        cmocka_unit_test(compile_labels_and_users_are_checked_by_form),
         cmocka_unit_test(compile_values_of_the_wrong_type_are_refused),
         cmocka_unit_test(compile_bad_durations_show_the_right_way),
         cmocka_unit_test(compile_operators_are_checked),

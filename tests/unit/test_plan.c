@@ -204,7 +204,8 @@ static const char *const example =
     "params: {region: EU, n: {type: integer, default: 3}}\nfiles: [sql/]\n"
     "default_args: {queue: slow, retries: 2, env: {B: two}}\nenv: {A: 1, B: 1}\n"
     "tasks:\n"
-    "  z: {bash: {file: a.sh, args: [x, \"{{ ds }}\"], strict: false}, env: {A: null, C: NO}}\n"
+    "  z: {bash: {file: a.sh, args: [x, \"{{ ds }}\"], strict: false}, env: {A: null, C: NO},\n"
+    "    labels: [gpu, zone=eu], run_as: etl}\n"
     "  a: {needs: z, exec: [./a, 3.10], kill_grace: 1s, lease: none, log_limit: 1 KiB}\n"
     "  m: {needs: [a, z], noop: , skip_on_exit_code: [3, 4], allow_failure: true}\n";
 
@@ -264,6 +265,52 @@ static void plan_keys_of_tasks_are_merged(void **state)
     assert_int_equal(env[1], 0);
     expect_text(&plan, env[3], "two");
     expect_text(&plan, env[5], "NO");
+    buffer_fini(&bytes);
+}
+
+static void plan_labels_and_users_are_kept(void **state)
+{
+    (void)state;
+    struct buffer bytes = {0};
+    struct plan plan;
+    compile(
+        "default_args: {labels: {zone: eu, gpu: }, run_as: etl}\ntasks:\n  a: {bash: ls}\n"
+        "  b: {bash: ls, labels: [gpu, zone=eu, gpu]}\n  c: {bash: ls, labels: , run_as: root}\n",
+        &bytes, &plan);
+    struct plan_list labels = plan_labels(&plan, 0);
+    assert_int_equal(labels.count, 2);
+    expect_text(&plan, plan_items(&plan, labels)[0], "gpu");
+    expect_text(&plan, plan_items(&plan, labels)[1], "zone=eu");
+    assert_int_equal(plan.tasks[0].body, plan.tasks[1].body);
+    expect_text(&plan, plan_body(&plan, 0)->run_as, "etl");
+    assert_int_equal(plan_labels(&plan, 2).count, 0);
+    expect_text(&plan, plan_body(&plan, 2)->run_as, "root");
+    buffer_fini(&bytes);
+}
+
+/* Runs that a master of version 1 left open go on. */
+static void plan_of_version_1_is_read(void **state)
+{
+    (void)state;
+    struct buffer bytes = {0};
+    struct plan plan;
+    struct error error = {0};
+    FILE *file = fopen(REEVE_SOURCE_DIR "/tests/fixtures/plan_version_1.plan", "rb");
+    assert_non_null(file);
+    bytes.length = fread(buffer_reserve(&bytes, 4096), 1, 4096, file);
+    (void)fclose(file);
+    if (plan_open(buffer_slice(&bytes), &plan, &error) != 0)
+        fail_msg("%s", error.text);
+    assert_int_equal(plan.header->version, 1);
+    assert_int_equal(plan_task_count(&plan), 3);
+    expect_text(&plan, plan.tasks[2].queue, "slow");
+    expect_text(&plan, plan_body(&plan, 0)->text, "ls");
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(plan_labels(&plan, i).count, 0);
+        assert_int_equal(plan_body(&plan, i)->run_as, 0);
+    }
+    ((struct plan_header *)(void *)bytes.data)->version = PLAN_VERSION + 1;
+    assert_int_equal(plan_open(buffer_slice(&bytes), &plan, &error), ERR_VERSION);
     buffer_fini(&bytes);
 }
 
@@ -345,6 +392,8 @@ static size_t walk_all(const struct plan *plan)
         sum += plan_string(plan, body->text).length + plan_string(plan, body->file).length;
         sum += walk_list(plan, body->arguments, true) + walk_list(plan, body->env, true);
         sum += walk_list(plan, body->artifacts, true) + walk_list(plan, body->skip_codes, false);
+        sum += walk_list(plan, plan_labels(plan, i), true);
+        sum += plan_string(plan, body->run_as).length;
         for (uint32_t j = plan->successor_starts[i]; j < plan->successor_starts[i + 1]; j++)
             sum += plan->tasks[plan->successors[j]].retries;
         for (uint32_t j = plan->predecessor_starts[i]; j < plan->predecessor_starts[i + 1]; j++)
@@ -470,9 +519,9 @@ static void plan_of_a_later_version_is_named(void **state)
     struct plan plan;
     struct error error;
     compile(example, &bytes, &plan);
-    bytes.data[offsetof(struct plan_header, version)] = 2;
+    bytes.data[offsetof(struct plan_header, version)] = PLAN_VERSION + 1;
     assert_int_equal(plan_open(buffer_slice(&bytes), &plan, &error), ERR_VERSION);
-    assert_string_equal(error.text, "the plan is of version 2, this reeve reads 1");
+    assert_string_equal(error.text, "the plan is of version 3, this reeve reads 2");
     buffer_fini(&bytes);
 }
 
@@ -493,6 +542,8 @@ int main(void)
         cmocka_unit_test(plan_long_chain_is_compiled),
         cmocka_unit_test(plan_keys_of_the_dag_are_kept),
         cmocka_unit_test(plan_keys_of_tasks_are_merged),
+        cmocka_unit_test(plan_labels_and_users_are_kept),
+        cmocka_unit_test(plan_of_version_1_is_read),
         cmocka_unit_test(plan_equal_bodies_are_stored_once),
         cmocka_unit_test(plan_same_text_has_the_same_hash),
         cmocka_unit_test(plan_with_any_byte_changed_is_refused),
