@@ -3,6 +3,7 @@
  */
 #include "common/buffer.h"
 #include "common/memory.h"
+#include "master/store/store_column.h"
 #include "master/store/store_file.h"
 #include "master/store/store_sqlite.h"
 
@@ -249,4 +250,84 @@ int store_get_worker(struct store *store, uint32_t number, struct arena *arena,
         rc = read_worker(statement, arena, ret_worker, error);
     (void)sqlite3_reset(statement);
     return rc;
+}
+
+/* ---- the audit log ---- */
+
+static int prepare_audit(struct store *store, const struct store_audit_filter *filter,
+    sqlite3_stmt **ret_statement, struct error *error)
+{
+    struct buffer sql = {0};
+    buffer_printf(&sql, "SELECT %s FROM audit", store_audit_columns);
+    buffer_append_text(
+        &sql, filter->since != 0 ? " INDEXED BY audit_at WHERE at >= ?1" : " WHERE 1");
+    if (filter->before != 0)
+        buffer_append_text(&sql, " AND number < ?2");
+    buffer_append_text(&sql, " ORDER BY number DESC LIMIT ?3");
+    int rc = sqlite3_prepare_v2(store->reader, buffer_text(&sql), -1, ret_statement, NULL);
+    buffer_fini(&sql);
+    if (rc != SQLITE_OK)
+        return store_fail(store->path, store->reader, "reading the audit log", error);
+    bind_number(*ret_statement, 1, filter->since);
+    bind_number(
+        *ret_statement, 2, filter->before <= INT64_MAX ? (int64_t)filter->before : INT64_MAX);
+    bind_number(*ret_statement, 3, filter->limit);
+    return 0;
+}
+
+int store_list_audit(struct store *store, const struct store_audit_filter *filter,
+    struct arena *arena, struct audit_row **ret_rows, size_t *ret_count, struct error *error)
+{
+    sqlite3_stmt *statement;
+    int rc = prepare_audit(store, filter, &statement, error);
+    if (rc != 0)
+        return rc;
+    struct audit_row *rows = NULL;
+    size_t count = 0, capacity = 0;
+    while ((rc = store_next_row(store, statement, error)) == 1) {
+        vector_reserve(&rows, count, &capacity);
+        rc = read_audit(statement, arena, &rows[count], error);
+        if (rc != 0)
+            break;
+        count++;
+    }
+    (void)sqlite3_finalize(statement);
+    if (rc != 0) {
+        free(rows);
+        return rc;
+    }
+    *ret_rows = move_to_arena(arena, rows, count * sizeof *rows);
+    *ret_count = count;
+    return 0;
+}
+
+int store_last_audit(struct store *store, uint64_t *ret_number, struct error *error)
+{
+    sqlite3_stmt *statement = store->reads[READ_LAST_AUDIT];
+    int rc = store_next_row(store, statement, error);
+    if (rc < 0)
+        return rc;
+    *ret_number = rc == 1 ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+    (void)sqlite3_reset(statement);
+    return 0;
+}
+
+/* ---- attempts ---- */
+
+int store_attempt_worker(
+    struct store *store, const struct attempt_id *id, uint32_t *ret_worker, struct error *error)
+{
+    sqlite3_stmt *statement = store->reads[READ_ATTEMPT_WORKER];
+    bind_id(statement, 1, id->run);
+    bind_number(statement, 2, id->task);
+    bind_number(statement, 3, id->map);
+    bind_number(statement, 4, id->attempt);
+    int rc = store_next_row(store, statement, error);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return error_set(error, ERR_NOT_FOUND, "no such attempt was ever assigned");
+    *ret_worker = (uint32_t)sqlite3_column_int64(statement, 0);
+    (void)sqlite3_reset(statement);
+    return 0;
 }

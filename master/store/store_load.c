@@ -165,12 +165,50 @@ static int load_sessions(
     return rc;
 }
 
+static int load_peers(struct store *store, const struct store_loader *loader, struct arena *arena,
+    struct error *error)
+{
+    sqlite3_stmt *statement = store->reads[READ_PEERS];
+    struct peer_row row;
+    int rc;
+    while ((rc = store_next_row(store, statement, error)) == 1) {
+        rc = read_peer(statement, arena, &row, error);
+        if (rc != 0)
+            break;
+        if (loader->peer != NULL)
+            loader->peer(loader->context, &row);
+    }
+    (void)sqlite3_reset(statement);
+    return rc;
+}
+
+static int load_tokens(struct store *store, const struct store_loader *loader, struct arena *arena,
+    struct error *error)
+{
+    sqlite3_stmt *statement = store->reads[READ_TOKENS];
+    struct token_row row;
+    int rc;
+    while ((rc = store_next_row(store, statement, error)) == 1) {
+        rc = read_token(statement, arena, &row, error);
+        if (rc != 0)
+            break;
+        if (loader->token != NULL)
+            loader->token(loader->context, &row);
+    }
+    (void)sqlite3_reset(statement);
+    return rc;
+}
+
 int store_load(struct store *store, const struct store_loader *loader, struct error *error)
 {
     struct arena arena = {0};
     int rc = load_dags(store, loader, &arena, error);
     if (rc == 0)
         rc = load_workers(store, loader, &arena, error);
+    if (rc == 0)
+        rc = load_tokens(store, loader, &arena, error);
+    if (rc == 0)
+        rc = load_peers(store, loader, &arena, error);
     if (rc == 0)
         rc = load_sessions(store, loader, error);
     arena_reset(&arena);

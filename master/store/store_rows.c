@@ -1,4 +1,6 @@
+#include "master/store/store_column.h"
 #include "master/store/store_sqlite.h"
+#include "proto/roles.h"
 
 #define RUN_COLUMNS                                                                                \
     "key, ordinal, dag, number, state, cancelled, task_count, plan, bundle, context, key_text, "   \
@@ -7,10 +9,14 @@
     "task, map, attempt, round, state, worker, session, epoch, assigned_at, started_at, "          \
     "ended_at, exit_code, signal, reason, error, outputs, artifacts, log_bytes"
 #define SPAN_COLUMNS    "ordinal, first, last, state, reason, error, at"
-#define WORKER_COLUMNS  "number, key, name, host"
+#define WORKER_COLUMNS  "number, key, name, host, draining, removed"
 #define SESSION_COLUMNS "session, worker, instance, boot, epoch, leader, opened_at, stamp"
+#define PEER_COLUMNS    "key, role, name, host, token, joined_at, removed_at"
+#define TOKEN_COLUMNS   "token, key, role, uses, created_at, expires_at, revoked_at, label"
+#define AUDIT_COLUMNS   "number, at, role, who, address, action, target, text, refused, count"
 
 const char store_run_columns[] = "id, " RUN_COLUMNS;
+const char store_audit_columns[] = AUDIT_COLUMNS;
 
 /* An upsert updates what can change and nothing else: an index is touched only when its columns are
  * named. */
@@ -22,9 +28,10 @@ const char *const store_write_sql[WRITE_COUNT] = {
     [WRITE_FENCE] = "UPDATE meta SET batch = ?1 WHERE id = 1 AND epoch = ?2 AND leader = ?3",
     [WRITE_DAG] = "INSERT INTO dag (dag, last_number) VALUES (?1, ?2)"
                   " ON CONFLICT (dag) DO UPDATE SET last_number = excluded.last_number",
-    [WRITE_WORKER] = "INSERT INTO worker (" WORKER_COLUMNS ") VALUES (?1, ?2, ?3, ?4)"
+    [WRITE_WORKER] = "INSERT INTO worker (" WORKER_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
                      " ON CONFLICT (number) DO UPDATE SET key = excluded.key,"
-                     " name = excluded.name, host = excluded.host",
+                     " name = excluded.name, host = excluded.host,"
+                     " draining = excluded.draining, removed = excluded.removed",
     [WRITE_SESSION] = "INSERT OR REPLACE INTO session (" SESSION_COLUMNS ")"
                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [WRITE_RUN] = "INSERT INTO run (" RUN_COLUMNS ") VALUES"
@@ -47,6 +54,17 @@ const char *const store_write_sql[WRITE_COUNT] = {
                       " ON CONFLICT (request) DO UPDATE SET answer = excluded.answer,"
                       " at = excluded.at",
     [WRITE_PRUNE] = "DELETE FROM request WHERE id <= (SELECT max(id) FROM request) - ?1",
+    [WRITE_PEER] = "INSERT OR REPLACE INTO peer (" PEER_COLUMNS ")"
+                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [WRITE_TOKEN] = "INSERT OR REPLACE INTO token (" TOKEN_COLUMNS ")"
+                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [WRITE_AUDIT] = "INSERT INTO audit (" AUDIT_COLUMNS ")"
+                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+                    " ON CONFLICT (number) DO UPDATE SET count = excluded.count",
+    /* Looks at the oldest ?3 alone, so that no batch pays for a long time of rest. */
+    [WRITE_PRUNE_AUDIT] = "DELETE FROM audit WHERE number IN"
+                          " (SELECT number FROM audit ORDER BY number LIMIT ?3) AND"
+                          " (number <= (SELECT max(number) FROM audit) - ?1 OR at < ?2)",
 };
 
 const char *const store_read_sql[READ_COUNT] = {
@@ -75,39 +93,13 @@ const char *const store_read_sql[READ_COUNT] = {
                       " AND task BETWEEN ?2 AND ?3 ORDER BY task, map, attempt",
     [READ_SPANS] = "SELECT " SPAN_COLUMNS " FROM span WHERE run = ?1 ORDER BY ordinal",
     [READ_REQUEST] = "SELECT answer FROM request WHERE request = ?1",
+    [READ_PEERS] = "SELECT " PEER_COLUMNS " FROM peer ORDER BY joined_at, key",
+    [READ_TOKENS] = "SELECT " TOKEN_COLUMNS " FROM token ORDER BY created_at, token",
+    [READ_LAST_AUDIT] = "SELECT max(number) FROM audit",
+    [READ_ATTEMPT_WORKER] = "SELECT worker FROM attempt"
+                            " WHERE run = (SELECT id FROM run WHERE key = ?1)"
+                            " AND task = ?2 AND map = ?3 AND attempt = ?4",
 };
-
-/*
- * Bindings fail only by a wrong index or out of memory; the step that follows would then write NULL
- * into a column that refuses it, or fail itself. So their results are not looked at one by one.
- */
-
-static void bind_number(sqlite3_stmt *statement, int index, int64_t number)
-{
-    (void)sqlite3_bind_int64(statement, index, number);
-}
-
-static void bind_id(sqlite3_stmt *statement, int index, uint64_t id)
-{
-    (void)sqlite3_bind_int64(statement, index, (sqlite3_int64)id);
-}
-
-void bind_slice(sqlite3_stmt *statement, int index, struct slice text)
-{
-    if (text.length == 0)
-        (void)sqlite3_bind_null(statement, index);
-    else
-        (void)sqlite3_bind_text64(
-            statement, index, text.ptr, text.length, SQLITE_STATIC, SQLITE_UTF8);
-}
-
-static void bind_bytes(sqlite3_stmt *statement, int index, struct slice bytes)
-{
-    if (bytes.length == 0)
-        (void)sqlite3_bind_null(statement, index);
-    else
-        (void)sqlite3_bind_blob64(statement, index, bytes.ptr, bytes.length, SQLITE_STATIC);
-}
 
 void bind_dag(sqlite3_stmt *statement, const struct dag_row *row)
 {
@@ -121,6 +113,8 @@ void bind_worker(sqlite3_stmt *statement, const struct worker_row *row)
     bind_bytes(statement, 2, slice_make(row->key, sizeof row->key));
     bind_slice(statement, 3, row->name);
     bind_slice(statement, 4, row->host);
+    bind_number(statement, 5, row->draining);
+    bind_number(statement, 6, row->removed);
 }
 
 void bind_session(sqlite3_stmt *statement, const struct session_row *row)
@@ -197,73 +191,41 @@ void bind_request(sqlite3_stmt *statement, const struct request_row *row)
     bind_number(statement, 3, row->at);
 }
 
-/* Reads a row's columns one after another, and remembers whether one of them can be no value of
- * ours. */
-struct row_reader {
-    sqlite3_stmt *statement;
-    struct arena *arena;
-    int column;
-    bool bad;
-};
-
-static int64_t take_number(struct row_reader *reader)
+void bind_peer(sqlite3_stmt *statement, const struct peer_row *row)
 {
-    return sqlite3_column_int64(reader->statement, reader->column++);
+    bind_bytes(statement, 1, slice_make(row->key, sizeof row->key));
+    bind_number(statement, 2, row->role);
+    bind_slice(statement, 3, row->name);
+    bind_slice(statement, 4, row->host);
+    bind_id(statement, 5, row->token);
+    bind_number(statement, 6, row->joined_at);
+    bind_number(statement, 7, row->removed_at);
 }
 
-static uint64_t take_id(struct row_reader *reader)
+void bind_token(sqlite3_stmt *statement, const struct token_row *row)
 {
-    return (uint64_t)take_number(reader);
+    bind_id(statement, 1, row->token);
+    bind_bytes(statement, 2, slice_make(row->key, sizeof row->key));
+    bind_number(statement, 3, row->role);
+    bind_number(statement, 4, row->uses);
+    bind_number(statement, 5, row->created_at);
+    bind_number(statement, 6, row->expires_at);
+    bind_number(statement, 7, row->revoked_at);
+    bind_slice(statement, 8, row->label);
 }
 
-static uint32_t take_u32(struct row_reader *reader, uint32_t min, uint32_t max)
+void bind_audit(sqlite3_stmt *statement, const struct audit_row *row)
 {
-    int64_t number = take_number(reader);
-    if (number < min || number > max)
-        reader->bad = true;
-    return (uint32_t)number;
-}
-
-struct slice read_slice(sqlite3_stmt *statement, int column, struct arena *arena)
-{
-    /* The bytes as they lie there, TEXT too; NULL for an empty value. */
-    const void *bytes = sqlite3_column_blob(statement, column);
-    int length = sqlite3_column_bytes(statement, column);
-    if (bytes == NULL || length <= 0)
-        return (struct slice){NULL, 0};
-    return arena_copy(arena, slice_make(bytes, (size_t)length));
-}
-
-static struct slice take_slice(struct row_reader *reader)
-{
-    return read_slice(reader->statement, reader->column++, reader->arena);
-}
-
-static void take_bytes(struct row_reader *reader, void *bytes, int length)
-{
-    const void *blob = sqlite3_column_blob(reader->statement, reader->column);
-    if (blob != NULL && sqlite3_column_bytes(reader->statement, reader->column) == length)
-        memcpy(bytes, blob, (size_t)length);
-    else
-        reader->bad = true;
-    reader->column++;
-}
-
-/* A hash or nothing. */
-static struct slice take_hash(struct row_reader *reader)
-{
-    struct slice bytes = take_slice(reader);
-    if (bytes.length != 0 && bytes.length != HASH_BYTES)
-        reader->bad = true;
-    return bytes;
-}
-
-static int check_row(const struct row_reader *reader, const char *what, struct error *error)
-{
-    if (reader->bad)
-        return error_set(
-            error, ERR_CORRUPT, "the store is damaged: a row of %s holds what cannot be", what);
-    return 0;
+    bind_id(statement, 1, row->number);
+    bind_number(statement, 2, row->at);
+    bind_number(statement, 3, row->role);
+    bind_slice(statement, 4, row->who);
+    bind_slice(statement, 5, row->address);
+    bind_slice(statement, 6, row->action);
+    bind_slice(statement, 7, row->target);
+    bind_slice(statement, 8, row->text);
+    bind_number(statement, 9, row->refused);
+    bind_number(statement, 10, row->count);
 }
 
 int read_dag(
@@ -290,6 +252,8 @@ int read_worker(
     take_bytes(&reader, row.key, sizeof row.key);
     row.name = take_slice(&reader);
     row.host = take_slice(&reader);
+    row.draining = take_flag(&reader);
+    row.removed = take_flag(&reader);
     int rc = check_row(&reader, "worker", error);
     if (rc == 0)
         *ret_row = row;
@@ -325,13 +289,13 @@ int read_run(sqlite3_stmt *statement, struct arena *arena, sqlite3_int64 *ret_id
     row.dag = take_slice(&reader);
     row.number = take_u32(&reader, 0, UINT32_MAX);
     row.state = take_u32(&reader, RUN_QUEUED, RUN_CANCELLED);
-    row.cancelled = take_u32(&reader, 0, 1) != 0;
+    row.cancelled = take_flag(&reader);
     row.task_count = take_u32(&reader, 0, UINT32_MAX);
     take_bytes(&reader, row.plan.bytes, sizeof row.plan.bytes);
     row.bundle = take_hash(&reader);
     row.context = take_slice(&reader);
     row.key_text = take_slice(&reader);
-    row.date_given = take_u32(&reader, 0, 1) != 0;
+    row.date_given = take_flag(&reader);
     row.logical_date = take_number(&reader);
     row.submitted_at = take_number(&reader);
     row.started_at = take_number(&reader);
@@ -387,6 +351,65 @@ int read_span(sqlite3_stmt *statement, struct arena *arena, uint64_t run, struct
     row.error = take_slice(&reader);
     row.at = take_number(&reader);
     int rc = check_row(&reader, "span", error);
+    if (rc == 0)
+        *ret_row = row;
+    return rc;
+}
+
+int read_peer(
+    sqlite3_stmt *statement, struct arena *arena, struct peer_row *ret_row, struct error *error)
+{
+    struct row_reader reader = {statement, arena, 0, false};
+    struct peer_row row = {0};
+    take_bytes(&reader, row.key, sizeof row.key);
+    row.role = take_u32(&reader, ROLE_WORKER, ROLE_VIEWER);
+    row.name = take_slice(&reader);
+    row.host = take_slice(&reader);
+    row.token = take_id(&reader);
+    row.joined_at = take_number(&reader);
+    row.removed_at = take_number(&reader);
+    int rc = check_row(&reader, "peer", error);
+    if (rc == 0)
+        *ret_row = row;
+    return rc;
+}
+
+int read_token(
+    sqlite3_stmt *statement, struct arena *arena, struct token_row *ret_row, struct error *error)
+{
+    struct row_reader reader = {statement, arena, 0, false};
+    struct token_row row = {0};
+    row.token = take_id(&reader);
+    take_bytes(&reader, row.key, sizeof row.key);
+    row.role = take_u32(&reader, ROLE_WORKER, ROLE_VIEWER);
+    row.uses = take_u32(&reader, 1, UINT32_MAX);
+    row.created_at = take_number(&reader);
+    row.expires_at = take_number(&reader);
+    row.revoked_at = take_number(&reader);
+    row.label = take_slice(&reader);
+    reader.bad = reader.bad || row.token == 0;
+    int rc = check_row(&reader, "token", error);
+    if (rc == 0)
+        *ret_row = row;
+    return rc;
+}
+
+int read_audit(
+    sqlite3_stmt *statement, struct arena *arena, struct audit_row *ret_row, struct error *error)
+{
+    struct row_reader reader = {statement, arena, 0, false};
+    struct audit_row row = {0};
+    row.number = take_id(&reader);
+    row.at = take_number(&reader);
+    row.role = take_u32(&reader, 0, UINT32_MAX);
+    row.who = take_slice(&reader);
+    row.address = take_slice(&reader);
+    row.action = take_slice(&reader);
+    row.target = take_slice(&reader);
+    row.text = take_slice(&reader);
+    row.refused = take_flag(&reader);
+    row.count = take_u32(&reader, 0, UINT32_MAX);
+    int rc = check_row(&reader, "audit", error);
     if (rc == 0)
         *ret_row = row;
     return rc;

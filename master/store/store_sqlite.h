@@ -20,6 +20,11 @@ enum { STORE_APPLICATION_ID = 0x72656576 };
 enum {
     /* Answers of requests that are kept; the oldest go. */
     STORE_REQUESTS_MAX = 100000,
+    /* Rows of the audit log that are kept, and for how long; a batch that adds one takes away at
+     * most so many more than it adds. */
+    STORE_AUDIT_MAX = 1000000,
+    STORE_AUDIT_DAYS = 400,
+    STORE_AUDIT_PRUNE_ROWS = 64,
     /* Run keys whose local id is remembered; at the bound all are forgotten and looked up again. */
     STORE_RUN_IDS_MAX = 65536,
     /* A full disk is tried again so often. */
@@ -47,6 +52,10 @@ enum write_statement {
     WRITE_SPAN,
     WRITE_REQUEST,
     WRITE_PRUNE,
+    WRITE_PEER,
+    WRITE_TOKEN,
+    WRITE_AUDIT,
+    WRITE_PRUNE_AUDIT,
     WRITE_COUNT
 };
 
@@ -66,6 +75,10 @@ enum read_statement {
     READ_ATTEMPTS,
     READ_SPANS,
     READ_REQUEST,
+    READ_PEERS,
+    READ_TOKENS,
+    READ_LAST_AUDIT,
+    READ_ATTEMPT_WORKER,
     READ_COUNT
 };
 
@@ -110,6 +123,7 @@ extern const char *const store_write_sql[WRITE_COUNT];
 extern const char *const store_read_sql[READ_COUNT];
 /* A SELECT's columns for read_run, in their order. */
 extern const char store_run_columns[];
+extern const char store_audit_columns[]; /* for read_audit */
 
 void bind_dag(sqlite3_stmt *statement, const struct dag_row *row);
 void bind_worker(sqlite3_stmt *statement, const struct worker_row *row);
@@ -118,7 +132,9 @@ void bind_run(sqlite3_stmt *statement, const struct run_row *row);
 void bind_attempt(sqlite3_stmt *statement, sqlite3_int64 run, const struct attempt_row *row);
 void bind_span(sqlite3_stmt *statement, sqlite3_int64 run, const struct span_row *row);
 void bind_request(sqlite3_stmt *statement, const struct request_row *row);
-void bind_slice(sqlite3_stmt *statement, int index, struct slice text);
+void bind_peer(sqlite3_stmt *statement, const struct peer_row *row);
+void bind_token(sqlite3_stmt *statement, const struct token_row *row);
+void bind_audit(sqlite3_stmt *statement, const struct audit_row *row);
 
 /* The statement's present row; texts are copied into the arena. ERR_CORRUPT for what can be no row
  * of ours. */
@@ -133,7 +149,12 @@ int read_attempt(sqlite3_stmt *statement, struct arena *arena, uint64_t run,
     struct attempt_row *ret_row, struct error *error);
 int read_span(sqlite3_stmt *statement, struct arena *arena, uint64_t run, struct span_row *ret_row,
     struct error *error);
-struct slice read_slice(sqlite3_stmt *statement, int column, struct arena *arena);
+int read_peer(
+    sqlite3_stmt *statement, struct arena *arena, struct peer_row *ret_row, struct error *error);
+int read_token(
+    sqlite3_stmt *statement, struct arena *arena, struct token_row *ret_row, struct error *error);
+int read_audit(
+    sqlite3_stmt *statement, struct arena *arena, struct audit_row *ret_row, struct error *error);
 
 /* store_open.c */
 

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+static const int64_t DAY_MS = (int64_t)24 * 3600 * 1000;
+
 /* Statements that write a row leave the error on the connection; callers name the kind. */
 static int write_row(struct store *store, enum write_statement kind, struct error *error)
 {
@@ -21,6 +23,9 @@ static int write_row(struct store *store, enum write_statement kind, struct erro
         [WRITE_ATTEMPT] = "an attempt's row",
         [WRITE_SPAN] = "a span's row",
         [WRITE_REQUEST] = "a request's row",
+        [WRITE_PEER] = "a peer's row",
+        [WRITE_TOKEN] = "a token's row",
+        [WRITE_AUDIT] = "a row of the audit log",
     };
     return store_run_statement(store, store->writer, store->writes[kind], names[kind], error);
 }
@@ -87,8 +92,14 @@ static int write_fact(struct store *store, const struct fact *fact, struct error
         store->pending[store->pending_count++] = (struct pending_attempt){0, &fact->attempt};
         return 0;
     case FACT_PEER:
+        bind_peer(writes[WRITE_PEER], &fact->peer);
+        return write_row(store, WRITE_PEER, error);
     case FACT_TOKEN:
+        bind_token(writes[WRITE_TOKEN], &fact->token);
+        return write_row(store, WRITE_TOKEN, error);
     case FACT_AUDIT:
+        bind_audit(writes[WRITE_AUDIT], &fact->audit);
+        return write_row(store, WRITE_AUDIT, error);
     case FACT_KIND_COUNT:
         break;
     }
@@ -157,23 +168,42 @@ static int write_fence(struct store *store, struct error *error)
     return rc;
 }
 
-static int write_facts(struct store *store, const struct effects *batch, struct error *error)
+/* The oldest answers, and the oldest rows of the audit log, go as newer ones come. */
+static int prune(struct store *store, const struct effects *batch, struct error *error)
 {
-    int rc = write_fence(store, error);
-    bool requests = false;
-    store->pending_count = 0;
-    for (size_t i = 0; rc == 0 && i < batch->fact_count; i++) {
-        rc = write_fact(store, &batch->facts[i], error);
-        requests = requests || batch->facts[i].kind == FACT_REQUEST;
+    int64_t requests = 0, audits = 0, now = 0;
+    for (size_t i = 0; i < batch->fact_count; i++) {
+        const struct fact *fact = &batch->facts[i];
+        requests += fact->kind == FACT_REQUEST;
+        audits += fact->kind == FACT_AUDIT;
+        if (fact->kind == FACT_AUDIT)
+            now = fact->audit.at;
     }
-    if (rc == 0)
-        rc = write_attempts(store, error);
-    if (rc == 0 && requests) {
+    int rc = 0;
+    if (requests > 0) {
         (void)sqlite3_bind_int64(store->writes[WRITE_PRUNE], 1, STORE_REQUESTS_MAX);
         rc = store_run_statement(
             store, store->writer, store->writes[WRITE_PRUNE], "old requests", error);
     }
+    if (rc == 0 && audits > 0) {
+        sqlite3_stmt *statement = store->writes[WRITE_PRUNE_AUDIT];
+        (void)sqlite3_bind_int64(statement, 1, STORE_AUDIT_MAX);
+        (void)sqlite3_bind_int64(statement, 2, now - STORE_AUDIT_DAYS * DAY_MS);
+        (void)sqlite3_bind_int64(statement, 3, audits + STORE_AUDIT_PRUNE_ROWS);
+        rc = store_run_statement(store, store->writer, statement, "the old audit log", error);
+    }
     return rc;
+}
+
+static int write_facts(struct store *store, const struct effects *batch, struct error *error)
+{
+    int rc = write_fence(store, error);
+    store->pending_count = 0;
+    for (size_t i = 0; rc == 0 && i < batch->fact_count; i++)
+        rc = write_fact(store, &batch->facts[i], error);
+    if (rc == 0)
+        rc = write_attempts(store, error);
+    return rc == 0 ? prune(store, batch, error) : rc;
 }
 
 int store_write_batch(struct store *store, const struct effects *batch, struct error *error)
