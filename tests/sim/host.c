@@ -85,7 +85,7 @@ static void spawn(struct world *world, struct host *host, const struct runner_ef
     *process = (struct process){.number = ++world->next_process,
         .host = host->index,
         .instance = host->instance,
-        .id = effect->start->id};
+        .id = effect->id};
     workload_process(world, &process->id, process, &runs_ms);
     tell(world, "process %u@%u of run %llx starts on host %u for %llu ms", process->id.task,
         process->id.attempt, (unsigned long long)process->id.run, host->index,
@@ -209,6 +209,7 @@ static void carry_out_runner(
     case RUNNER_EFFECT_KILL:
         kill_tree(world, host, &effect->id);
         break;
+    case RUNNER_EFFECT_KEEP:
     case RUNNER_EFFECT_FORGET:
     case RUNNER_EFFECT_EXIT:
         break;

@@ -1,5 +1,5 @@
-/* The runner's core in virtual time: a test plays the agent and the io. */
-#include "worker/runner/attempt.h"
+/* The runner's core in virtual time: starts, ends and deadlines. Turns: test_runner_turns.c. */
+#include "tests/unit/runner_core_stage.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -8,184 +8,13 @@
 
 #include <cmocka.h>
 
-enum { START_MS = 1000000, PID = 77 };
-
-struct stage {
-    struct runner_core *core;
-    struct runner_effects effects;
-    uint64_t now_ms;
-};
-
-static const unsigned char BOOT[RUNNER_BOOT_BYTES] = {1, 2, 3};
-static const struct attempt_id A = {.run = 9, .task = 1, .attempt = 1};
-static const struct attempt_id B = {.run = 9, .task = 2, .attempt = 1};
-
-static void step(struct stage *stage, struct runner_event event)
-{
-    runner_effects_reset(&stage->effects);
-    event.now_ms = stage->now_ms;
-    runner_core_step(stage->core, &event, &stage->effects);
-}
-
-static void say(struct stage *stage, uint32_t number, const void *body)
-{
-    step(stage, (struct runner_event){
-                    .kind = RUNNER_EVENT_MESSAGE, .message = {.number = number, .body = body}});
-}
-
-static int setup(void **state)
-{
-    struct stage *stage = calloc(1, sizeof *stage);
-    stage->now_ms = START_MS;
-    stage->core = runner_core_create(42, BOOT, 4711, START_MS);
-    step(stage, (struct runner_event){.kind = RUNNER_EVENT_CONNECTED});
-    *state = stage;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct stage *stage = *state;
-    runner_core_destroy(stage->core);
-    runner_effects_fini(&stage->effects);
-    free(stage);
-    return 0;
-}
-
-/* The only effect of this kind in the last step, or NULL; two fail the test. */
-static const struct runner_effect *effect_of(struct stage *stage, enum runner_effect_kind kind)
-{
-    const struct runner_effect *found = NULL;
-    for (size_t i = 0; i < stage->effects.count; i++) {
-        if (stage->effects.items[i].kind != kind)
-            continue;
-        assert_null(found);
-        found = &stage->effects.items[i];
-    }
-    return found;
-}
-
-static const void *sent(struct stage *stage, uint32_t number)
-{
-    for (size_t i = 0; i < stage->effects.count; i++) {
-        const struct runner_effect *effect = &stage->effects.items[i];
-        if (effect->kind == RUNNER_EFFECT_SEND && effect->number == number)
-            return effect->body;
-    }
-    return NULL;
-}
-
-/* A lease of 60 s with a grace of 10 s, from now. */
-static struct msg_runner_start order(struct stage *stage, struct attempt_id id)
-{
-    return (struct msg_runner_start){
-        .id = id,
-        .stamp = stage->now_ms,
-        .lease_ms = 60000,
-        .kill_grace_ms = 10000,
-        .cookie = slice_of("biscuit"),
-    };
-}
-
-static void start(struct stage *stage, struct msg_runner_start body)
-{
-    say(stage, MESSAGE_runner_start, &body);
-}
-
-static void spawned(struct stage *stage, struct attempt_id id)
-{
-    step(stage, (struct runner_event){.kind = RUNNER_EVENT_SPAWNED, .id = id, .pid = PID});
-}
-
-static void run(struct stage *stage, struct msg_runner_start body)
-{
-    start(stage, body);
-    assert_non_null(effect_of(stage, RUNNER_EFFECT_SPAWN));
-    spawned(stage, body.id);
-    assert_non_null(sent(stage, MESSAGE_runner_started));
-}
-
-static void exited(struct stage *stage, struct attempt_id id, int status)
-{
-    step(stage, (struct runner_event){.kind = RUNNER_EVENT_EXITED, .id = id, .status = status});
-    assert_non_null(effect_of(stage, RUNNER_EFFECT_KILL));
-    assert_null(sent(stage, MESSAGE_runner_exited));
-}
-
-/* The tree is empty: the message that says so. */
-static const struct msg_runner_exited *emptied(struct stage *stage, struct attempt_id id)
-{
-    step(stage, (struct runner_event){.kind = RUNNER_EVENT_EMPTY, .id = id});
-    const struct msg_runner_exited *end = sent(stage, MESSAGE_runner_exited);
-    assert_non_null(end);
-    return end;
-}
-
-static void timer_at(struct stage *stage, uint64_t now_ms)
-{
-    stage->now_ms = now_ms;
-    step(stage, (struct runner_event){.kind = RUNNER_EVENT_TIMER});
-}
-
-/* Goes to the next moment at which the core wants a timer, as often as it takes to have an effect.
- */
-static void sleep_until_effect(struct stage *stage)
-{
-    for (int i = 0; i < 10000; i++) {
-        uint64_t next = runner_core_next_ms(stage->core);
-        assert_true(next != UINT64_MAX);
-        timer_at(stage, next > stage->now_ms ? next : stage->now_ms + 1);
-        if (stage->effects.count > 0)
-            return;
-    }
-    fail_msg("the core asks for timers that do nothing");
-}
-
-static void assert_about(uint64_t now_ms, uint64_t due_ms)
-{
-    assert_in_range(now_ms, due_ms, due_ms + WHEEL_TICK_MS);
-}
-
-static void ask_kill(struct stage *stage, struct attempt_id id, uint32_t reason)
-{
-    struct msg_runner_kill kill = {.id = id, .reason = reason};
-    say(stage, MESSAGE_runner_kill, &kill);
-}
-
-static void renew(struct stage *stage, uint64_t stamp)
-{
-    struct msg_runner_renew body = {.stamp = stamp};
-    say(stage, MESSAGE_runner_renew, &body);
-}
-
-static void list(struct stage *stage)
-{
-    struct msg_runner_list body = {.nonce = 5};
-    say(stage, MESSAGE_runner_list, &body);
-    const struct msg_runner_listed *listed = sent(stage, MESSAGE_runner_listed);
-    assert_non_null(listed);
-    assert_int_equal(listed->nonce, 5);
-}
-
-static void forget(struct stage *stage, struct attempt_id id)
-{
-    struct msg_runner_forget body = {.id = id};
-    say(stage, MESSAGE_runner_forget, &body);
-}
-
-static void run_to_end(struct stage *stage, struct attempt_id id)
-{
-    run(stage, order(stage, id));
-    exited(stage, id, 0);
-    (void)emptied(stage, id);
-}
-
 /* ---- the table ---- */
 
 static void table_agent_inputs_are_never_illegal(void **state)
 {
     (void)state;
-    const enum input inputs[] = {INPUT_START, INPUT_REFUSE, INPUT_ASK, INPUT_FORGET};
+    const enum input inputs[] = {
+        INPUT_START, INPUT_REFUSE, INPUT_TAKE_BACK, INPUT_ASK, INPUT_FORGET};
     for (int life = 0; life < LIFE_COUNT; life++) {
         for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
             bool illegal = attempt_is_illegal((enum life)life, inputs[i]);
@@ -206,6 +35,7 @@ static void table_process_inputs_are_legal_once(void **state)
         assert_int_equal(attempt_is_illegal(from, INPUT_EXITED), !runs);
         assert_int_equal(attempt_is_illegal(from, INPUT_EMPTY), from != LIFE_CLEARING);
         assert_int_equal(attempt_is_illegal(from, INPUT_FORCE), from != LIFE_TERMINATING);
+        assert_int_equal(attempt_is_illegal(from, INPUT_TURN), from != LIFE_QUEUED);
     }
 }
 
@@ -345,6 +175,7 @@ static void start_just_before_the_grace_starts(void **state)
     struct stage *stage = *state;
     struct msg_runner_start body = order(stage, A);
     stage->now_ms += 49999;
+    run(stage, order(stage, B)); /* whose stamp is fresh */
     run(stage, body);
 }
 

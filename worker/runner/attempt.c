@@ -8,6 +8,7 @@
 enum action {
     ILLEGAL, /* the io broke its contract */
     IGNORE,  /* doubled or late; nothing to do */
+    DO_KEEP,
     DO_SPAWN,
     DO_REFUSE,
     DO_NOTE_PID,
@@ -26,84 +27,116 @@ struct rule {
 /* clang-format off */
 static const struct rule rules[LIFE_COUNT][INPUT_COUNT] = {
     [LIFE_ABSENT] = {
-        [INPUT_START]   = {LIFE_STARTING,    DO_SPAWN},
-        [INPUT_REFUSE]  = {LIFE_OVER,        DO_REFUSE},
-        [INPUT_SPAWNED] = {LIFE_ABSENT,      ILLEGAL},
-        [INPUT_FAILED]  = {LIFE_ABSENT,      ILLEGAL},
-        [INPUT_ASK]     = {LIFE_ABSENT,      IGNORE},
-        [INPUT_FORCE]   = {LIFE_ABSENT,      ILLEGAL},
-        [INPUT_EXITED]  = {LIFE_ABSENT,      ILLEGAL},
-        [INPUT_EMPTY]   = {LIFE_ABSENT,      ILLEGAL},
-        [INPUT_FORGET]  = {LIFE_ABSENT,      IGNORE},
+        [INPUT_START]     = {LIFE_QUEUED,      DO_KEEP},
+        [INPUT_REFUSE]    = {LIFE_OVER,        DO_REFUSE},
+        [INPUT_TURN]      = {LIFE_ABSENT,      ILLEGAL},
+        [INPUT_TAKE_BACK] = {LIFE_ABSENT,      IGNORE},
+        [INPUT_SPAWNED]   = {LIFE_ABSENT,      ILLEGAL},
+        [INPUT_FAILED]    = {LIFE_ABSENT,      ILLEGAL},
+        [INPUT_ASK]       = {LIFE_ABSENT,      IGNORE},
+        [INPUT_FORCE]     = {LIFE_ABSENT,      ILLEGAL},
+        [INPUT_EXITED]    = {LIFE_ABSENT,      ILLEGAL},
+        [INPUT_EMPTY]     = {LIFE_ABSENT,      ILLEGAL},
+        [INPUT_FORGET]    = {LIFE_ABSENT,      IGNORE},
+    },
+    [LIFE_QUEUED] = {
+        [INPUT_START]     = {LIFE_QUEUED,      IGNORE},
+        [INPUT_REFUSE]    = {LIFE_OVER,        DO_REFUSE},
+        [INPUT_TURN]      = {LIFE_STARTING,    DO_SPAWN},
+        [INPUT_TAKE_BACK] = {LIFE_OVER,        DO_REFUSE},
+        [INPUT_SPAWNED]   = {LIFE_QUEUED,      ILLEGAL},
+        [INPUT_FAILED]    = {LIFE_QUEUED,      ILLEGAL},
+        [INPUT_ASK]       = {LIFE_OVER,        DO_REFUSE},
+        [INPUT_FORCE]     = {LIFE_QUEUED,      ILLEGAL},
+        [INPUT_EXITED]    = {LIFE_QUEUED,      ILLEGAL},
+        [INPUT_EMPTY]     = {LIFE_QUEUED,      ILLEGAL},
+        [INPUT_FORGET]    = {LIFE_QUEUED,      IGNORE},
     },
     [LIFE_STARTING] = {
-        [INPUT_START]   = {LIFE_STARTING,    ILLEGAL},
-        [INPUT_REFUSE]  = {LIFE_STARTING,    ILLEGAL},
-        [INPUT_SPAWNED] = {LIFE_RUNNING,     DO_NOTE_PID},
-        [INPUT_FAILED]  = {LIFE_OVER,        DO_END},
-        [INPUT_ASK]     = {LIFE_STARTING,    ILLEGAL},
-        [INPUT_FORCE]   = {LIFE_STARTING,    ILLEGAL},
-        [INPUT_EXITED]  = {LIFE_STARTING,    ILLEGAL},
-        [INPUT_EMPTY]   = {LIFE_STARTING,    ILLEGAL},
-        [INPUT_FORGET]  = {LIFE_STARTING,    ILLEGAL},
+        [INPUT_START]     = {LIFE_STARTING,    ILLEGAL},
+        [INPUT_REFUSE]    = {LIFE_STARTING,    ILLEGAL},
+        [INPUT_TURN]      = {LIFE_STARTING,    ILLEGAL},
+        [INPUT_TAKE_BACK] = {LIFE_STARTING,    ILLEGAL},
+        [INPUT_SPAWNED]   = {LIFE_RUNNING,     DO_NOTE_PID},
+        [INPUT_FAILED]    = {LIFE_OVER,        DO_END},
+        [INPUT_ASK]       = {LIFE_STARTING,    ILLEGAL},
+        [INPUT_FORCE]     = {LIFE_STARTING,    ILLEGAL},
+        [INPUT_EXITED]    = {LIFE_STARTING,    ILLEGAL},
+        [INPUT_EMPTY]     = {LIFE_STARTING,    ILLEGAL},
+        [INPUT_FORGET]    = {LIFE_STARTING,    ILLEGAL},
     },
     [LIFE_RUNNING] = {
-        [INPUT_START]   = {LIFE_RUNNING,     IGNORE},
-        [INPUT_REFUSE]  = {LIFE_RUNNING,     IGNORE},
-        [INPUT_SPAWNED] = {LIFE_RUNNING,     ILLEGAL},
-        [INPUT_FAILED]  = {LIFE_CLEARING,    DO_CLEAR},
-        [INPUT_ASK]     = {LIFE_TERMINATING, DO_TERMINATE},
-        [INPUT_FORCE]   = {LIFE_RUNNING,     ILLEGAL},
-        [INPUT_EXITED]  = {LIFE_CLEARING,    DO_CLEAR},
-        [INPUT_EMPTY]   = {LIFE_RUNNING,     ILLEGAL},
-        [INPUT_FORGET]  = {LIFE_RUNNING,     IGNORE},
+        [INPUT_START]     = {LIFE_RUNNING,     IGNORE},
+        [INPUT_REFUSE]    = {LIFE_RUNNING,     IGNORE},
+        [INPUT_TURN]      = {LIFE_RUNNING,     ILLEGAL},
+        [INPUT_TAKE_BACK] = {LIFE_RUNNING,     IGNORE},
+        [INPUT_SPAWNED]   = {LIFE_RUNNING,     ILLEGAL},
+        [INPUT_FAILED]    = {LIFE_CLEARING,    DO_CLEAR},
+        [INPUT_ASK]       = {LIFE_TERMINATING, DO_TERMINATE},
+        [INPUT_FORCE]     = {LIFE_RUNNING,     ILLEGAL},
+        [INPUT_EXITED]    = {LIFE_CLEARING,    DO_CLEAR},
+        [INPUT_EMPTY]     = {LIFE_RUNNING,     ILLEGAL},
+        [INPUT_FORGET]    = {LIFE_RUNNING,     IGNORE},
     },
     [LIFE_TERMINATING] = {
-        [INPUT_START]   = {LIFE_TERMINATING, IGNORE},
-        [INPUT_REFUSE]  = {LIFE_TERMINATING, IGNORE},
-        [INPUT_SPAWNED] = {LIFE_TERMINATING, ILLEGAL},
-        [INPUT_FAILED]  = {LIFE_CLEARING,    DO_CLEAR},
-        [INPUT_ASK]     = {LIFE_TERMINATING, IGNORE},
-        [INPUT_FORCE]   = {LIFE_KILLING,     DO_KILL},
-        [INPUT_EXITED]  = {LIFE_CLEARING,    DO_CLEAR},
-        [INPUT_EMPTY]   = {LIFE_TERMINATING, ILLEGAL},
-        [INPUT_FORGET]  = {LIFE_TERMINATING, IGNORE},
+        [INPUT_START]     = {LIFE_TERMINATING, IGNORE},
+        [INPUT_REFUSE]    = {LIFE_TERMINATING, IGNORE},
+        [INPUT_TURN]      = {LIFE_TERMINATING, ILLEGAL},
+        [INPUT_TAKE_BACK] = {LIFE_TERMINATING, IGNORE},
+        [INPUT_SPAWNED]   = {LIFE_TERMINATING, ILLEGAL},
+        [INPUT_FAILED]    = {LIFE_CLEARING,    DO_CLEAR},
+        [INPUT_ASK]       = {LIFE_TERMINATING, IGNORE},
+        [INPUT_FORCE]     = {LIFE_KILLING,     DO_KILL},
+        [INPUT_EXITED]    = {LIFE_CLEARING,    DO_CLEAR},
+        [INPUT_EMPTY]     = {LIFE_TERMINATING, ILLEGAL},
+        [INPUT_FORGET]    = {LIFE_TERMINATING, IGNORE},
     },
     [LIFE_KILLING] = {
-        [INPUT_START]   = {LIFE_KILLING,     IGNORE},
-        [INPUT_REFUSE]  = {LIFE_KILLING,     IGNORE},
-        [INPUT_SPAWNED] = {LIFE_KILLING,     ILLEGAL},
-        [INPUT_FAILED]  = {LIFE_CLEARING,    DO_CLEAR},
-        [INPUT_ASK]     = {LIFE_KILLING,     IGNORE},
-        [INPUT_FORCE]   = {LIFE_KILLING,     ILLEGAL},
-        [INPUT_EXITED]  = {LIFE_CLEARING,    DO_CLEAR},
-        [INPUT_EMPTY]   = {LIFE_KILLING,     ILLEGAL},
-        [INPUT_FORGET]  = {LIFE_KILLING,     IGNORE},
+        [INPUT_START]     = {LIFE_KILLING,     IGNORE},
+        [INPUT_REFUSE]    = {LIFE_KILLING,     IGNORE},
+        [INPUT_TURN]      = {LIFE_KILLING,     ILLEGAL},
+        [INPUT_TAKE_BACK] = {LIFE_KILLING,     IGNORE},
+        [INPUT_SPAWNED]   = {LIFE_KILLING,     ILLEGAL},
+        [INPUT_FAILED]    = {LIFE_CLEARING,    DO_CLEAR},
+        [INPUT_ASK]       = {LIFE_KILLING,     IGNORE},
+        [INPUT_FORCE]     = {LIFE_KILLING,     ILLEGAL},
+        [INPUT_EXITED]    = {LIFE_CLEARING,    DO_CLEAR},
+        [INPUT_EMPTY]     = {LIFE_KILLING,     ILLEGAL},
+        [INPUT_FORGET]    = {LIFE_KILLING,     IGNORE},
     },
     [LIFE_CLEARING] = {
-        [INPUT_START]   = {LIFE_CLEARING,    IGNORE},
-        [INPUT_REFUSE]  = {LIFE_CLEARING,    IGNORE},
-        [INPUT_SPAWNED] = {LIFE_CLEARING,    ILLEGAL},
-        [INPUT_FAILED]  = {LIFE_CLEARING,    ILLEGAL},
-        [INPUT_ASK]     = {LIFE_CLEARING,    IGNORE},
-        [INPUT_FORCE]   = {LIFE_CLEARING,    ILLEGAL},
-        [INPUT_EXITED]  = {LIFE_CLEARING,    ILLEGAL},
-        [INPUT_EMPTY]   = {LIFE_OVER,        DO_END},
-        [INPUT_FORGET]  = {LIFE_CLEARING,    IGNORE},
+        [INPUT_START]     = {LIFE_CLEARING,    IGNORE},
+        [INPUT_REFUSE]    = {LIFE_CLEARING,    IGNORE},
+        [INPUT_TURN]      = {LIFE_CLEARING,    ILLEGAL},
+        [INPUT_TAKE_BACK] = {LIFE_CLEARING,    IGNORE},
+        [INPUT_SPAWNED]   = {LIFE_CLEARING,    ILLEGAL},
+        [INPUT_FAILED]    = {LIFE_CLEARING,    ILLEGAL},
+        [INPUT_ASK]       = {LIFE_CLEARING,    IGNORE},
+        [INPUT_FORCE]     = {LIFE_CLEARING,    ILLEGAL},
+        [INPUT_EXITED]    = {LIFE_CLEARING,    ILLEGAL},
+        [INPUT_EMPTY]     = {LIFE_OVER,        DO_END},
+        [INPUT_FORGET]    = {LIFE_CLEARING,    IGNORE},
     },
     [LIFE_OVER] = {
-        [INPUT_START]   = {LIFE_OVER,        IGNORE},
-        [INPUT_REFUSE]  = {LIFE_OVER,        IGNORE},
-        [INPUT_SPAWNED] = {LIFE_OVER,        ILLEGAL},
-        [INPUT_FAILED]  = {LIFE_OVER,        ILLEGAL},
-        [INPUT_ASK]     = {LIFE_OVER,        IGNORE},
-        [INPUT_FORCE]   = {LIFE_OVER,        ILLEGAL},
-        [INPUT_EXITED]  = {LIFE_OVER,        ILLEGAL},
-        [INPUT_EMPTY]   = {LIFE_OVER,        ILLEGAL},
-        [INPUT_FORGET]  = {LIFE_ABSENT,      DO_DROP},
+        [INPUT_START]     = {LIFE_OVER,        IGNORE},
+        [INPUT_REFUSE]    = {LIFE_OVER,        IGNORE},
+        [INPUT_TURN]      = {LIFE_OVER,        ILLEGAL},
+        [INPUT_TAKE_BACK] = {LIFE_OVER,        IGNORE},
+        [INPUT_SPAWNED]   = {LIFE_OVER,        ILLEGAL},
+        [INPUT_FAILED]    = {LIFE_OVER,        ILLEGAL},
+        [INPUT_ASK]       = {LIFE_OVER,        IGNORE},
+        [INPUT_FORCE]     = {LIFE_OVER,        ILLEGAL},
+        [INPUT_EXITED]    = {LIFE_OVER,        ILLEGAL},
+        [INPUT_EMPTY]     = {LIFE_OVER,        ILLEGAL},
+        [INPUT_FORGET]    = {LIFE_ABSENT,      DO_DROP},
     },
 };
 /* clang-format on */
+
+static bool has_slot(enum life state)
+{
+    return state >= LIFE_STARTING && state <= LIFE_CLEARING;
+}
 
 static uint64_t add_capped(uint64_t a, uint64_t b)
 {
@@ -134,6 +167,8 @@ struct attempt *attempt_add(struct runner_core *core, const struct msg_runner_st
     attempt->previous = core->newest;
     *(core->newest != NULL ? &core->newest->next : &core->oldest) = attempt;
     core->newest = attempt;
+    if (core->queue == NULL)
+        core->queue = attempt;
     names_set(&core->by_id, attempt_key(&attempt->id), (uintptr_t)attempt);
     core->held++;
     return attempt;
@@ -152,6 +187,8 @@ static void attempt_remove(struct runner_core *core, struct attempt *attempt)
     (void)names_remove(&core->by_id, attempt_key(&attempt->id));
     *(attempt->previous != NULL ? &attempt->previous->next : &core->oldest) = attempt->next;
     *(attempt->next != NULL ? &attempt->next->previous : &core->newest) = attempt->previous;
+    if (core->queue == attempt)
+        core->queue = attempt->next;
     core->held--;
     attempt_free(core, attempt);
 }
@@ -228,14 +265,8 @@ static void act_end(struct runner_core *core, struct attempt *attempt,
 static void act_refuse(
     struct runner_core *core, struct attempt *attempt, struct runner_effects *effects)
 {
-    attempt->end = (struct msg_runner_exited){
-        .id = attempt->id,
-        .reason = REASON_NOT_STARTED,
-        .exit_code = -1,
-        .ended_at = core->now_ms,
-    };
-    end_put_error(attempt, slice_of(core->stopping ? "not started: the runner is ending"
-                                                   : "not started: its lease leaves no time"));
+    end_note_refusal(attempt, core->stopping);
+    attempt->end.ended_at = core->now_ms;
     attempt_say_end(core, attempt, effects);
 }
 
@@ -253,9 +284,12 @@ static void act(struct runner_core *core, struct attempt *attempt, enum action a
     const struct runner_event *event, struct runner_effects *effects)
 {
     switch (action) {
+    case DO_KEEP:
+        effect_add(effects, RUNNER_EFFECT_KEEP, attempt->id)->start = event->message.body;
+        break;
     case DO_SPAWN:
         core->starting = attempt;
-        effect_add(effects, RUNNER_EFFECT_SPAWN, attempt->id)->start = event->message.body;
+        effect_add(effects, RUNNER_EFFECT_SPAWN, attempt->id);
         break;
     case DO_REFUSE:
         act_refuse(core, attempt, effects);
@@ -292,15 +326,14 @@ void attempt_step(struct runner_core *core, struct attempt *attempt, enum input 
     assert(rule.action != ILLEGAL);
     if (rule.action == IGNORE)
         return;
-    /* Only what the agent has on its disk is freed here; and only the clock has no event. */
+    /* Only what the agent has on its disk is freed here; and turns and the clock have no event. */
     assert((rule.next == LIFE_ABSENT) == (input == INPUT_FORGET));
-    assert(event != NULL || rule.action == DO_TERMINATE || rule.action == DO_KILL);
-    bool was_live = attempt->state != LIFE_ABSENT && attempt->state != LIFE_OVER;
-    bool is_live = rule.next != LIFE_ABSENT && rule.next != LIFE_OVER;
-    core->live = core->live + is_live - was_live;
+    assert(event != NULL || rule.action == DO_SPAWN || rule.action == DO_REFUSE ||
+           rule.action == DO_TERMINATE || rule.action == DO_KILL);
+    core->busy = core->busy + has_slot(rule.next) - has_slot(attempt->state);
     attempt->state = rule.next;
     act(core, attempt, rule.action, event, effects);
-    if (attempt->state == LIFE_ABSENT)
+    if (rule.next == LIFE_ABSENT)
         attempt_remove(core, attempt);
     else
         attempt_arm(core, attempt);
@@ -309,9 +342,17 @@ void attempt_step(struct runner_core *core, struct attempt *attempt, enum input 
 void attempt_ask(struct runner_core *core, struct attempt *attempt, uint32_t reason,
     struct runner_effects *effects)
 {
-    if (attempt->state == LIFE_RUNNING)
+    if (attempt->state == LIFE_RUNNING || attempt->state == LIFE_QUEUED)
         attempt->reason = reason;
     attempt_step(core, attempt, INPUT_ASK, NULL, effects);
+}
+
+void attempt_take_back(
+    struct runner_core *core, struct attempt *attempt, struct runner_effects *effects)
+{
+    if (attempt->state == LIFE_QUEUED)
+        attempt->reason = REASON_NOT_STARTED;
+    attempt_step(core, attempt, INPUT_TAKE_BACK, NULL, effects);
 }
 
 void attempt_check(
@@ -324,6 +365,13 @@ void attempt_check(
     if (attempt->state == LIFE_TERMINATING && attempt->kill_at <= core->now_ms)
         attempt_step(core, attempt, INPUT_FORCE, NULL, effects);
     attempt_arm(core, attempt);
+}
+
+struct attempt *attempt_next_in_turn(struct runner_core *core)
+{
+    while (core->queue != NULL && core->queue->state != LIFE_QUEUED)
+        core->queue = core->queue->next;
+    return core->queue;
 }
 
 bool attempt_is_illegal(enum life state, enum input input)

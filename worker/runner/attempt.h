@@ -12,6 +12,7 @@
 /* core.h tells the states; LIFE_ABSENT is an attempt that is not known. */
 enum life {
     LIFE_ABSENT,
+    LIFE_QUEUED,
     LIFE_STARTING,
     LIFE_RUNNING,
     LIFE_TERMINATING,
@@ -24,7 +25,9 @@ enum life {
 /* What can happen to one attempt; guards on times have been decided before. */
 enum input {
     INPUT_START,  /* runner_start, in time */
-    INPUT_REFUSE, /* runner_start, too late for its lease, or the runner is ending */
+    INPUT_REFUSE, /* too late for its lease, or the runner is ending */
+    INPUT_TURN,   /* a slot is free for it */
+    INPUT_TAKE_BACK,
     INPUT_SPAWNED,
     INPUT_FAILED,
     INPUT_ASK,   /* SIGTERM is wished or due */
@@ -40,7 +43,7 @@ struct attempt {
     struct attempt *next, *previous;
     struct attempt_id id;
     enum life state;
-    uint32_t reason; /* why it was asked to end; NONE: it was not */
+    uint32_t reason; /* why it was asked to end, or not to start; NONE: it was not */
     bool out_of_memory;
     uint64_t stamp;
     uint64_t lease_ms;
@@ -61,11 +64,14 @@ struct runner_core {
     uint64_t pid;
     uint64_t now_ms;
     struct names by_id;     /* key -> struct attempt * */
-    struct attempt *oldest; /* in order of start */
+    struct attempt *oldest; /* in the order of their orders */
     struct attempt *newest;
+    struct attempt *queue;    /* before it none is LIFE_QUEUED */
     struct attempt *starting; /* its SPAWN is not answered yet */
     uint32_t held;            /* attempts of any state */
-    uint32_t live;            /* those that are not LIFE_OVER */
+    uint32_t busy;            /* those that have a slot: from LIFE_STARTING to LIFE_CLEARING */
+    uint32_t slots;           /* 0: no limit */
+    uint64_t fresh;           /* the newest stamp heard of since the last list; 0: none */
     struct wheel wheel;
     struct wheel_timer alone; /* RUNNER_ALONE_MAX_MS after the agent was lost */
     uint64_t alone_since;
@@ -80,6 +86,8 @@ struct attempt *attempt_find(const struct runner_core *core, struct attempt_id i
 /* Takes it up as LIFE_ABSENT; attempt_step must follow in the same step. */
 struct attempt *attempt_add(struct runner_core *core, const struct msg_runner_start *start);
 void attempt_free(struct runner_core *core, struct attempt *attempt);
+/* The first that waits for a slot, or NULL. */
+struct attempt *attempt_next_in_turn(struct runner_core *core);
 
 /* When the lease wants SIGTERM, and when the next signal of any kind is due; UINT64_MAX: never. */
 uint64_t attempt_lease_ask_at(const struct attempt *attempt);
@@ -89,9 +97,12 @@ uint64_t attempt_due(const struct attempt *attempt);
  * says ILLEGAL. */
 void attempt_step(struct runner_core *core, struct attempt *attempt, enum input input,
     const struct runner_event *event, struct runner_effects *effects);
-/* Asks it to end; the first reason stays. */
+/* Asks it to end, or not to start; the first reason stays. */
 void attempt_ask(struct runner_core *core, struct attempt *attempt, uint32_t reason,
     struct runner_effects *effects);
+/* What waits for a slot never starts; nothing else is changed by it. */
+void attempt_take_back(
+    struct runner_core *core, struct attempt *attempt, struct runner_effects *effects);
 /* Does what is due by the clock. A timer may come early (the lease was renewed since) or very late,
    and then SIGKILL follows SIGTERM at once. */
 void attempt_check(
@@ -107,6 +118,8 @@ bool attempt_is_illegal(enum life state, enum input input);
 
 /* The main process is over by this EXITED or SPAWN_FAILED: fills attempt->end and ->error. */
 void end_note(struct attempt *attempt, const struct runner_event *event);
+/* It never starts, by attempt->reason, or because of its lease or the runner's end. */
+void end_note_refusal(struct attempt *attempt, bool stopping);
 void end_add_usage(struct attempt *attempt, const struct runner_event *event);
 /* The attempt's one line for a person; cut to ATTEMPT_ERROR_MAX_BYTES. */
 void end_put_error(struct attempt *attempt, struct slice text);

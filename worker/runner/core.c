@@ -1,11 +1,47 @@
 #include "worker/runner/core.h"
 
+#include "common/limits.h"
 #include "common/memory.h"
 #include "worker/runner/attempt.h"
 
 #include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
+
+/* ---- turns ---- */
+
+/* Stamps are the agent's, of what the master has answered; one from the future counts as now. */
+static uint64_t hear_stamp(struct runner_core *core, uint64_t stamp)
+{
+    if (stamp > core->now_ms)
+        stamp = core->now_ms;
+    if (stamp > core->fresh)
+        core->fresh = stamp;
+    return stamp;
+}
+
+static bool may_never_start(const struct runner_core *core, const struct attempt *attempt)
+{
+    return core->stopping || core->now_ms >= attempt_lease_ask_at(attempt);
+}
+
+/* Whoever gave the orders may have given them up when nobody has heard of him for a while. */
+static bool may_start_now(const struct runner_core *core)
+{
+    return core->starting == NULL && (core->slots == 0 || core->busy < core->slots) &&
+           core->fresh != 0 && core->now_ms - core->fresh < START_FRESH_MS;
+}
+
+/* In order, one a step: the answer to its SPAWN is the next event, and after that the next comes.
+ */
+static void start_in_turn(struct runner_core *core, struct runner_effects *effects)
+{
+    struct attempt *attempt;
+    while (may_start_now(core) && (attempt = attempt_next_in_turn(core)) != NULL) {
+        bool never = may_never_start(core, attempt);
+        attempt_step(core, attempt, never ? INPUT_REFUSE : INPUT_TURN, NULL, effects);
+    }
+}
 
 /* ---- what the agent says ---- */
 
@@ -16,8 +52,9 @@ static void take_start(
     struct attempt *attempt = attempt_find(core, start->id);
     if (attempt == NULL)
         attempt = attempt_add(core, start);
-    bool late = core->stopping || core->now_ms >= attempt_lease_ask_at(attempt);
-    attempt_step(core, attempt, late ? INPUT_REFUSE : INPUT_START, event, effects);
+    hear_stamp(core, start->stamp);
+    attempt_step(
+        core, attempt, may_never_start(core, attempt) ? INPUT_REFUSE : INPUT_START, event, effects);
 }
 
 static void take_kill(
@@ -35,7 +72,7 @@ static void take_kill(
 /* Timers stay where they are: one that comes early is armed again by attempt_check. */
 static void take_renew(struct runner_core *core, const struct msg_runner_renew *renew)
 {
-    uint64_t stamp = renew->stamp < core->now_ms ? renew->stamp : core->now_ms;
+    uint64_t stamp = hear_stamp(core, renew->stamp);
     for (struct attempt *attempt = core->oldest; attempt != NULL; attempt = attempt->next) {
         if (attempt->stamp < stamp)
             attempt->stamp = stamp;
@@ -45,6 +82,9 @@ static void take_renew(struct runner_core *core, const struct msg_runner_renew *
 static void take_list(
     struct runner_core *core, const struct msg_runner_list *list, struct runner_effects *effects)
 {
+    core->slots = list->slots;
+    /* What is said to wait waits until the agent has heard what shall go on. */
+    core->fresh = 0;
     for (struct attempt *attempt = core->oldest; attempt != NULL; attempt = attempt->next) {
         struct msg_runner_holds holds = {
             .id = attempt->id,
@@ -53,6 +93,7 @@ static void take_list(
             .pid = attempt->pid,
             .started_at = attempt->started_at,
             .over = attempt->state == LIFE_OVER,
+            .queued = attempt->state == LIFE_QUEUED,
         };
         struct runner_effect *effect =
             effect_send(core, effects, MESSAGE_runner_holds, &holds, sizeof holds);
@@ -71,10 +112,10 @@ static void take_stop(
     struct runner_core *core, const struct msg_runner_stop *stop, struct runner_effects *effects)
 {
     core->stopping = true;
-    if (!stop->now)
-        return;
-    core->stopping_now = true;
+    core->stopping_now |= stop->now;
     for (struct attempt *attempt = core->oldest; attempt != NULL; attempt = attempt->next) {
+        if (!stop->now && attempt->state != LIFE_QUEUED)
+            continue;
         attempt_ask(core, attempt, REASON_WORKER_LOST, effects);
         attempt_check(core, attempt, effects);
     }
@@ -103,6 +144,11 @@ static void take_message(
         if (attempt != NULL)
             attempt_step(core, attempt, INPUT_FORGET, event, effects);
         break;
+    case MESSAGE_runner_take_back:
+        attempt = attempt_find(core, ((const struct msg_runner_take_back *)body)->id);
+        if (attempt != NULL)
+            attempt_take_back(core, attempt, effects);
+        break;
     case MESSAGE_runner_stop:
         take_stop(core, body, effects);
         break;
@@ -122,6 +168,7 @@ static void take_connected(struct runner_core *core, struct runner_effects *effe
         .instance = core->instance,
         .boot = slice_make(core->boot, RUNNER_BOOT_BYTES),
         .pid = core->pid,
+        .queues = true,
     };
     (void)effect_send(core, effects, MESSAGE_runner_hello, &hello, sizeof hello);
 }
@@ -161,7 +208,7 @@ static bool may_end(const struct runner_core *core, bool ask)
     bool alone = !core->connected && core->now_ms - core->alone_since >= RUNNER_ALONE_MAX_MS;
     if (core->held == 0)
         return ask || alone || core->stopping;
-    return core->live == 0 && (alone || core->stopping_now);
+    return core->busy == 0 && (alone || core->stopping_now);
 }
 
 static void dispatch(
@@ -201,11 +248,13 @@ static void dispatch(
 static void core_check(const struct runner_core *core)
 {
     uint32_t held = 0;
-    uint32_t live = 0;
+    uint32_t busy = 0;
+    bool may_wait = false;
     for (const struct attempt *attempt = core->oldest; attempt != NULL; attempt = attempt->next) {
         held++;
-        live += attempt->state != LIFE_OVER;
-        assert(attempt->state != LIFE_ABSENT);
+        busy += attempt->state != LIFE_OVER && attempt->state != LIFE_QUEUED;
+        may_wait |= attempt == core->queue;
+        assert(attempt->state != LIFE_ABSENT && (attempt->state != LIFE_QUEUED || may_wait));
         assert((attempt->state == LIFE_STARTING) == (attempt == core->starting));
         assert(attempt_find(core, attempt->id) == attempt);
         /* A deadline without a timer would let an attempt outlive its lease. */
@@ -213,7 +262,7 @@ static void core_check(const struct runner_core *core)
         assert(wheel_is_armed(&attempt->timer) == (due != UINT64_MAX));
         assert(due == UINT64_MAX || attempt->timer.due_ms <= due);
     }
-    assert(held == core->held && live == core->live && core->by_id.count == held);
+    assert(held == core->held && busy == core->busy && core->by_id.count == held);
 }
 #endif
 
@@ -227,6 +276,7 @@ void runner_core_step(
         return;
     core->now_ms = event->now_ms;
     dispatch(core, event, effects);
+    start_in_turn(core, effects);
     if (may_end(core, event->kind == RUNNER_EVENT_TERM)) {
         core->ended = true;
         effect_add(effects, RUNNER_EFFECT_EXIT, (struct attempt_id){0});

@@ -5,6 +5,7 @@
  *
  * Life of an attempt:
  *
+ *     QUEUED       it waits for a slot; its pipe and its order lie in the io
  *     STARTING     SPAWN is being carried out
  *     RUNNING      its main process runs
  *     TERMINATING  SIGTERM was sent, SIGKILL is due at a known time
@@ -13,13 +14,19 @@
  *     OVER         nothing of it is left; the end is kept until the agent has it on disk
  * (runner_forget)
  *
+ * Turns: what was ordered starts in order, the moment that one of the agent's slots is free: when
+ * nothing is left of the tree before. Only while its lease leaves time and the newest stamp that
+ * came with a renewal or an order is younger than START_FRESH_MS: without an agent that hears the
+ * master, nothing starts. A list forgets the stamp: between the agent's answer to the master and
+ * the next renewal, what the list calls queued waits, or is taken back, and stays so.
+ *
  * Leases: an attempt is good until stamp + lease_ms, where a renewal moves the stamp forward, never
  * back, and a stamp that lies in the future counts as now. SIGTERM a kill grace before the end,
- * SIGKILL at the end, with reason `lease`; a start that comes inside that grace is answered by
- * runner_exited with reason `not_started`. The execution timeout: SIGTERM at start + timeout_ms,
- * SIGKILL a grace later, reason `timeout`. runner_kill: the same from now on, with its reason. The
- * first reason stays. What was asked to end is killed at the earlier of grace and lease end, and no
- * later renewal moves that.
+ * SIGKILL at the end, with reason `lease`; a start that comes, or has its turn, inside that grace
+ * is answered by runner_exited with reason `not_started`. The execution timeout: SIGTERM at start +
+ * timeout_ms, SIGKILL a grace later, reason `timeout`. runner_kill: the same from now on, with its
+ * reason. The first reason stays. What was asked to end is killed at the earlier of grace and lease
+ * end, and no later renewal moves that.
  *
  * The end: reason exit_code with the code (0 too), signal with the number and code -1, or
  * out_of_memory; after a kill the kill's reason with the true code or signal.
@@ -58,8 +65,8 @@ enum runner_event_kind {
     RUNNER_EVENT_CONNECTED,
     /* The agent's connection ended. */
     RUNNER_EVENT_DISCONNECTED,
-    /* The agent says `message`: runner_list, _start, _kill, _renew, _forget or _stop; others are
-       ignored. */
+    /* The agent says `message`: runner_list, _start, _take_back, _kill, _renew, _forget or _stop;
+       others are ignored. */
     RUNNER_EVENT_MESSAGE,
     /*
      * The answer to SPAWN, `id` and `pid`: the main process exists and leads its own process group.
@@ -110,7 +117,9 @@ enum runner_effect_kind {
        goes with it, where the io still holds one (it has none for what was not started). Only while
        an agent is connected. */
     RUNNER_EFFECT_SEND,
-    /* Make the main process of `start`; answered by SPAWNED or SPAWN_FAILED as the very next event.
+    /* Take up `start` with its pipe: for its SPAWN, or until FORGET. */
+    RUNNER_EFFECT_KEEP,
+    /* Make the main process of `id`; answered by SPAWNED or SPAWN_FAILED as the very next event.
        At most one a step, and its last effect. The io keeps the pipe's read end until FORGET. */
     RUNNER_EFFECT_SPAWN,
     /* SIGTERM to the process group of `id`. */
@@ -130,7 +139,7 @@ struct runner_effect {
     uint32_t number;
     bool pipe;
     const void *body;                     /* in the effects' arena */
-    const struct msg_runner_start *start; /* borrowed from the event */
+    const struct msg_runner_start *start; /* of KEEP; borrowed from the event */
 };
 
 /* Zero-initialised is empty. A step appends. */

@@ -75,6 +75,21 @@ void end_add_usage(struct attempt *attempt, const struct runner_event *event)
         attempt->end.max_rss_kb = event->max_rss_kb;
 }
 
+void end_note_refusal(struct attempt *attempt, bool stopping)
+{
+    uint32_t reason = attempt->reason;
+    attempt->end = (struct msg_runner_exited){.id = attempt->id, .exit_code = -1};
+    /* Nothing is lost with what never ran. */
+    attempt->end.reason =
+        reason != REASON_NONE && reason != REASON_WORKER_LOST ? reason : REASON_NOT_STARTED;
+    if (stopping)
+        end_put_error(attempt, slice_of("not started: the runner is ending"));
+    else if (reason == REASON_NONE)
+        end_put_error(attempt, slice_of("not started: its lease leaves no time"));
+    else if (attempt->end.reason == REASON_NOT_STARTED)
+        end_put_error(attempt, slice_of("not started: it was taken back"));
+}
+
 void end_note(struct attempt *attempt, const struct runner_event *event)
 {
     struct msg_runner_exited *end = &attempt->end;

@@ -130,16 +130,7 @@ static void farewell(struct runner *runner)
 static void carry_out_spawn(
     struct runner *runner, const struct runner_effect *effect, struct runner_event *event)
 {
-    pid_t pid = -1;
-    if (runner->pipe[0] < 0) {
-        runner->failure.reason = REASON_WORKER_ERROR;
-        (void)snprintf(runner->failure.text, sizeof runner->failure.text,
-            "no pipe came with the order to start");
-    } else {
-        pid = processes_spawn(runner->processes, effect->start, runner->pipe, &runner->failure);
-        runner->pipe[0] = -1;
-        runner->pipe[1] = -1;
-    }
+    pid_t pid = processes_spawn(runner->processes, effect->id, &runner->failure);
     *event = (struct runner_event){
         .kind = pid > 0 ? RUNNER_EVENT_SPAWNED : RUNNER_EVENT_SPAWN_FAILED,
         .id = effect->id,
@@ -156,6 +147,11 @@ static bool carry_out(
     switch (effect->kind) {
     case RUNNER_EFFECT_SEND:
         message_send(runner, effect);
+        break;
+    case RUNNER_EFFECT_KEEP:
+        processes_keep(runner->processes, effect->start, runner->pipe);
+        runner->pipe[0] = -1;
+        runner->pipe[1] = -1;
         break;
     case RUNNER_EFFECT_SPAWN:
         carry_out_spawn(runner, effect, event);

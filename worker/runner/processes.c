@@ -66,8 +66,21 @@ struct processes *processes_create(uint64_t instance, bool use_cgroups)
     return processes;
 }
 
+/* The write end of the pipe goes with it: what never ran writes nothing. */
+static void birth_end(struct task *task)
+{
+    if (task->birth == NULL)
+        return;
+    if (task->birth->order.output >= 0)
+        (void)close(task->birth->order.output);
+    arena_fini(&task->birth->arena);
+    free(task->birth);
+    task->birth = NULL;
+}
+
 static void task_free(struct task *task)
 {
+    birth_end(task);
     if (task->pipe >= 0)
         (void)close(task->pipe);
     if (task->failure_fd >= 0)
@@ -95,7 +108,6 @@ void processes_destroy(struct processes *processes)
     table_fini(&processes->orphans);
     names_fini(&processes->by_id);
     mounts_fini(&processes->mounts);
-    arena_fini(&processes->arena);
     spawner_fini(&processes->spawner);
     free(processes);
 }
@@ -114,16 +126,24 @@ static struct task *task_add(struct processes *processes, struct attempt_id id, 
     task->id = id;
     task->pipe = pipe;
     task->failure_fd = -1;
-    task->serial = ++processes->last_serial;
+    task->over = true;
     scope_format(processes->instance, &id, task->scope);
     task->next = processes->tasks;
     if (processes->tasks != NULL)
         processes->tasks->previous = task;
     processes->tasks = task;
     names_set(&processes->by_id, attempt_key(&id), (uintptr_t)task);
+    return task;
+}
+
+/* Something of it may run from now on. */
+static void task_begin(struct processes *processes, struct task *task)
+{
+    assert(task->over);
+    task->over = false;
+    task->serial = ++processes->last_serial;
     table_set(&processes->by_serial, task->serial, (uintptr_t)task);
     processes->live++;
-    return task;
 }
 
 /* Nothing of it runs any more; its pipe stays until it is forgotten. */
@@ -144,28 +164,47 @@ static void task_end(struct processes *processes, struct task *task)
 
 /* ---- what the core asks ---- */
 
-static pid_t task_spawn(struct processes *processes, struct task *task,
-    const struct msg_runner_start *start, int output, struct spawn_failure *ret_failure)
+void processes_keep(
+    struct processes *processes, const struct msg_runner_start *start, const int pipe[2])
 {
-    struct spawn_order order = {.output = output, .cgroup_fd = -1};
-    if (!order_make(start, task->scope, &processes->arena, &order, ret_failure))
+    struct task *task = task_add(processes, start->id, pipe[0]);
+    struct birth_order *birth = xcalloc(1, sizeof *birth);
+    task->birth = birth;
+    birth->order.output = pipe[1];
+    birth->order.cgroup_fd = -1;
+    if (pipe[0] < 0) {
+        birth->failure.reason = REASON_WORKER_ERROR;
+        (void)snprintf(birth->failure.text, sizeof birth->failure.text,
+            "no pipe came with the order to start");
+        return;
+    }
+    (void)order_make(start, task->scope, &birth->arena, &birth->order, &birth->failure);
+}
+
+static pid_t task_spawn(
+    struct processes *processes, struct task *task, struct spawn_failure *ret_failure)
+{
+    struct spawn_order *order = &task->birth->order;
+    *ret_failure = task->birth->failure;
+    if (ret_failure->reason != REASON_NONE)
         return -1;
     mounts_refresh(&processes->mounts);
-    order.may_hang = order_may_hang(&order, &processes->mounts);
+    order->may_hang = order_may_hang(order, &processes->mounts);
     if (processes->cgroups.fd >= 0)
         task->cgroup = cgroup_take(&processes->cgroups);
     if (task->cgroup != NULL)
-        order.cgroup_fd = task->cgroup->fd;
-    return spawn(&processes->spawner, &order, &task->failure_fd, ret_failure);
+        order->cgroup_fd = task->cgroup->fd;
+    return spawn(&processes->spawner, order, &task->failure_fd, ret_failure);
 }
 
-pid_t processes_spawn(struct processes *processes, const struct msg_runner_start *start,
-    const int pipe[2], struct spawn_failure *ret_failure)
+pid_t processes_spawn(
+    struct processes *processes, struct attempt_id id, struct spawn_failure *ret_failure)
 {
-    struct task *task = task_add(processes, start->id, pipe[0]);
-    pid_t pid = task_spawn(processes, task, start, pipe[1], ret_failure);
-    (void)close(pipe[1]);
-    arena_reset(&processes->arena);
+    struct task *task = task_find(processes, id);
+    assert(task != NULL && task->birth != NULL);
+    task_begin(processes, task);
+    pid_t pid = task_spawn(processes, task, ret_failure);
+    birth_end(task);
     if (pid < 0) {
         task_end(processes, task);
         return -1;

@@ -38,12 +38,13 @@ struct processes *processes_create(uint64_t instance, bool use_cgroups);
 /* Leaves what runs alone; removes the cgroup when it is empty. */
 void processes_destroy(struct processes *processes);
 
-/*
- * SPAWN. Takes both ends of the pipe: keeps the read end until processes_forget, closes the write
- * end. Returns the pid, or -1 and *ret_failure.
- */
-pid_t processes_spawn(struct processes *processes, const struct msg_runner_start *start,
-    const int pipe[2], struct spawn_failure *ret_failure);
+/* KEEP. Copies what it needs and takes both ends of the pipe (-1: none came); the read end stays
+ * until processes_forget. */
+void processes_keep(
+    struct processes *processes, const struct msg_runner_start *start, const int pipe[2]);
+/* SPAWN of what was kept. Returns the pid, or -1 and *ret_failure. */
+pid_t processes_spawn(
+    struct processes *processes, struct attempt_id id, struct spawn_failure *ret_failure);
 /* TERMINATE. SIGCONT follows, for a stopped process would not see it. */
 void processes_terminate(struct processes *processes, struct attempt_id id);
 /* KILL: kills now, and again at processes_next_ms until nothing is left. */

@@ -11,6 +11,13 @@
 #include "worker/runner/processes.h"
 #include "worker/runner/sweep.h"
 
+/* What a task is made of, from KEEP to SPAWN. */
+struct birth_order {
+    struct arena arena; /* of the order */
+    struct spawn_order order;
+    struct spawn_failure failure; /* why it cannot be made; REASON_NONE: it can */
+};
+
 struct task {
     struct task *next, *previous;
     struct attempt_id id;
@@ -19,12 +26,13 @@ struct task {
     pid_t pid;     /* of the main process, until it is reaped; then 0 */
     pid_t session; /* the same number, as the session of its descendants, for good */
     int pipe;
-    int failure_fd;        /* of a fork: why it did not become the program */
-    struct cgroup *cgroup; /* NULL: none */
-    bool over;             /* EMPTY was said, or it never ran */
-    bool killed;           /* SIGKILL was sent by us */
-    bool clearing;         /* KILL was asked */
-    bool left;             /* of the last look: something of it lives */
+    int failure_fd;            /* of a fork: why it did not become the program */
+    struct cgroup *cgroup;     /* NULL: none */
+    struct birth_order *birth; /* NULL: it was made, or has failed to be */
+    bool over;                 /* nothing of it runs: it was not made yet, or EMPTY was said */
+    bool killed;               /* SIGKILL was sent by us */
+    bool clearing;             /* KILL was asked */
+    bool left;                 /* of the last look: something of it lives */
     uint32_t sweeps;
     uint64_t sweep_at; /* when to kill again; 0: at once */
     uint64_t cpu_us;   /* of descendants that were reaped since EXITED */
@@ -44,7 +52,6 @@ struct processes {
     pid_t self;
     struct spawner spawner;
     struct mounts mounts;
-    struct arena arena;
     struct cgroups cgroups;
     int children_fd; /* /proc/self/task/TID/children; -1: the kernel has none */
     int64_t oom_kills;
