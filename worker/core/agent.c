@@ -23,6 +23,21 @@ void agent_effects_fini(struct agent_effects *effects)
     *effects = (struct agent_effects){0};
 }
 
+static void keep_texts(struct texts *ret_copy, const struct texts *texts)
+{
+    ret_copy->items = xcalloc(texts->count, sizeof *ret_copy->items);
+    ret_copy->count = texts->count;
+    for (uint32_t i = 0; i < texts->count; i++)
+        ret_copy->items[i] = slice_keep(texts->items[i]);
+}
+
+static void free_texts(struct texts *texts)
+{
+    for (uint32_t i = 0; i < texts->count; i++)
+        slice_free(&texts->items[i]);
+    free(texts->items);
+}
+
 struct agent *agent_create(const struct agent_config *config)
 {
     struct agent *agent = xcalloc(1, sizeof *agent);
@@ -33,10 +48,9 @@ struct agent *agent_create(const struct agent_config *config)
     agent->software = slice_keep(config->software);
     agent->cluster = slice_keep(config->cluster);
     agent->slots = config->slots;
-    agent->queues = xcalloc(config->queues.count, sizeof *agent->queues);
-    agent->queue_count = config->queues.count;
-    for (uint32_t i = 0; i < agent->queue_count; i++)
-        agent->queues[i] = slice_keep(config->queues.items[i]);
+    keep_texts(&agent->queues, &config->queues);
+    keep_texts(&agent->labels, &config->labels);
+    keep_texts(&agent->users, &config->users);
     agent->epoch = config->epoch;
     agent->leader = config->leader;
     agent->dead_instance = config->dead_instance;
@@ -58,9 +72,9 @@ void agent_destroy(struct agent *agent)
         free(held);
     }
     names_fini(&agent->held);
-    for (uint32_t i = 0; i < agent->queue_count; i++)
-        slice_free(&agent->queues[i]);
-    free(agent->queues);
+    free_texts(&agent->queues);
+    free_texts(&agent->labels);
+    free_texts(&agent->users);
     slice_free(&agent->name);
     slice_free(&agent->host);
     slice_free(&agent->software);
@@ -139,6 +153,12 @@ static void take(struct agent *agent, const struct agent_event *event)
     case AGENT_EVENT_STOP:
         session_stop(agent);
         break;
+    case AGENT_EVENT_LOAD:
+        agent->load = event->load;
+        break;
+    case AGENT_EVENT_LEAVE:
+        session_leave(agent, event->leave.logs);
+        break;
     case AGENT_EVENT_KIND_COUNT:
         assert(!"an event has a kind");
     }
@@ -166,6 +186,33 @@ uint64_t agent_next_ms(const struct agent *agent)
 uint32_t agent_running(const struct agent *agent)
 {
     return agent->counts[HELD_STARTING] + agent->counts[HELD_RUNNING];
+}
+
+uint64_t agent_lease_ends_ms(const struct agent *agent)
+{
+    uint64_t first = UINT64_MAX;
+    for (const struct held *held = agent->first; held != NULL; held = held->next) {
+        uint64_t stamp = held->stamp > agent->acked_stamp ? held->stamp : agent->acked_stamp;
+        if (!held_has_process(held) || held->lease_ms == 0 || stamp == 0)
+            continue;
+        uint64_t end = stamp + held->lease_ms - held->kill_grace_ms;
+        first = end < first ? end : first;
+    }
+    return first;
+}
+
+struct agent_rest agent_rest(const struct agent *agent)
+{
+    return (struct agent_rest){
+        .running = agent_running(agent),
+        .ending = agent->counts[HELD_COLLECTING] + agent->counts[HELD_SAVING],
+        .results = agent->counts[HELD_ENDED],
+    };
+}
+
+uint64_t agent_beat_ms(const struct agent *agent)
+{
+    return agent->phase == SESSION_OPEN ? agent->next_beat_ms : UINT64_MAX;
 }
 
 bool agent_is_registered(const struct agent *agent)

@@ -32,6 +32,22 @@ struct agent_config {
     uint64_t dead_instance; /* a runner of this boot that was found dead and whose trees were
                                killed, or 0 */
     uint64_t now_ms;
+    struct texts labels;
+    struct texts users; /* as whom tasks may run, the default first; none: as the agent alone */
+};
+
+/* How busy the host is: what a heartbeat says of it. All zero: not known. */
+struct agent_load {
+    uint32_t cpus, cpu_permille;
+    uint64_t memory_bytes, memory_used;
+    uint64_t disk_bytes, disk_free;
+};
+
+/* What a leaving agent still waits for, in tasks. */
+struct agent_rest {
+    uint32_t running; /* their processes may be alive */
+    uint32_t ending;  /* their files are being collected or saved */
+    uint32_t results; /* that are not settled */
 };
 
 enum agent_event_kind {
@@ -45,6 +61,9 @@ enum agent_event_kind {
     AGENT_EVENT_SAVED,     /* AGENT_SAVE is written, and outlives the agent */
     AGENT_EVENT_DISK,      /* the spool's disk became full, or has room again */
     AGENT_EVENT_STOP,      /* `stop --now`: kill what runs, report it, end */
+    AGENT_EVENT_LOAD,      /* of the host; before a heartbeat that should say it */
+    AGENT_EVENT_LEAVE,     /* `stop`: take nothing more, end when nothing runs and all is with the
+                              master; again whenever `logs` has changed */
     AGENT_EVENT_KIND_COUNT
 };
 
@@ -58,7 +77,8 @@ struct agent_event {
         struct message runner;
         struct {
             struct attempt_id id;
-            enum reason reason; /* REASON_NONE: prepared; else why not (WORKER_ERROR, ARTIFACT,
+            enum reason reason; /* REASON_NONE: prepared; NOT_STARTED: not here and now, it goes
+                                   back to the master; else why it fails (WORKER_ERROR, ARTIFACT,
                                    NOT_FOUND, …) */
             struct slice error; /* one line */
         } prepared;
@@ -73,6 +93,10 @@ struct agent_event {
         } collected;
         struct attempt_id saved;
         bool full;
+        struct agent_load load;
+        struct {
+            size_t logs; /* that the master has not kept */
+        } leave;
     };
 };
 
@@ -143,6 +167,13 @@ void agent_step(
 uint64_t agent_next_ms(const struct agent *agent);
 /* Attempts whose processes may be alive: what goes on when the agent ends. */
 uint32_t agent_running(const struct agent *agent);
+/* When the first of them is killed (boot time) unless an agent comes back before; UINT64_MAX: none
+ * has a lease. */
+uint64_t agent_lease_ends_ms(const struct agent *agent);
+struct agent_rest agent_rest(const struct agent *agent);
+/* When the next heartbeat is due (boot time), for whoever tells the load before it; UINT64_MAX:
+ * there is no session. */
+uint64_t agent_beat_ms(const struct agent *agent);
 bool agent_is_registered(const struct agent *agent);
 /* The agent's own session, for the bulk connection; 0 while there is none. */
 uint64_t agent_session(const struct agent *agent);

@@ -178,8 +178,11 @@ void take_assign(struct agent *agent, const struct msg_assign *assign)
 {
     if (held_find(agent, &assign->id) != NULL)
         return;
-    if (agent->stopping ||
-        lease_is_over(agent, assign->stamp, assign->lease_ms, assign->kill_grace_ms)) {
+    if (agent->stopping || agent->leaving) {
+        give_back(agent, &assign->id, "its worker was stopped");
+        return;
+    }
+    if (lease_is_over(agent, assign->stamp, assign->lease_ms, assign->kill_grace_ms)) {
         give_back(agent, &assign->id, "its lease was over when it arrived");
         return;
     }
@@ -281,8 +284,8 @@ static void start(struct agent *agent, struct held *held)
 void start_waiting(struct agent *agent)
 {
     uint32_t used = agent_running(agent);
-    if (agent->phase != SESSION_OPEN || agent->stopping || agent->acked_stamp == 0 ||
-        agent->now_ms - agent->acked_stamp >= START_FRESH_MS)
+    if (agent->phase != SESSION_OPEN || agent->stopping || agent->leaving ||
+        agent->acked_stamp == 0 || agent->now_ms - agent->acked_stamp >= START_FRESH_MS)
         return;
     uint32_t waiting = agent->counts[HELD_PREPARING] + agent->counts[HELD_PREPARED];
     for (struct held *held = agent->first; held != NULL && used < agent->slots && waiting > 0;
@@ -341,6 +344,13 @@ void take_prepared(struct agent *agent, const struct agent_event *event)
         return;
     if (event->prepared.reason == REASON_NONE) {
         held_move(agent, held, HELD_EVENT_PREPARED);
+        return;
+    }
+    if (event->prepared.reason == REASON_NOT_STARTED) {
+        struct msg_given_back back = {.id = held->id, .why = event->prepared.error};
+        if (agent->phase == SESSION_OPEN)
+            channel_add(&agent->channel, MESSAGE_given_back, &back);
+        held_discard(agent, held);
         return;
     }
     struct msg_ended ended = {
@@ -461,6 +471,9 @@ static void take_holds(struct agent *agent, const struct msg_runner_holds *messa
     if (held == NULL) {
         held = held_create(agent, &message->id, HELD_RUNNING);
         held->cookie = slice_keep(message->cookie);
+        const struct msg_assign *assign = read_cookie(agent, held);
+        held->lease_ms = assign->lease_ms;
+        held->kill_grace_ms = assign->kill_grace_ms;
     } else if (held->state == HELD_STARTING) {
         held_move(agent, held, HELD_EVENT_STARTED);
     }

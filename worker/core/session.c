@@ -10,8 +10,10 @@
 
 enum {
     REGISTER_EVERY_MS = 1000,
+    /* A master of another protocol version is asked again so rarely: it may have been replaced. */
+    VERSION_EVERY_MS = 60000,
     /* `stop --now` waits so long for the master to take the last results; they lie on disk anyway.
-     */
+     * So long, too, the last word of an agent that leaves is waited for to arrive. */
     STOP_WAIT_MS = 5000,
     EXIT_STOPPED = 0,
 };
@@ -49,6 +51,7 @@ void session_begin(struct agent *agent)
     agent->nonce = agent->random;
     agent->phase = SESSION_LISTING;
     agent->acked_stamp = 0;
+    agent->leave_said = false;
     channel_open(&agent->channel, agent->session);
     struct msg_runner_list list = {.nonce = agent->nonce};
     tell_runner(agent, MESSAGE_runner_list, &list, sizeof list);
@@ -78,10 +81,12 @@ static void send_register(struct agent *agent)
         .instance = agent->instance,
         .dead_instance = agent->dead_instance,
         .slots = agent->slots,
-        .queues = {agent->queues, agent->queue_count},
+        .queues = agent->queues,
         .now = agent->register_stamp,
         .attempts = {list, count},
         .cluster = agent->cluster,
+        .labels = agent->labels,
+        .users = agent->users,
     };
     send_plain(agent, MESSAGE_register, &message);
     agent->next_beat_ms = agent->now_ms + REGISTER_EVERY_MS;
@@ -166,8 +171,29 @@ static void take_registered(struct agent *agent, const struct msg_registered *me
     agent->next_beat_ms = agent->now_ms;
 }
 
+/* A key that is not admitted any more will not be again: asking on would only fill logs. */
+static void exit_denied(struct agent *agent, struct slice why)
+{
+    struct agent_effect *effect = add_effect(agent, AGENT_EXIT);
+    effect->exit.status = error_exit_status(ERR_DENIED);
+    effect->exit.text = arena_printf(&agent->effects->arena,
+        "the master does not admit this worker: %.*s; %u tasks go on until their lease",
+        SLICE_PRINT(why), agent_running(agent));
+}
+
+static void other_version(struct agent *agent)
+{
+    agent->mute_until_ms = agent->now_ms + VERSION_EVERY_MS;
+}
+
 static void take_refused(struct agent *agent, const struct msg_refused *message)
 {
+    if (message->code == ERR_DENIED) {
+        exit_denied(agent, message->text);
+        return;
+    }
+    if (message->code == ERR_VERSION)
+        other_version(agent);
     note(agent, "the master refused: %.*s", SLICE_PRINT(message->text));
 }
 
@@ -228,7 +254,12 @@ static void take_message(struct agent *agent, const struct frame_header *header,
         return;
     if (message->number == MESSAGE_register_again) {
         const struct msg_register_again *again = message->body;
-        if (again->session == agent->session && agent->phase >= SESSION_REGISTERING)
+        if (again->session != agent->session || agent->phase < SESSION_REGISTERING)
+            return;
+        /* The master closed it at our last word. */
+        if (agent->leave_said)
+            agent->leave_by_ms = agent->now_ms;
+        else
             session_begin(agent);
         return;
     }
@@ -280,6 +311,8 @@ void session_frame(struct agent *agent, struct slice bytes)
     }
     if (more == 0 && agent->phase == SESSION_OPEN && reader.header.session == agent->session)
         more = channel_acked(&agent->channel, reader.header.ack, &error);
+    if (more == ERR_VERSION)
+        other_version(agent);
     if (more < 0) {
         note(agent, "a frame from the master was refused: %s", error.text);
         return;
@@ -311,12 +344,38 @@ static void beat(struct agent *agent)
         .stamp = agent->now_ms,
         .running = agent_running(agent),
         .in_hand = agent->counts[HELD_PREPARING] + agent->counts[HELD_PREPARED],
-        .full = agent->full || agent->stopping,
+        .full = agent->full || agent->stopping || agent->leaving,
+        .leaving = agent->stopping || agent->leaving,
+        .cpus = agent->load.cpus,
+        .cpu_permille = agent->load.cpu_permille,
+        .memory_bytes = agent->load.memory_bytes,
+        .memory_used = agent->load.memory_used,
+        .disk_bytes = agent->load.disk_bytes,
+        .disk_free = agent->load.disk_free,
     };
     channel_resend(&agent->channel, agent->now_ms);
     send_plain(agent, MESSAGE_heartbeat, &heartbeat);
     session_frames(agent);
     agent->next_beat_ms = agent->now_ms + HEARTBEAT_INTERVAL_MS;
+}
+
+static void say_leave(struct agent *agent)
+{
+    struct msg_leave leave = {.why = slice_of("it was stopped")};
+    if (agent->phase == SESSION_OPEN && !agent->leave_said)
+        channel_add(&agent->channel, MESSAGE_leave, &leave);
+    agent->leave_said = agent->phase == SESSION_OPEN;
+}
+
+static void exit_stopped(struct agent *agent, bool now)
+{
+    agent->stopping = false;
+    agent->leaving = false;
+    struct msg_runner_stop stop = {.now = now};
+    tell_runner(agent, MESSAGE_runner_stop, &stop, sizeof stop);
+    struct agent_effect *effect = add_effect(agent, AGENT_EXIT);
+    effect->exit.status = EXIT_STOPPED;
+    effect->exit.text = slice_of("stopped: nothing runs here any more");
 }
 
 /* A stopping agent goes when nothing runs and everything was told, or when it waited long enough.
@@ -328,33 +387,66 @@ static void check_stopped(struct agent *agent)
     bool told = busy == 0 && agent->counts[HELD_ENDED] == 0;
     if (!told && (busy > 0 || agent->now_ms < agent->stop_by_ms))
         return;
-    agent->stopping = false;
+    if (told)
+        say_leave(agent);
     session_frames(agent);
-    struct msg_runner_stop stop = {.now = true};
-    tell_runner(agent, MESSAGE_runner_stop, &stop, sizeof stop);
-    struct agent_effect *effect = add_effect(agent, AGENT_EXIT);
-    effect->exit.status = EXIT_STOPPED;
-    effect->exit.text = slice_of("stopped: nothing runs here any more");
+    exit_stopped(agent, true);
+}
+
+/* A leaving one waits for the master to have all of it, however long that is away; for its last
+ * word to be heard it does not. */
+static void check_left(struct agent *agent)
+{
+    if (agent->held.count > 0 || agent->logs_left > 0) {
+        agent->leave_by_ms = 0;
+        return;
+    }
+    if (agent->leave_by_ms == 0)
+        agent->leave_by_ms = agent->now_ms + STOP_WAIT_MS;
+    say_leave(agent);
+    session_frames(agent);
+    if (agent->now_ms >= agent->leave_by_ms ||
+        (agent->leave_said && channel_unacked_bytes(&agent->channel) == 0))
+        exit_stopped(agent, false);
+}
+
+static void give_back_waiting(struct agent *agent)
+{
+    for (struct held *held = agent->first, *next = NULL; held != NULL; held = next) {
+        next = held->next;
+        if (!held_is_waiting(held))
+            continue;
+        struct msg_given_back back = {.id = held->id, .why = slice_of("its worker was stopped")};
+        channel_add(&agent->channel, MESSAGE_given_back, &back);
+        held_discard(agent, held);
+    }
+}
+
+/* The next heartbeat says that no task is taken any more: at once, or what is given back comes
+ * again. */
+static void take_no_more(struct agent *agent)
+{
+    agent->next_beat_ms = agent->now_ms;
+    give_back_waiting(agent);
 }
 
 void session_stop(struct agent *agent)
 {
     agent->stopping = true;
     agent->stop_by_ms = agent->now_ms + STOP_WAIT_MS;
-    /* The next heartbeat says that no task is taken any more: at once, or what is given back comes
-     * again. */
-    agent->next_beat_ms = agent->now_ms;
-    for (struct held *held = agent->first, *next = NULL; held != NULL; held = next) {
-        next = held->next;
-        if (held_is_waiting(held)) {
-            struct msg_given_back back = {
-                .id = held->id, .why = slice_of("its worker was stopped")};
-            channel_add(&agent->channel, MESSAGE_given_back, &back);
-            held_discard(agent, held);
-        } else if (held_has_process(held)) {
+    take_no_more(agent);
+    for (struct held *held = agent->first; held != NULL; held = held->next) {
+        if (held_has_process(held))
             held_kill(agent, held, REASON_WORKER_LOST);
-        }
     }
+}
+
+void session_leave(struct agent *agent, size_t logs)
+{
+    agent->logs_left = logs;
+    if (!agent->leaving)
+        take_no_more(agent);
+    agent->leaving = true;
 }
 
 void session_timer(struct agent *agent)
@@ -362,7 +454,9 @@ void session_timer(struct agent *agent)
     announce_started(agent);
     if (agent->stopping)
         check_stopped(agent);
-    if (agent->now_ms < agent->next_beat_ms)
+    else if (agent->leaving)
+        check_left(agent);
+    if (agent->now_ms < agent->next_beat_ms || agent->now_ms < agent->mute_until_ms)
         return;
     if (agent->phase == SESSION_REGISTERING)
         send_register(agent);
@@ -374,10 +468,13 @@ uint64_t session_next_ms(const struct agent *agent)
 {
     uint64_t due = UINT64_MAX;
     if (agent->phase == SESSION_REGISTERING || agent->phase == SESSION_OPEN)
-        due = agent->next_beat_ms;
+        due =
+            agent->next_beat_ms > agent->mute_until_ms ? agent->next_beat_ms : agent->mute_until_ms;
     if (agent->announce_ms < due)
         due = agent->announce_ms;
     if (agent->stopping && agent->stop_by_ms < due)
         due = agent->stop_by_ms;
+    if (agent->leaving && agent->leave_by_ms != 0 && agent->leave_by_ms < due)
+        due = agent->leave_by_ms;
     return due;
 }

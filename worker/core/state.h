@@ -65,8 +65,8 @@ enum session_phase {
 struct agent {
     unsigned char key[32], boot[16];
     struct slice name, host, software, cluster; /* owned */
-    struct slice *queues;                       /* owned */
-    uint32_t queue_count, slots;
+    struct texts queues, labels, users;         /* owned */
+    uint32_t slots;
     uint64_t epoch, leader;
     uint64_t dead_instance;
 
@@ -85,7 +85,12 @@ struct agent {
     struct buffer frame;
     bool full, stopping;
     uint64_t stop_by_ms;
-    uint64_t noted; /* hash of the last note, so that a repeated refusal is written once */
+    bool leaving, leave_said;
+    uint64_t leave_by_ms; /* with nothing left to wait for but the master's ear; 0: there is more */
+    size_t logs_left;     /* that the master has not kept */
+    struct agent_load load;
+    uint64_t mute_until_ms; /* the master speaks another version: not asked before */
+    uint64_t noted;         /* hash of the last note, so that a repeated refusal is written once */
 
     struct names held; /* by attempt_key -> struct held * */
     struct held *first, *last;
@@ -139,6 +144,7 @@ void session_timer(struct agent *agent);
 void session_frame(struct agent *agent, struct slice bytes);
 void session_frames(struct agent *agent);
 void session_stop(struct agent *agent);
+void session_leave(struct agent *agent, size_t logs);
 uint64_t session_next_ms(const struct agent *agent);
 
 /* ---- agent.c ---- */
