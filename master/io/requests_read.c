@@ -30,6 +30,7 @@ bool client_ping(struct master *master, struct ask *ask)
         .epoch = master->identity.epoch,
         .started_at = master->started_at,
         .runs_running = (uint32_t)master->running.count,
+        .now = clock_wall_ms(),
     };
     for (uint32_t i = 0; core_view_worker(master->core, i, clock_boot_ms(), &view); i++)
         pong.workers_up += view.state == WORKER_UP || view.state == WORKER_DRAINING;
