@@ -181,6 +181,7 @@ static void load_session(struct core *core, const struct session_row *row)
 
 static void change(struct core *core, const struct event *event)
 {
+    core->outcome = (struct outcome){0};
     if (request_repeat(core, event)) {
         if (event->kind == EVENT_SUBMIT)
             effects_add_forgotten(core->effects, event->submit.key);

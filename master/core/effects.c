@@ -16,6 +16,7 @@ void effects_reset(struct effects *effects)
     effects->send_count = 0;
     effects->answer_count = 0;
     effects->change_count = 0;
+    effects->access_count = 0;
     effects->forgotten_count = 0;
     effects->next = NULL;
 }
@@ -29,6 +30,7 @@ void effects_destroy(struct effects *effects)
     free(effects->sends);
     free(effects->answers);
     free(effects->changes);
+    free(effects->accesses);
     free(effects->forgotten);
     free(effects);
 }
@@ -36,7 +38,8 @@ void effects_destroy(struct effects *effects)
 bool effects_is_empty(const struct effects *effects)
 {
     return effects->fact_count == 0 && effects->send_count == 0 && effects->answer_count == 0 &&
-           effects->change_count == 0 && effects->forgotten_count == 0;
+           effects->change_count == 0 && effects->access_count == 0 &&
+           effects->forgotten_count == 0;
 }
 
 struct fact *effects_add_fact(struct effects *effects, enum fact_kind kind)
@@ -67,6 +70,14 @@ struct change_effect *effects_add_change(struct effects *effects)
     struct change_effect *change = &effects->changes[effects->change_count++];
     *change = (struct change_effect){0};
     return change;
+}
+
+struct access_effect *effects_add_access(struct effects *effects)
+{
+    vector_reserve(&effects->accesses, effects->access_count, &effects->access_capacity);
+    struct access_effect *access = &effects->accesses[effects->access_count++];
+    *access = (struct access_effect){0};
+    return access;
 }
 
 void effects_add_forgotten(struct effects *effects, uint64_t run)

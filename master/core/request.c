@@ -1,7 +1,5 @@
-/*
- * What clients ask to be changed. Every change is recorded with its request's id and answered once
- * it is durable; asked again, the first answer is given again.
- */
+#include "master/core/request.h"
+
 #include "common/memory.h"
 #include "master/core/state.h"
 
@@ -13,7 +11,7 @@ enum { REQUESTS_MAX = 4096 }; /* kept in memory; the store knows the older ones 
 
 /* ---- answers ---- */
 
-static void answer(
+void request_answer(
     struct core *core, const struct event *event, enum message_id number, const void *body)
 {
     struct buffer message = {0};
@@ -22,13 +20,13 @@ static void answer(
     buffer_fini(&message);
 }
 
-/* Keeps and records the answer to a change that was made. */
-static void answer_change(
+void request_answer_change(
     struct core *core, const struct event *event, enum message_id number, const void *body)
 {
     struct buffer message = {0};
     message_encode(&message, number, body);
     effects_add_answer(core->effects, event->ticket, buffer_slice(&message));
+    core->outcome.changed = true;
     struct request_row *row = &effects_add_fact(core->effects, FACT_REQUEST)->request;
     row->request = event->request;
     row->answer = arena_copy(&core->effects->arena, buffer_slice(&message));
@@ -62,10 +60,7 @@ bool request_repeat(struct core *core, const struct event *event)
     return true;
 }
 
-static void refuse(struct core *core, const struct event *event, int code, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static void refuse(struct core *core, const struct event *event, int code, const char *format, ...)
+void request_refuse(struct core *core, const struct event *event, int code, const char *format, ...)
 {
     char text[600];
     va_list arguments;
@@ -73,13 +68,16 @@ static void refuse(struct core *core, const struct event *event, int code, const
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     struct msg_refused refused = {.request = event->request, .code = code, .text = slice_of(text)};
-    answer(core, event, MESSAGE_refused, &refused);
+    request_answer(core, event, MESSAGE_refused, &refused);
+    core->outcome.refused = true;
+    core->outcome.text = arena_copy(&core->effects->arena, refused.text);
 }
 
-static void accept(struct core *core, const struct event *event, uint32_t tasks, const char *text)
+void request_accept(struct core *core, const struct event *event, uint32_t tasks, const char *text)
 {
     struct msg_done done = {.request = event->request, .tasks = tasks, .text = slice_of(text)};
-    answer_change(core, event, MESSAGE_done, &done);
+    request_answer_change(core, event, MESSAGE_done, &done);
+    core->outcome.text = arena_copy(&core->effects->arena, done.text);
 }
 
 /* ---- submit ---- */
@@ -99,7 +97,10 @@ static void answer_submitted(
         .existing = existing,
         .warnings = event->submit.warnings,
     };
-    answer_change(core, event, MESSAGE_submitted, &submitted);
+    request_answer_change(core, event, MESSAGE_submitted, &submitted);
+    core->outcome.target = submitted.run;
+    if (existing)
+        core->outcome.text = slice_of("it existed already");
 }
 
 /* A run in memory with the same key, or NULL; the owner has asked the store for older ones. */
@@ -159,7 +160,7 @@ void request_submit(struct core *core, const struct event *event)
     if (existing != NULL) {
         answer_submitted(core, event, existing, true);
     } else if ((existing = same_date(core, dag, submit)) != NULL) {
-        refuse(core, event, ERR_REFUSED,
+        request_refuse(core, event, ERR_REFUSED,
             "%.*s has a run of this date already: %.*s/%u (--again starts another)",
             SLICE_PRINT(name), SLICE_PRINT(name), existing->number);
     } else {
@@ -174,20 +175,24 @@ void request_submit(struct core *core, const struct event *event)
 
 /* ---- the run or task that a change is about ---- */
 
+static struct slice task_name(const struct run *run, uint32_t task)
+{
+    return plan_string(&run->plan, run_plan_task(run, task)->name);
+}
+
 static struct run *target(struct core *core, const struct event *event)
 {
     struct run *run = run_by_key(core, event->change.run);
     uint32_t task = event->change.task;
     if (run == NULL || (task != TASK_ALL && task >= run->task_count)) {
-        refuse(core, event, ERR_NOT_FOUND, "no such run or task");
+        request_refuse(core, event, ERR_NOT_FOUND, "no such run or task");
         return NULL;
     }
+    core->outcome.target = run_name(core, run);
+    if (task != TASK_ALL)
+        core->outcome.target = arena_printf(&core->effects->arena, "%.*s/%.*s",
+            SLICE_PRINT(core->outcome.target), SLICE_PRINT(task_name(run, task)));
     return run;
-}
-
-static struct slice task_name(const struct run *run, uint32_t task)
-{
-    return plan_string(&run->plan, run_plan_task(run, task)->name);
 }
 
 static bool is_live(const struct run *run, uint32_t task)
@@ -201,7 +206,7 @@ static bool is_live(const struct run *run, uint32_t task)
 static void cancel_run(struct core *core, const struct event *event, struct run *run)
 {
     if (run->state != RUN_QUEUED && run->state != RUN_RUNNING) {
-        accept(core, event, 0, "it had ended already");
+        request_accept(core, event, 0, "it had ended already");
         return;
     }
     uint32_t open = 0;
@@ -211,7 +216,7 @@ static void cancel_run(struct core *core, const struct event *event, struct run 
     run_park(core, run);
     run_fact(core, run);
     work_add(core, WORK_CANCEL, run);
-    accept(core, event, open, "");
+    request_accept(core, event, open, "");
 }
 
 static void cancel_task(
@@ -219,7 +224,7 @@ static void cancel_task(
 {
     struct task *task = &run->tasks[index];
     if (task_state_is_end(task->state)) {
-        accept(core, event, 0, "it had ended already");
+        request_accept(core, event, 0, "it had ended already");
         return;
     }
     if (is_live(run, index)) {
@@ -231,7 +236,7 @@ static void cancel_task(
             attempt_bury(core, core->attempts[task->live]);
         task_end(core, run, index, TASK_EVENT_CANCEL, (struct cause){REASON_CANCELLED, {0}});
     }
-    accept(core, event, 1, "");
+    request_accept(core, event, 1, "");
 }
 
 void request_cancel(struct core *core, const struct event *event)
@@ -345,7 +350,7 @@ void request_retry(struct core *core, const struct event *event)
     if (named != TASK_ALL && run->tasks[named].state == TASK_RETRYING) {
         task_move(core, run, named, TASK_EVENT_DUE, REASON_NONE);
         task_show(core, run, named, (struct slice){0});
-        accept(core, event, 1, "its next try starts now");
+        request_accept(core, event, 1, "its next try starts now");
         return;
     }
     bool *chosen = xcalloc(run->task_count, sizeof *chosen);
@@ -353,15 +358,15 @@ void request_retry(struct core *core, const struct event *event)
     uint32_t ended = mark_chosen(event, run, chosen, line);
     uint32_t alive = first_alive(run, chosen);
     if (alive != NONE) {
-        refuse(core, event, ERR_REFUSED,
+        request_refuse(core, event, ERR_REFUSED,
             "an attempt of task \"%.*s\" may be alive: wait for it, or cancel it first",
             SLICE_PRINT(task_name(run, alive)));
     } else if (ended == 0) {
-        refuse(core, event, ERR_REFUSED,
+        request_refuse(core, event, ERR_REFUSED,
             "nothing to retry: no task of it failed, was cancelled or is upstream_failed");
     } else {
         reset_and_start(core, event, run, chosen);
-        accept(core, event, ended, "");
+        request_accept(core, event, ended, "");
     }
     free(chosen);
     free(line);
@@ -384,11 +389,12 @@ void request_mark(struct core *core, const struct event *event)
     uint32_t index = event->change.task, state = event->change.state;
     if (index == TASK_ALL ||
         (state != TASK_SUCCESS && state != TASK_SKIPPED && state != TASK_FAILED)) {
-        refuse(core, event, ERR_USAGE, "mark takes one task, and success, skipped or failed");
+        request_refuse(
+            core, event, ERR_USAGE, "mark takes one task, and success, skipped or failed");
         return;
     }
     if (is_live(run, index)) {
-        refuse(core, event, ERR_REFUSED,
+        request_refuse(core, event, ERR_REFUSED,
             "task \"%.*s\" is running: cancel it first, or wait for it",
             SLICE_PRINT(task_name(run, index)));
         return;
@@ -397,5 +403,5 @@ void request_mark(struct core *core, const struct event *event)
         attempt_bury(core, core->attempts[run->tasks[index].live]);
     task_end(
         core, run, index, event_of_mark(state), (struct cause){REASON_MARKED, event->change.note});
-    accept(core, event, 1, "");
+    request_accept(core, event, 1, "");
 }

@@ -13,6 +13,7 @@
 #include "common/table.h"
 #include "common/wheel.h"
 #include "master/core/core.h"
+#include "master/core/request.h"
 #include "proto/channel.h"
 
 #include <assert.h>
@@ -270,6 +271,7 @@ struct core {
     } * requests;             /* a ring of the last ones */
     size_t request_count, request_next;
     struct table requests_by_id;
+    struct outcome outcome; /* of this step's client event */
 
     struct wheel wheel;
     struct any_timer rebalance;
@@ -384,16 +386,6 @@ void run_show(struct core *core, const struct run *run);
 void runs_evict(struct core *core);
 struct leaving *run_leaving(struct run *run, uint32_t task, bool create);
 void run_forget_leaving(struct run *run, uint32_t task);
-
-/* ---- request.c: what clients ask ---- */
-
-void request_submit(struct core *core, const struct event *event);
-void request_cancel(struct core *core, const struct event *event);
-void request_retry(struct core *core, const struct event *event);
-void request_mark(struct core *core, const struct event *event);
-/* Answers again what was answered before; false when the request is new. */
-bool request_repeat(struct core *core, const struct event *event);
-void requests_fini(struct core *core);
 
 /* ---- attempt.c ---- */
 
