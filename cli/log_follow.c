@@ -41,7 +41,8 @@ struct following {
     struct names asked; /* task -> 1: its attempts are to be looked up */
     char **tasks;       /* the same, in order */
     size_t task_count, task_capacity;
-    bool ended; /* the run, or the task that is followed */
+    bool ended;           /* the run, or the task that is followed */
+    struct error refusal; /* of a read; code 0: none */
 };
 
 static bool is_wanted(const struct following *following, struct slice task)
@@ -68,27 +69,6 @@ static void ask_later(struct following *following, struct slice task)
     names_set(&following->asked, task, 1);
     vector_reserve(&following->tasks, following->task_count, &following->task_capacity);
     following->tasks[following->task_count++] = xstrndup(task.ptr, task.length);
-}
-
-/* An attempt has begun or ended: what it is to the master is asked when the messages in hand are
- * done. */
-static void on_push(void *context, const struct message *message)
-{
-    struct following *following = context;
-    const struct msg_run_changed *changed = watch_take(&following->watch, message);
-    if (changed == NULL)
-        return;
-    for (uint32_t i = 0; i < changed->changes.count; i++) {
-        const struct task_change *change = &changed->changes.items[i];
-        if (!is_wanted(following, change->task))
-            continue;
-        if (following->wish->selector.task[0] != '\0' && task_has_ended(change->state))
-            following->ended = true;
-        if (change->attempt > 0 && change->state != TASK_ASSIGNED)
-            ask_later(following, change->task);
-    }
-    if (run_has_ended(changed->state))
-        following->ended = true;
 }
 
 /* A log that was read to its end gets its last word once the attempt's end is known. */
@@ -276,9 +256,30 @@ static void take_data(
     write_out(following, &out);
 }
 
-static int take_message(
-    struct following *following, const struct message *message, struct error *error)
+/* An attempt has begun or ended: what it is to the master is asked when the messages in hand are
+ * done. */
+static void take_change(struct following *following, const struct message *message)
 {
+    const struct msg_run_changed *changed = watch_take(&following->watch, message);
+    if (changed == NULL)
+        return;
+    for (uint32_t i = 0; i < changed->changes.count; i++) {
+        const struct task_change *change = &changed->changes.items[i];
+        if (!is_wanted(following, change->task))
+            continue;
+        if (following->wish->selector.task[0] != '\0' && task_has_ended(change->state))
+            following->ended = true;
+        if (change->attempt > 0 && change->state != TASK_ASSIGNED)
+            ask_later(following, change->task);
+    }
+    if (run_has_ended(changed->state))
+        following->ended = true;
+}
+
+/* Answers to reads of logs, too: they come in between when something else is asked for. */
+static void on_push(void *context, const struct message *message)
+{
+    struct following *following = context;
     uint64_t request = 0;
     if (message->number == MESSAGE_log_data)
         request = ((const struct msg_log_data *)message->body)->request;
@@ -289,12 +290,12 @@ static int take_message(
         if (stream->request != request)
             continue;
         if (message->number == MESSAGE_refused)
-            return client_refusal(message->body, error);
-        take_data(following, stream, message->body);
-        return 0;
+            (void)client_refusal(message->body, &following->refusal);
+        else
+            take_data(following, stream, message->body);
+        return;
     }
-    on_push(following, message);
-    return 0;
+    take_change(following, message);
 }
 
 static void stream_fini(struct stream *stream)
@@ -335,6 +336,10 @@ static int step(struct following *following, struct error *error)
         rc = synchronise(following, error);
     if (rc == 0)
         rc = look_up(following, error);
+    if (rc == 0 && following->refusal.code != 0) {
+        *error = following->refusal;
+        rc = error->code;
+    }
     if (rc != 0)
         return rc;
     open_streams(following);
@@ -346,7 +351,9 @@ static int step(struct following *following, struct error *error)
     if (watch_due(&following->watch) < due)
         due = watch_due(&following->watch);
     rc = client_receive(following->client, due, &message, error);
-    return rc == 1 ? take_message(following, &message, error) : rc;
+    if (rc == 1)
+        on_push(following, &message);
+    return rc == 1 ? 0 : rc;
 }
 
 /* What is held of unfinished lines is shown when it is let go of. */

@@ -235,6 +235,13 @@ def test_followed_logs_end_with_the_run(started):
     follower.stdout.close()
 
 
+def test_following_many_logs_loses_no_read(started):
+    run = started.submit(started.dag("d", {f"t{n:02}": {"bash": f"echo {n}"} for n in range(40)}))
+    started.finish(run)
+    # A read whose answer is lost is asked again after 15 s only.
+    assert sorted(map(int, re.findall(r"\| (\d+)", started.ok("logs", "-f", run, seconds=12)))) == list(range(40))
+
+
 def test_artifacts_are_listed_and_fetched(started):
     run = started.submit(started.dag("d", {
         "a": {"bash": "echo 42 >answer.txt", "artifacts": ["answer.txt"]},
