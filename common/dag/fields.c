@@ -7,6 +7,7 @@
 #include "common/dag/template.h"
 #include "common/duration.h"
 #include "common/limits.h"
+#include "common/size.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -22,9 +22,6 @@ bool scalar_integer(const struct node *scalar, int64_t *ret_number);
 /* The value of a SCALAR_BOOLEAN. */
 bool scalar_is_true(const struct node *scalar);
 
-/* "256MiB", "256 MiB", "4096 B": ERR_INVALID with the right way. */
-int size_parse(struct slice text, uint64_t *ret_bytes, struct error *error);
-
 /*
  * A node as JSON: scalars by the core schema, or by `type` (one of schema.h's, or NULL) where text
  * is wanted. NULL, with an error, for what JSON has not: .inf, .nan, a number that is too large, a
