@@ -74,7 +74,7 @@ static void release(struct core *core, struct attempt *attempt)
     uint32_t *counter = counter_of(core, attempt);
     assert(*counter > 0);
     --*counter;
-    queues_unstick(core, core->workers[attempt->worker]);
+    worker_refresh(core, core->workers[attempt->worker]);
 }
 
 static struct attempt *make(
@@ -99,6 +99,7 @@ static struct attempt *make(
     run->tasks[task].live = slot;
     core->live_attempts++;
     ++*counter_of(core, attempt);
+    worker_refresh(core, core->workers[worker]);
     return attempt;
 }
 
@@ -208,7 +209,6 @@ void attempt_started(struct core *core, struct attempt *attempt, int64_t started
     --*counter_of(core, attempt);
     attempt->state = ATTEMPT_RUNNING;
     ++*counter_of(core, attempt);
-    queues_unstick(core, core->workers[attempt->worker]);
     attempt->started_at = started_at;
     task_move(core, run, attempt->task, TASK_EVENT_START, REASON_NONE);
     task_show(core, run, attempt->task, (struct slice){0});
@@ -345,6 +345,7 @@ void attempt_revive(struct core *core, struct attempt *attempt)
     attempt->flags &= (uint8_t)~ATTEMPT_FLAG_EXPIRED;
     attempt->state = ATTEMPT_ASSIGNED;
     ++*counter_of(core, attempt);
+    worker_refresh(core, core->workers[attempt->worker]);
     task_move(core, &core->runs[attempt->run], attempt->task, TASK_EVENT_ASSIGN, REASON_NONE);
     task_show(core, &core->runs[attempt->run], attempt->task, (struct slice){0});
 }

@@ -3,6 +3,7 @@
  * 1,024th step, and every step while all graphs are small, walks everything. A breach is a
  * programmer's error: it aborts with its name.
  */
+#include "common/limits.h"
 #include "master/core/state.h"
 
 #include <stdio.h>
@@ -61,7 +62,7 @@ static void check_lanes(const struct run *run, struct totals *totals)
         }
         must(count == lane->count, "a lane counts its tasks");
         must((lane->heap_position != NONE) == (count > 0 && !run->parked),
-            "a lane with tasks is in its queue's heap unless its run is parked");
+            "a lane with tasks is in its class's heap unless its run is parked");
         totals->ready += count;
     }
     uint32_t in_lanes = 0;
@@ -113,6 +114,56 @@ static void check_worker(
     }
     must(running == worker->running && in_hand == worker->in_hand && noops == worker->noops,
         "a worker counts its attempts");
+    must((worker->over_at != NONE) == (worker->open && running + in_hand > worker->slots),
+        "a worker that holds more than it has slots is listed");
+    must(worker->over_at == NONE || core->over[worker->over_at] == worker->number - 1,
+        "a listed worker stands in its place");
+    must(worker->open || worker->member_count == 0, "a worker without a session has no seat");
+    must(!worker_is_heard(worker) || worker->open, "a worker without a session is not up");
+    must(worker->state != WORKER_UP || (!worker->draining && !worker->leaving),
+        "a worker that shall take no tasks is not up");
+}
+
+static void check_seats(const struct core *core, const struct class *class, uint32_t index)
+{
+    uint64_t free_slots = 0;
+    uint32_t suited = 0;
+    for (size_t i = 0; i < core->worker_count; i++)
+        suited += core->workers[i]->open && class_suits(class, core->workers[i]);
+    must(suited == class->seat_count, "whoever suits a class has a seat there");
+    for (uint32_t i = 0; i < class->seat_count; i++) {
+        const struct seat *seat = &class->seats[i];
+        const struct worker *worker = core->workers[seat->worker];
+        struct member member = worker->members[seat->member];
+        must(
+            member.class == index && member.position == i, "a seat and its worker know each other");
+        must(seat->taken == (class->noop ? worker->noops : worker->running + worker->in_hand),
+            "a seat knows what its worker holds");
+        must(seat->takes || !worker_takes_work(core, worker) ||
+                 (class->noop ? worker->noops >= NOOPS_IN_FLIGHT_MAX
+                              : seat->taken >= 2 * worker->slots),
+            "a worker with room sits where it is found");
+        must(i == 0 || !class->seats[i].takes || class->seats[(i - 1) / 2].takes,
+            "those that take tasks sit in front");
+        if (seat->takes && seat->taken < seat->slots)
+            free_slots += seat->slots - seat->taken;
+    }
+    must(free_slots == class->free_slots, "a class counts its free slots");
+}
+
+static void check_classes(const struct core *core)
+{
+    uint64_t seats = 0, members = 0;
+    for (uint32_t i = 0; i < core->class_count; i++) {
+        const struct class *class = &core->classes[i];
+        must((class->lanes > 0) == (class->key.length > 0), "a class lives while a lane names it");
+        if (class->lanes > 0)
+            check_seats(core, class, i);
+        seats += class->seat_count;
+    }
+    for (size_t i = 0; i < core->worker_count; i++)
+        members += core->workers[i]->member_count;
+    must(seats == members, "a worker knows its seats");
 }
 
 static void check_dags(const struct core *core)
@@ -142,6 +193,7 @@ void core_check(const struct core *core)
     }
     for (size_t i = 0; i < core->worker_count; i++)
         check_worker(core, core->workers[i], &totals);
+    check_classes(core);
     check_dags(core);
     must(totals.ready == core->ready_count, "the ready tasks are counted");
     must(totals.live == core->live_attempts, "the live attempts are counted");

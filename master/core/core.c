@@ -21,6 +21,7 @@ struct core *core_create(const struct core_config *config)
     core->next_order = config->last_order + 1;
     core->free_runs = NONE;
     core->free_attempts = NONE;
+    core->free_classes = NONE;
     core->ended_head = NONE;
     core->ended_tail = NONE;
     core->rebalance.timer_kind = TIMER_REBALANCE;
@@ -57,24 +58,13 @@ static void destroy_workers(struct core *core)
     table_fini(&core->session_stamps);
 }
 
-static void destroy_queues(struct core *core)
-{
-    for (size_t i = 0; i < core->queue_count; i++) {
-        slice_free(&core->queues[i].name);
-        free(core->queues[i].heap);
-        free(core->queues[i].workers);
-    }
-    free(core->queues);
-    names_fini(&core->queues_by_name);
-}
-
 void core_destroy(struct core *core)
 {
     if (core == NULL)
         return;
     destroy_runs(core);
     destroy_workers(core);
-    destroy_queues(core);
+    classes_fini(core);
     requests_fini(core);
     free(core->dirty);
     free(core->work);
@@ -157,6 +147,7 @@ static void load_worker(struct core *core, const struct worker_row *row)
     assert(worker->number == row->number && "workers are loaded in the order of their numbers");
     worker->name = slice_keep(row->name);
     worker->host = slice_keep(row->host);
+    worker->draining = row->draining;
 }
 
 static void load_session(struct core *core, const struct session_row *row)
@@ -191,6 +182,8 @@ static void change(struct core *core, const struct event *event)
         request_cancel(core, event);
     } else if (event->kind == EVENT_RETRY) {
         request_retry(core, event);
+    } else if (event->kind == EVENT_DRAIN) {
+        request_drain(core, event);
     } else {
         request_mark(core, event);
     }
@@ -209,6 +202,7 @@ static void take(struct core *core, const struct event *event)
     case EVENT_CANCEL:
     case EVENT_RETRY:
     case EVENT_MARK:
+    case EVENT_DRAIN:
         change(core, event);
         break;
     case EVENT_LOAD_DAG:
@@ -229,7 +223,6 @@ static void take(struct core *core, const struct event *event)
     case EVENT_JOIN:
     case EVENT_CREATE_TOKEN:
     case EVENT_REVOKE_TOKEN:
-    case EVENT_DRAIN:
     case EVENT_REMOVE_WORKER:
     case EVENT_AUDIT:
     case EVENT_LOAD_PEER:
@@ -257,6 +250,7 @@ void core_step(struct core *core, const struct event *event, struct effects *eff
 {
     take_time(core, event);
     core->effects = effects;
+    core->actor = &event->actor;
     take(core, event);
     if (core->loaded) {
         run_timers(core);
@@ -266,6 +260,7 @@ void core_step(struct core *core, const struct event *event, struct effects *eff
         flush(core);
     span_flush(core);
     core->effects = NULL;
+    core->actor = NULL;
     core->steps++;
 #ifdef REEVE_CHECKS
     core_check_step(core);

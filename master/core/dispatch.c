@@ -1,60 +1,17 @@
 /*
- * Gives ready tasks to workers: the best lane's head to the worker with the most free slots, then,
- * in hand, to those that are full; no-ops in turn. And asks for in-hand tasks back when others
- * idle.
+ * Gives ready tasks to workers: the best lane's head to the worker with the smallest share of its
+ * slots taken, up to a second task a slot in hand; no-ops apart. And asks for in-hand tasks back
+ * when others idle.
  */
 #include "common/limits.h"
+#include "common/memory.h"
 #include "master/core/state.h"
 
 enum {
-    /* In hand for less, a task is likely to start before the question arrives. */
-    TAKE_BACK_AFTER_MS = 100,
-    /* Bytes that a worker has not acknowledged: it gets no more before it has. */
-    UNACKED_MAX_BYTES = CHANNEL_UNACKED_MAX_BYTES / 2,
+    /* In hand for less, a task is likely to start before the question arrives. So long, too, until
+       the next look at who idles. */
+    TAKE_BACK_AFTER_MS = 100
 };
-
-static bool takes_work(const struct core *core, const struct worker *worker)
-{
-    return worker_is_fresh(core, worker) &&
-           channel_unacked_bytes(&worker->channel) < UNACKED_MAX_BYTES;
-}
-
-/* The next in turn that has room for a no-op. */
-static struct worker *pick_for_noop(struct core *core, struct queue *queue)
-{
-    for (size_t i = 0; i < queue->worker_count; i++) {
-        queue->cursor = (uint32_t)((queue->cursor + 1) % queue->worker_count);
-        struct worker *worker = core->workers[queue->workers[queue->cursor]];
-        if (worker->noops < NOOPS_IN_FLIGHT_MAX && takes_work(core, worker))
-            return worker;
-    }
-    return NULL;
-}
-
-/* It starts as many as it has slots at once, and tells of it a little later: the rest is in its
- * hand. */
-static uint32_t taken(const struct worker *worker)
-{
-    return worker->running + worker->in_hand;
-}
-
-/* The one with the most free slots; when none has any, the one with the fewest in hand, at most as
- * many as its slots. */
-static struct worker *pick_for_slot(struct core *core, const struct queue *queue)
-{
-    struct worker *best = NULL, *fullest = NULL;
-    for (size_t i = 0; i < queue->worker_count; i++) {
-        struct worker *worker = core->workers[queue->workers[i]];
-        if (taken(worker) >= 2 * worker->slots || !takes_work(core, worker))
-            continue;
-        if (worker_free_slots(worker) > 0 &&
-            (best == NULL || worker_free_slots(worker) > worker_free_slots(best)))
-            best = worker;
-        if (fullest == NULL || taken(worker) < taken(fullest))
-            fullest = worker;
-    }
-    return best != NULL ? best : fullest;
-}
 
 static enum reason reason_of_error(int code)
 {
@@ -82,22 +39,82 @@ static void assign_to(struct core *core, struct run *run, uint32_t task, struct 
     worker_mark_dirty(core, worker);
 }
 
-/* Gives out a queue's tasks while there are workers for them; *budget falls. */
-static void dispatch_queue(struct core *core, struct queue *queue, uint32_t *budget)
+/* ---- which class comes next ---- */
+
+static uint32_t demands(const struct class *class)
 {
-    while (*budget > 0) {
-        struct lane *lane = queue_top(core, queue);
-        if (lane == NULL)
-            return;
-        struct worker *worker =
-            queue->noop ? pick_for_noop(core, queue) : pick_for_slot(core, queue);
-        if (worker == NULL) {
-            queue->stuck = true;
-            return;
+    return class->labels.count + (class->run_as.length > 0);
+}
+
+/*
+ * Classes share workers: the one whose best lane comes first is served first. Of two equal ones
+ * that of fewer workers, then the one that asks for more: the other may go elsewhere.
+ */
+static bool class_goes_before(const struct core *core, uint32_t a, uint32_t b)
+{
+    const struct class *left = &core->classes[a], *right = &core->classes[b];
+    int order = lanes_compare(core, class_top(left), class_top(right));
+    if (order != 0)
+        return order < 0;
+    if (left->seat_count != right->seat_count)
+        return left->seat_count < right->seat_count;
+    return demands(left) != demands(right) ? demands(left) > demands(right) : a < b;
+}
+
+static bool class_is_runnable(const struct class *class)
+{
+    return class->heap_count > 0 && class->seat_count > 0 && class->seats[0].takes;
+}
+
+static void list_runnable(struct core *core)
+{
+    core->runnable_count = 0;
+    for (uint32_t i = 0; i < core->class_count; i++) {
+        if (!class_is_runnable(&core->classes[i]))
+            continue;
+        vector_reserve(&core->runnable, core->runnable_count, &core->runnable_capacity);
+        core->runnable[core->runnable_count++] = i;
+    }
+}
+
+/* Puts the first of the runnable at the front, and the one after it behind; drops those that are
+ * not any more. False when none is left. */
+static bool sort_runnable(struct core *core)
+{
+    uint32_t *list = core->runnable;
+    for (size_t i = 0; i < core->runnable_count;) {
+        if (!class_is_runnable(&core->classes[list[i]])) {
+            list[i] = list[--core->runnable_count];
+            continue;
         }
+        for (size_t at = 0; at < 2 && at < i; at++) {
+            if (class_goes_before(core, list[i], list[at])) {
+                uint32_t better = list[i];
+                list[i] = list[at];
+                list[at] = better;
+            }
+        }
+        i++;
+    }
+    return core->runnable_count > 0;
+}
+
+/* Gives out the first class's tasks while it is the first and there are workers for them. */
+static void dispatch_first(struct core *core, uint32_t *budget)
+{
+    uint32_t first = core->runnable[0];
+    while (*budget > 0 && core->classes[first].heap_count > 0) {
+        if (core->runnable_count > 1 && core->classes[core->runnable[1]].heap_count > 0 &&
+            !class_goes_before(core, first, core->runnable[1]))
+            return;
+        struct worker *worker = class_pick(core, &core->classes[first]);
+        if (worker == NULL)
+            return;
         --*budget;
+        struct lane_ref top = class_top(&core->classes[first]);
+        struct run *run = &core->runs[top.run];
         arena_reset(&core->scratch);
-        assign_to(core, &core->runs[lane->run], lane->head, worker);
+        assign_to(core, run, run->lanes[top.lane].head, worker);
     }
 }
 
@@ -107,26 +124,19 @@ void dispatch(struct core *core)
     if (!core->loaded || core->fenced || core->ready_count == 0)
         return;
     uint32_t budget = STEP_TASKS_MAX;
-    for (size_t i = 0; i < core->queue_count && budget > 0; i++) {
-        if (core->queues[i].heap_count > 0 && !core->queues[i].stuck)
-            dispatch_queue(core, &core->queues[i], &budget);
+    /* A task that could not be rendered may have made way for others: looked at again. */
+    for (list_runnable(core); core->runnable_count > 0 && budget > 0; list_runnable(core)) {
+        while (budget > 0 && sort_runnable(core))
+            dispatch_first(core, &budget);
     }
     core->dispatch_more = budget == 0;
 }
 
-/* The newest task in the worker's hand that nobody asked for yet, or NULL. */
-static struct attempt *newest_in_hand(const struct core *core, const struct worker *worker)
-{
-    for (uint32_t slot = worker->attempts; slot != NONE; slot = core->attempts[slot]->next) {
-        struct attempt *attempt = core->attempts[slot];
-        if (attempt->state == ATTEMPT_ASSIGNED && attempt->flags == 0)
-            return attempt;
-    }
-    return NULL;
-}
+/* ---- what others could do ---- */
 
-static void ask_back(struct core *core, struct worker *worker, struct attempt *attempt)
+void attempt_ask_back(struct core *core, struct attempt *attempt)
 {
+    struct worker *worker = core->workers[attempt->worker];
     struct msg_take_back message = {.id = attempt_id_of(core, attempt)};
     attempt->flags |= ATTEMPT_FLAG_ASKED;
     core->asked++;
@@ -134,40 +144,49 @@ static void ask_back(struct core *core, struct worker *worker, struct attempt *a
     worker_mark_dirty(core, worker);
 }
 
-/* One question for each free slot of this queue; tasks in hand for a short time only arm the timer.
- */
-static void rebalance_queue(struct core *core, const struct queue *queue)
+/* Whether workers of this class have slots for which nothing is ready, and which no question that
+ * is under way may fill. */
+static bool class_idles(const struct core *core, const struct class *class)
 {
-    uint32_t idle = 0;
-    for (size_t i = 0; i < queue->worker_count; i++) {
-        const struct worker *worker = core->workers[queue->workers[i]];
-        if (takes_work(core, worker))
-            idle += worker_free_slots(worker);
+    return !class->noop && class->heap_count == 0 && class->free_slots > core->asked;
+}
+
+static bool any_idles(const struct core *core)
+{
+    for (size_t i = 0; i < core->class_count; i++) {
+        if (class_idles(core, &core->classes[i]))
+            return true;
     }
-    idle -= idle < core->asked ? idle : core->asked;
-    for (size_t i = 0; i < queue->worker_count && idle > 0; i++) {
-        struct worker *worker = core->workers[queue->workers[i]];
-        if (!worker->open || worker->running + worker->in_hand <= worker->slots)
+    return false;
+}
+
+/* Asks for the newest tasks in a worker's hand that others could start now. */
+static void relieve(struct core *core, const struct worker *worker)
+{
+    uint32_t surplus = worker->running + worker->in_hand - worker->slots;
+    uint32_t next = worker->attempts;
+    while (next != NONE && surplus > 0) {
+        struct attempt *attempt = core->attempts[next];
+        next = attempt->next;
+        const struct run *run = &core->runs[attempt->run];
+        uint32_t class = run->lanes[run->tasks[attempt->task].lane].class;
+        surplus -= (attempt->flags & ATTEMPT_FLAG_ASKED) != 0;
+        if (attempt->state != ATTEMPT_ASSIGNED || attempt->flags != 0 ||
+            !class_idles(core, &core->classes[class]))
             continue;
-        struct attempt *attempt = newest_in_hand(core, worker);
-        if (attempt == NULL)
-            continue;
-        if (core->now_ms < attempt->assigned_ms + TAKE_BACK_AFTER_MS) {
-            if (!wheel_is_armed(&core->rebalance.timer))
-                wheel_arm(&core->wheel, &core->rebalance.timer, core->now_ms + TAKE_BACK_AFTER_MS);
-            continue;
-        }
-        ask_back(core, worker, attempt);
-        idle--;
+        if (core->now_ms < attempt->assigned_ms + TAKE_BACK_AFTER_MS)
+            return;
+        attempt_ask_back(core, attempt);
+        surplus--;
     }
 }
 
 void rebalance(struct core *core)
 {
-    if (!core->loaded || core->fenced)
+    if (!core->loaded || core->fenced || core->over_count == 0 ||
+        wheel_is_armed(&core->rebalance.timer) || !any_idles(core))
         return;
-    for (size_t i = 0; i < core->queue_count; i += 2) {
-        if (core->queues[i].heap_count == 0 && core->queues[i].worker_count > 1)
-            rebalance_queue(core, &core->queues[i]);
-    }
+    for (size_t i = 0; i < core->over_count; i++)
+        relieve(core, core->workers[core->over[i]]);
+    wheel_arm(&core->wheel, &core->rebalance.timer, core->now_ms + TAKE_BACK_AFTER_MS);
 }

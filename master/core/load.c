@@ -173,6 +173,7 @@ void load_done(struct core *core)
             continue;
         attempt_arm(core, attempt, core->now_ms);
         core->workers[attempt->worker]->state = WORKER_SILENT;
+        core->workers[attempt->worker]->state_at = core->now_wall;
     }
     for (uint32_t i = 0; i < core->dag_count; i++)
         dag_start_queued(core, i);

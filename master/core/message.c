@@ -116,6 +116,12 @@ static void take_heartbeat(struct core *core, struct worker *worker, const void 
     worker_heartbeat(core, worker, body);
 }
 
+static void take_leave(struct core *core, struct worker *worker, const void *body)
+{
+    (void)body;
+    worker_leave(core, worker);
+}
+
 typedef void (*take_fn)(struct core *core, struct worker *worker, const void *body);
 
 static take_fn handler_of(uint32_t number)
@@ -129,6 +135,8 @@ static take_fn handler_of(uint32_t number)
         return take_ended;
     case MESSAGE_given_back:
         return take_given_back;
+    case MESSAGE_leave:
+        return take_leave;
     default:
         return NULL;
     }
@@ -177,7 +185,7 @@ static int take_messages(struct core *core, uint64_t peer, struct frame_reader *
             worker_register(core, peer, &reader->header, message.body);
             continue;
         }
-        if (worker == NULL) {
+        if (worker == NULL || !worker->open) {
             struct msg_register_again again = {.session = reader->header.session};
             if (!told)
                 effects_add_send(core->effects, peer,
@@ -207,12 +215,15 @@ void frame_take(struct core *core, uint64_t peer, struct slice bytes)
     struct worker *worker = session_worker(core, &reader.header);
     if (worker != NULL) {
         fence(core, &reader.header);
+        bool took = worker_takes_work(core, worker);
         if (channel_acked(&worker->channel, reader.header.ack, &error) != 0) {
             refuse(core, peer, error.code, error.text);
             return;
         }
         worker->peer = peer;
         worker_traffic(core, worker);
+        if (!took && worker_takes_work(core, worker))
+            worker_refresh(core, worker);
     }
     if (take_messages(core, peer, &reader, worker, &error) < 0)
         refuse(core, peer, error.code, error.text);

@@ -1,67 +1,11 @@
 /*
- * Ready tasks: a lane for each run, queue and priority, first come first served; a heap of lanes
- * for each queue, by priority, then by the runs' order. No-ops have queues of their own, because
- * they need no slot and must not stand behind a task that does.
+ * Ready tasks: a lane for each run, class and priority, first come first served; a heap of lanes
+ * for each class, by priority, then by the runs' order.
  */
 #include "common/memory.h"
 #include "master/core/state.h"
 
 #include <stdlib.h>
-
-/* ---- queues ---- */
-
-uint32_t queue_get(struct core *core, struct slice name, bool noop)
-{
-    uint64_t pair = 0;
-    if (!names_get(&core->queues_by_name, name, &pair)) {
-        pair = core->queue_count / 2;
-        for (int i = 0; i < 2; i++) {
-            vector_reserve(&core->queues, core->queue_count, &core->queue_capacity);
-            core->queues[core->queue_count++] =
-                (struct queue){.name = slice_keep(name), .noop = i == 1};
-        }
-        names_set(&core->queues_by_name, name, pair);
-    }
-    return (uint32_t)pair * 2 + noop;
-}
-
-void queue_add_worker(struct core *core, struct slice name, uint32_t worker)
-{
-    for (int noop = 0; noop < 2; noop++) {
-        uint32_t index = queue_get(core, name, noop == 1); /* may move the array */
-        struct queue *queue = &core->queues[index];
-        bool known = false;
-        for (size_t i = 0; i < queue->worker_count; i++)
-            known = known || queue->workers[i] == worker;
-        queue->stuck = false;
-        if (known)
-            continue;
-        vector_reserve(&queue->workers, queue->worker_count, &queue->worker_capacity);
-        queue->workers[queue->worker_count++] = worker;
-    }
-}
-
-void queue_remove_worker(struct core *core, uint32_t worker)
-{
-    for (size_t q = 0; q < core->queue_count; q++) {
-        struct queue *queue = &core->queues[q];
-        for (size_t i = 0; i < queue->worker_count; i++) {
-            if (queue->workers[i] == worker) {
-                queue->workers[i] = queue->workers[--queue->worker_count];
-                break;
-            }
-        }
-    }
-}
-
-void queues_unstick(struct core *core, const struct worker *worker)
-{
-    for (uint32_t i = 0; i < worker->queue_count; i++) {
-        uint32_t index = queue_get(core, worker->queue_names[i], false);
-        core->queues[index].stuck = false;
-        core->queues[index + 1].stuck = false;
-    }
-}
 
 /* ---- the heap of lanes ---- */
 
@@ -70,114 +14,148 @@ static struct lane *lane_of(const struct core *core, struct lane_ref ref)
     return &core->runs[ref.run].lanes[ref.lane];
 }
 
-static bool goes_before(const struct core *core, struct lane_ref a, struct lane_ref b)
+int lanes_compare(const struct core *core, struct lane_ref a, struct lane_ref b)
 {
     const struct lane *left = lane_of(core, a), *right = lane_of(core, b);
     if (left->priority != right->priority)
-        return left->priority > right->priority;
-    if (core->runs[a.run].order != core->runs[b.run].order)
-        return core->runs[a.run].order < core->runs[b.run].order;
-    return a.lane < b.lane;
+        return left->priority > right->priority ? -1 : 1;
+    uint64_t before = core->runs[a.run].order, after = core->runs[b.run].order;
+    return (before > after) - (before < after);
 }
 
-static void heap_place(struct core *core, struct queue *queue, size_t position, struct lane_ref ref)
+static bool goes_before(const struct core *core, struct lane_ref a, struct lane_ref b)
 {
-    queue->heap[position] = ref;
+    int order = lanes_compare(core, a, b);
+    return order != 0 ? order < 0 : a.lane < b.lane;
+}
+
+static void heap_place(struct core *core, struct class *class, size_t position, struct lane_ref ref)
+{
+    class->heap[position] = ref;
     lane_of(core, ref)->heap_position = (uint32_t)position;
 }
 
-static void heap_up(struct core *core, struct queue *queue, size_t position)
+static void heap_up(struct core *core, struct class *class, size_t position)
 {
-    struct lane_ref ref = queue->heap[position];
-    while (position > 0 && goes_before(core, ref, queue->heap[(position - 1) / 2])) {
-        heap_place(core, queue, position, queue->heap[(position - 1) / 2]);
+    struct lane_ref ref = class->heap[position];
+    while (position > 0 && goes_before(core, ref, class->heap[(position - 1) / 2])) {
+        heap_place(core, class, position, class->heap[(position - 1) / 2]);
         position = (position - 1) / 2;
     }
-    heap_place(core, queue, position, ref);
+    heap_place(core, class, position, ref);
 }
 
-static void heap_down(struct core *core, struct queue *queue, size_t position)
+static void heap_down(struct core *core, struct class *class, size_t position)
 {
-    struct lane_ref ref = queue->heap[position];
+    struct lane_ref ref = class->heap[position];
     for (;;) {
         size_t child = position * 2 + 1;
-        if (child >= queue->heap_count)
+        if (child >= class->heap_count)
             break;
-        if (child + 1 < queue->heap_count &&
-            goes_before(core, queue->heap[child + 1], queue->heap[child]))
+        if (child + 1 < class->heap_count &&
+            goes_before(core, class->heap[child + 1], class->heap[child]))
             child++;
-        if (!goes_before(core, queue->heap[child], ref))
+        if (!goes_before(core, class->heap[child], ref))
             break;
-        heap_place(core, queue, position, queue->heap[child]);
+        heap_place(core, class, position, class->heap[child]);
         position = child;
     }
-    heap_place(core, queue, position, ref);
+    heap_place(core, class, position, ref);
 }
 
 static void heap_add(struct core *core, struct run *run, uint32_t lane)
 {
-    struct queue *queue = &core->queues[run->lanes[lane].queue];
-    vector_reserve(&queue->heap, queue->heap_count, &queue->heap_capacity);
-    queue->heap[queue->heap_count++] = (struct lane_ref){run_slot(core, run), lane};
-    heap_up(core, queue, queue->heap_count - 1);
+    struct class *class = &core->classes[run->lanes[lane].class];
+    vector_reserve(&class->heap, class->heap_count, &class->heap_capacity);
+    class->heap[class->heap_count++] = (struct lane_ref){run_slot(core, run), lane};
+    heap_up(core, class, class->heap_count - 1);
 }
 
 static void heap_remove(struct core *core, struct lane *lane)
 {
-    struct queue *queue = &core->queues[lane->queue];
+    struct class *class = &core->classes[lane->class];
     size_t position = lane->heap_position;
     lane->heap_position = NONE;
-    struct lane_ref last = queue->heap[--queue->heap_count];
-    if (position == queue->heap_count)
+    struct lane_ref last = class->heap[--class->heap_count];
+    if (position == class->heap_count)
         return;
-    heap_place(core, queue, position, last);
-    heap_up(core, queue, position);
-    heap_down(core, queue, lane_of(core, last)->heap_position);
+    heap_place(core, class, position, last);
+    heap_up(core, class, position);
+    heap_down(core, class, lane_of(core, last)->heap_position);
 }
 
-struct lane *queue_top(struct core *core, struct queue *queue)
+struct lane_ref class_top(const struct class *class)
 {
-    return queue->heap_count > 0 ? lane_of(core, queue->heap[0]) : NULL;
+    assert(class->heap_count > 0);
+    return class->heap[0];
 }
 
 /* ---- lanes ---- */
 
-static uint64_t lane_key(uint32_t queue, int32_t priority)
+/* Classes and lanes of a run, found by what tells them apart in its plan, so that texts are
+ * compared once for each. */
+struct lane_maker {
+    struct core *core;
+    struct run *run;
+    struct table classes; /* string offsets -> class */
+    struct table known;   /* class and priority -> lane */
+    size_t capacity;
+};
+
+/* Tasks alike in this have one class. The offset of a body is above 1. */
+static uint64_t demand_key(const struct plan *plan, uint32_t task)
 {
-    return ((uint64_t)queue << 32) | (uint32_t)priority;
+    const struct plan_task *asked = &plan->tasks[task];
+    bool plain = plan_labels(plan, task).count == 0 && plan_body(plan, task)->run_as == 0;
+    uint32_t rest = plain ? asked->kind == OPERATOR_NOOP : asked->body;
+    return ((uint64_t)asked->queue << 32) | rest;
+}
+
+static uint32_t make_lane(struct lane_maker *maker, uint32_t class, int32_t priority)
+{
+    struct run *run = maker->run;
+    vector_reserve(&run->lanes, run->lane_count, &maker->capacity);
+    run->lanes[run->lane_count] = (struct lane){
+        .run = run_slot(maker->core, run),
+        .class = class,
+        .priority = priority,
+        .head = NONE,
+        .tail = NONE,
+        .heap_position = NONE,
+    };
+    return run->lane_count++;
+}
+
+static uint32_t lane_for(struct lane_maker *maker, uint32_t task)
+{
+    const struct plan *plan = &maker->run->plan;
+    int32_t priority = plan->tasks[task].priority_weight;
+    uint64_t demand = demand_key(plan, task), class = 0, lane = 0;
+    bool taken = false;
+    if (!table_get(&maker->classes, demand, &class)) {
+        class = class_take(maker->core, plan, task);
+        taken = true;
+        table_set(&maker->classes, demand, class);
+    }
+    uint64_t key = (class << 32) | (uint32_t)priority;
+    if (!table_get(&maker->known, key, &lane)) {
+        if (!taken)
+            maker->core->classes[class].lanes++;
+        lane = make_lane(maker, (uint32_t) class, priority);
+        table_set(&maker->known, key, lane);
+    } else if (taken) {
+        class_drop(maker->core, (uint32_t) class);
+    }
+    return (uint32_t)lane;
 }
 
 void lanes_create(struct core *core, struct run *run)
 {
-    struct table known = {0};
-    struct table queues = {0}; /* string offset and noop -> queue: names are looked up once */
-    size_t capacity = 0;
-    for (uint32_t i = 0; i < run->task_count; i++) {
-        const struct plan_task *plan = run_plan_task(run, i);
-        bool noop = plan->kind == OPERATOR_NOOP;
-        uint64_t queue_key = (uint64_t)plan->queue * 2 + noop;
-        uint64_t queue = 0, lane = 0;
-        if (!table_get(&queues, queue_key, &queue)) {
-            queue = queue_get(core, plan_string(&run->plan, plan->queue), noop);
-            table_set(&queues, queue_key, queue);
-        }
-        if (!table_get(&known, lane_key((uint32_t)queue, plan->priority_weight), &lane)) {
-            vector_reserve(&run->lanes, run->lane_count, &capacity);
-            lane = run->lane_count++;
-            run->lanes[lane] = (struct lane){
-                .run = run_slot(core, run),
-                .queue = (uint32_t)queue,
-                .priority = plan->priority_weight,
-                .head = NONE,
-                .tail = NONE,
-                .heap_position = NONE,
-            };
-            table_set(&known, lane_key((uint32_t)queue, plan->priority_weight), lane);
-        }
-        run->tasks[i].lane = (uint32_t)lane;
-    }
-    table_fini(&known);
-    table_fini(&queues);
+    struct lane_maker maker = {.core = core, .run = run};
+    for (uint32_t i = 0; i < run->task_count; i++)
+        run->tasks[i].lane = lane_for(&maker, i);
+    table_fini(&maker.classes);
+    table_fini(&maker.known);
 }
 
 void lanes_destroy(struct core *core, struct run *run)
@@ -185,6 +163,7 @@ void lanes_destroy(struct core *core, struct run *run)
     for (uint32_t i = 0; i < run->lane_count; i++) {
         if (run->lanes[i].heap_position != NONE)
             heap_remove(core, &run->lanes[i]);
+        class_drop(core, run->lanes[i].class);
     }
     free(run->lanes);
     run->lanes = NULL;

@@ -40,14 +40,14 @@ struct task {
 };
 static_assert(sizeof(struct task) == 44, "the hot struct");
 
-/* Tasks of one run, queue and priority that are ready, first come first served. */
+/* Tasks of one run, class and priority that are ready, first come first served. */
 struct lane {
     uint32_t run; /* slot */
-    uint32_t queue;
+    uint32_t class;
     int32_t priority;
     uint32_t head, tail; /* task indices */
     uint32_t count;
-    uint32_t heap_position; /* in its queue's heap, or NONE */
+    uint32_t heap_position; /* in its class's heap, or NONE */
 };
 
 /* What a task left for those below: kept while its run is in memory. */
@@ -160,25 +160,47 @@ struct worker {
     uint32_t running; /* but for noops, as the next two */
     uint32_t in_hand;
     uint32_t noops;
-    uint64_t shortest_lease_ms; /* of its attempts, at most; UINT64_MAX: none has one */
-    uint32_t attempts;          /* the list's head: the newest */
-    struct slice *queue_names;  /* owned */
-    uint32_t queue_count;
-    bool dirty; /* in core->dirty: frames may be made */
+    uint64_t shortest_lease_ms;         /* of its attempts, at most; UINT64_MAX: none has one */
+    uint32_t attempts;                  /* the list's head: the newest */
+    struct texts queues, labels, users; /* owned */
+    struct slice address;               /* owned; empty: on the master's host */
+    struct msg_heartbeat load;          /* the last */
+    bool draining;                      /* a person's wish, in its row */
+    bool leaving;                       /* its own, said in this session's heartbeats */
+    int64_t state_at;                   /* wall: since when it is in its state; 0: not known */
+    struct member {
+        uint32_t class, position; /* of its seat */
+    } * members;
+    size_t member_count, member_capacity;
+    uint32_t over_at; /* in core->over, or NONE */
+    bool dirty;       /* in core->dirty: frames may be made */
 };
 
-/* Ready lanes of one queue name, noops and others apart, and the workers that serve it. */
-struct queue {
-    struct slice name; /* owned; queues[2 * i] others, [2 * i + 1] noops */
+/*
+ * Ready lanes of tasks that ask the same of a worker (queue, labels, user; no-ops, which need no
+ * slot, apart), and the workers that have it. One that nobody can serve holds up no other. It lives
+ * while a lane names it.
+ */
+struct class
+{
+    struct slice key;           /* owned: by what it is interned; empty: a free slot */
+    struct slice queue, run_as; /* in the key */
+    struct texts labels;        /* the array is owned, texts in the key */
     bool noop;
-    bool stuck; /* no worker could take its head; until capacity changes */
+    uint32_t lanes;     /* that name it */
+    uint32_t next_free; /* slot */
     struct lane_ref {
         uint32_t run, lane;
     } * heap;
     size_t heap_count, heap_capacity;
-    uint32_t *workers;
-    size_t worker_count, worker_capacity;
-    uint32_t cursor;
+    /* A heap: who takes the next task first. */
+    struct seat {
+        uint32_t worker, member; /* index; in its members */
+        uint32_t taken, slots;
+        bool takes;
+    } * seats;
+    size_t seat_count, seat_capacity;
+    uint64_t free_slots; /* of those that take tasks */
 };
 
 enum timer_kind { TIMER_ATTEMPT = 1, TIMER_WORKER, TIMER_RETRY, TIMER_REBALANCE };
@@ -216,10 +238,11 @@ struct core {
     int64_t clock_offset;          /* wall time here = boot time here + this */
     uint64_t now_ms;
     int64_t now_wall;
-    struct effects *effects; /* of the step that goes on */
-    bool loaded;             /* EVENT_LOADED came: dispatch may begin */
-    bool loading;            /* a run is being loaded: no facts, no changes */
-    bool dispatch_more;      /* the last dispatch stopped at its bound */
+    struct effects *effects;   /* of the step that goes on */
+    const struct actor *actor; /* likewise: who speaks */
+    bool loaded;               /* EVENT_LOADED came: dispatch may begin */
+    bool loading;              /* a run is being loaded: no facts, no changes */
+    bool dispatch_more;        /* the last dispatch stopped at its bound */
     bool fenced;
     struct slice fenced_text; /* owned */
     uint64_t flushes, steps;
@@ -252,10 +275,15 @@ struct core {
     struct table session_boots;     /* session -> hash of the boot id, likewise */
     struct table session_stamps;    /* session -> its stamp, likewise */
 
-    struct queue *queues;
-    size_t queue_count, queue_capacity;
-    struct names queues_by_name; /* name -> index of the pair */
+    struct class *classes;
+    size_t class_count, class_capacity;
+    uint32_t free_classes; /* by next_free */
+    struct names classes_by_key;
     uint64_t ready_count;
+    uint32_t *runnable; /* classes, while it dispatches */
+    size_t runnable_count, runnable_capacity;
+    uint32_t *over; /* workers that hold more than they have slots */
+    size_t over_count, over_capacity;
 
     uint32_t *dirty; /* workers with messages to frame */
     size_t dirty_count, dirty_capacity;
@@ -343,20 +371,34 @@ void task_evaluate(struct core *core, struct run *run, uint32_t task);
 
 /* ---- ready.c ---- */
 
-uint32_t queue_get(struct core *core, struct slice name, bool noop);
 void lanes_create(struct core *core, struct run *run);
 void lanes_destroy(struct core *core, struct run *run);
 void lane_push(struct core *core, struct run *run, uint32_t task);
 void lane_remove(struct core *core, struct run *run, uint32_t task);
-/* The best lane of a queue, or NULL. */
-struct lane *queue_top(struct core *core, struct queue *queue);
+/* The best lane of a class that has one. */
+struct lane_ref class_top(const struct class *class);
+/* The order in which lanes are served: by priority, then by the runs' order. */
+int lanes_compare(const struct core *core, struct lane_ref a, struct lane_ref b);
 /* Takes the lanes of a cancelled run, or of one at its cap, out of the heaps, and puts them back
  * when it is neither. */
 void run_park(struct core *core, struct run *run);
-void queue_add_worker(struct core *core, struct slice name, uint32_t worker);
-void queue_remove_worker(struct core *core, uint32_t worker);
-/* The worker's capacity grew: its queues may go on. */
-void queues_unstick(struct core *core, const struct worker *worker);
+
+/* ---- class.c ---- */
+
+/* The class of a task, for one more lane; it may move the array. */
+uint32_t class_take(struct core *core, const struct plan *plan, uint32_t task);
+/* A lane of it is gone. */
+void class_drop(struct core *core, uint32_t class);
+void classes_fini(struct core *core);
+bool class_suits(const struct class *class, const struct worker *worker);
+/* Who takes the next task: of those that can, the one with the smallest share of its slots taken;
+ * NULL when none can. */
+struct worker *class_pick(struct core *core, struct class *class);
+/* Its session opened, with what it serves; and closed. */
+void worker_sit(struct core *core, struct worker *worker);
+void worker_stand(struct core *core, struct worker *worker);
+/* What it holds, or whether it takes tasks, changed. */
+void worker_refresh(struct core *core, struct worker *worker);
 
 /* ---- run.c ---- */
 
@@ -429,6 +471,8 @@ int assign_render(struct core *core, struct run *run, uint32_t task, uint32_t nu
 void dispatch(struct core *core);
 /* Asks for in-hand tasks of full workers while others idle. */
 void rebalance(struct core *core);
+/* Asks whether the attempt, in its worker's hand, can be given back. */
+void attempt_ask_back(struct core *core, struct attempt *attempt);
 
 /* ---- worker.c, message.c ---- */
 
@@ -438,6 +482,8 @@ enum worker_event {
     WORKER_EVENT_SILENCE,
     WORKER_EVENT_CLOSE, /* its session ended, attempts are open */
     WORKER_EVENT_GONE,  /* its session ended, nothing is open */
+    WORKER_EVENT_DRAIN, /* it is to take no more tasks */
+    WORKER_EVENT_UNDRAIN,
     WORKER_EVENT_COUNT
 };
 
@@ -451,9 +497,15 @@ void worker_register(struct core *core, uint64_t peer, const struct frame_header
 /* The silence of one, and the end of its session. */
 void worker_timer(struct core *core, struct worker *worker);
 void worker_arm(struct core *core, struct worker *worker);
+void worker_fact(struct core *core, const struct worker *worker);
 void worker_mark_dirty(struct core *core, struct worker *worker);
 /* True when it can be given work now. */
-bool worker_is_fresh(const struct core *core, const struct worker *worker);
+bool worker_takes_work(const struct core *core, const struct worker *worker);
+/* Heard of lately: what it has is shown as it is. */
+static inline bool worker_is_heard(const struct worker *worker)
+{
+    return worker->state == WORKER_UP || worker->state == WORKER_DRAINING;
+}
 /* The wall time here of a boot time there, never in the future; its clock may say anything. */
 int64_t worker_wall(const struct core *core, const struct worker *worker, uint64_t boot_ms);
 static inline uint32_t worker_free_slots(const struct worker *worker)
@@ -465,6 +517,12 @@ void worker_show_attempts(struct core *core, const struct worker *worker);
 void worker_traffic(struct core *core, struct worker *worker);
 void worker_heartbeat(
     struct core *core, struct worker *worker, const struct msg_heartbeat *message);
+/* It ends in good order. */
+void worker_leave(struct core *core, struct worker *worker);
+/* Draining or not: what was wished is shown, and what it has not started is asked back. */
+void worker_follow_wishes(struct core *core, struct worker *worker);
+/* A person's. */
+void request_drain(struct core *core, const struct event *event);
 /* No ack goes out in this session any more; its attempts' leases run out. */
 void worker_close(struct core *core, struct worker *worker);
 /* An attempt of it is over: a worker without a session and without attempts is gone. */

@@ -87,9 +87,13 @@ bool core_view_worker(
         .in_hand = worker->in_hand,
         .heartbeat_age_ms = now_ms > worker->heartbeat_ms ? now_ms - worker->heartbeat_ms : 0,
         .registered_at = worker->registered_at,
-        .queues = worker->queue_names,
-        .queue_count = worker->queue_count,
+        .queues = worker->queues.items,
+        .queue_count = worker->queues.count,
         .full = worker->full,
+        .labels = worker->labels,
+        .users = worker->users,
+        .load = worker->load,
+        .address = worker->address,
     };
     return true;
 }
@@ -101,12 +105,12 @@ bool core_is_fenced(const struct core *core, struct slice *ret_text)
     return core->fenced;
 }
 
-/* Whether any worker that serves the queue is up; *ret_full whether one of them has a full disk. */
-static bool is_served(const struct core *core, const struct queue *queue, bool *ret_full)
+/* Whether any worker that suits the class is up; *ret_full whether one of them has a full disk. */
+static bool is_served(const struct core *core, const struct class *class, bool *ret_full)
 {
     bool up = false;
-    for (size_t i = 0; i < queue->worker_count; i++) {
-        const struct worker *worker = core->workers[queue->workers[i]];
+    for (size_t i = 0; i < class->seat_count; i++) {
+        const struct worker *worker = core->workers[class->seats[i].worker];
         up = up || worker->state == WORKER_UP;
         *ret_full = *ret_full || worker->full;
     }
@@ -118,14 +122,14 @@ static void explain_lanes(const struct core *core, const struct run *run, struct
 {
     for (uint32_t i = 0; i < run->lane_count; i++) {
         const struct lane *lane = &run->lanes[i];
-        const struct queue *queue = &core->queues[lane->queue];
+        const struct class *class = &core->classes[lane->class];
         bool full = false;
         if (lane->count == 0)
             continue;
-        if (!is_served(core, queue, &full)) {
+        if (!is_served(core, class, &full)) {
             buffer_printf(text,
                 "%u ready task%s: no live worker serves queue \"%.*s\" (reeve workers)",
-                lane->count, lane->count == 1 ? "" : "s", SLICE_PRINT(queue->name));
+                lane->count, lane->count == 1 ? "" : "s", SLICE_PRINT(class->queue));
             return;
         }
         if (full) {

@@ -1,6 +1,7 @@
 /*
- * The life of a worker: gone -> up <-> silent -> gone; its sessions, and what a registration means
- * for the attempts that it had. DESIGN.md: Leases, Sessions, Who may say "gone".
+ * The life of a worker: gone -> up <-> silent -> gone, or draining in place of up; its sessions,
+ * and what a registration means for the attempts that it had. DESIGN.md: Leases, Sessions, Who may
+ * say "gone".
  */
 #include "common/limits.h"
 #include "common/memory.h"
@@ -15,13 +16,13 @@ enum { DESCRIPTION_MAX_BYTES = 256, SLOTS_MAX = 100000 };
 
 enum { UP_ = WORKER_UP, DRA = WORKER_DRAINING, SIL = WORKER_SILENT, GON = WORKER_GONE, ___ = 0 };
 
-/* state x event -> next state; ___ is illegal. DRAINING is entered by nothing in this version. */
+/* state x event -> next state; ___ is illegal. */
 static const uint8_t transitions[WORKER_GONE + 1][WORKER_EVENT_COUNT] = {
-    /*                  register traffic silence close gone */
-    [WORKER_UP] = {UP_, UP_, SIL, SIL, GON},
-    [WORKER_DRAINING] = {UP_, DRA, SIL, SIL, GON},
-    [WORKER_SILENT] = {UP_, UP_, SIL, SIL, GON},
-    [WORKER_GONE] = {UP_, ___, ___, GON, GON},
+    /*                  register traffic silence close gone drain undrain */
+    [WORKER_UP] = {UP_, UP_, SIL, SIL, GON, DRA, UP_},
+    [WORKER_DRAINING] = {UP_, DRA, SIL, SIL, GON, DRA, UP_},
+    [WORKER_SILENT] = {UP_, UP_, SIL, SIL, GON, SIL, SIL},
+    [WORKER_GONE] = {UP_, ___, ___, GON, GON, GON, GON},
 };
 
 uint32_t worker_next_state(uint32_t state, enum worker_event event)
@@ -30,13 +31,20 @@ uint32_t worker_next_state(uint32_t state, enum worker_event event)
     return transitions[state][event];
 }
 
+/* Whoever is up again and is to take no tasks drains at once. */
 static void move(struct core *core, struct worker *worker, enum worker_event event)
 {
     uint32_t next = worker_next_state(worker->state, event);
     assert(next != 0 && "the event is legal in this state");
-    bool shown_otherwise = (worker->state == WORKER_UP) != (next == WORKER_UP);
+    if (worker->draining || worker->leaving)
+        next = worker_next_state(next, WORKER_EVENT_DRAIN);
+    if (next == worker->state)
+        return;
+    bool heard = worker_is_heard(worker);
     worker->state = next;
-    if (shown_otherwise)
+    worker->state_at = core->now_wall;
+    worker_refresh(core, worker);
+    if (heard != worker_is_heard(worker))
         worker_show_attempts(core, worker);
 }
 
@@ -60,26 +68,43 @@ struct worker *worker_create(struct core *core, const unsigned char *key)
     memcpy(worker->key, key, WORKER_KEY_BYTES);
     worker->state = WORKER_GONE;
     worker->attempts = NONE;
+    worker->over_at = NONE;
     worker->shortest_lease_ms = UINT64_MAX;
     channel_init(&worker->channel);
     return worker;
 }
 
-static void free_queue_names(struct worker *worker)
+static void texts_free(struct texts *texts)
 {
-    for (uint32_t i = 0; i < worker->queue_count; i++)
-        slice_free(&worker->queue_names[i]);
-    free(worker->queue_names);
-    worker->queue_names = NULL;
-    worker->queue_count = 0;
+    for (uint32_t i = 0; i < texts->count; i++)
+        slice_free(&texts->items[i]);
+    free(texts->items);
+    *texts = (struct texts){0};
 }
 
-void worker_destroy(struct worker *worker)
+static struct texts texts_keep(struct texts texts)
+{
+    struct texts kept = {xcalloc(texts.count, sizeof *kept.items), texts.count};
+    for (uint32_t i = 0; i < texts.count; i++)
+        kept.items[i] = slice_keep(texts.items[i]);
+    return kept;
+}
+
+static void free_description(struct worker *worker)
 {
     slice_free(&worker->name);
     slice_free(&worker->host);
     slice_free(&worker->software);
-    free_queue_names(worker);
+    slice_free(&worker->address);
+    texts_free(&worker->queues);
+    texts_free(&worker->labels);
+    texts_free(&worker->users);
+}
+
+void worker_destroy(struct worker *worker)
+{
+    free_description(worker);
+    free(worker->members);
     channel_fini(&worker->channel);
     free(worker);
 }
@@ -91,12 +116,6 @@ void worker_mark_dirty(struct core *core, struct worker *worker)
     worker->dirty = true;
     vector_reserve(&core->dirty, core->dirty_count, &core->dirty_capacity);
     core->dirty[core->dirty_count++] = worker->number - 1;
-}
-
-bool worker_is_fresh(const struct core *core, const struct worker *worker)
-{
-    return worker->open && worker->state == WORKER_UP && !worker->full &&
-           core->now_ms - worker->heartbeat_ms < START_FRESH_MS;
 }
 
 void worker_show_attempts(struct core *core, const struct worker *worker)
@@ -157,10 +176,33 @@ void worker_close(struct core *core, struct worker *worker)
     worker->open = false;
     (void)table_remove(&core->sessions, worker->channel.session);
     channel_open(&worker->channel, worker->channel.session); /* what it is owed is forgotten */
-    queue_remove_worker(core, worker->number - 1);
+    worker_stand(core, worker);
     wheel_disarm(&core->wheel, &worker->timer);
     arm_attempts(core, worker);
     move(core, worker, worker->attempts == NONE ? WORKER_EVENT_GONE : WORKER_EVENT_CLOSE);
+}
+
+void worker_follow_wishes(struct core *core, struct worker *worker)
+{
+    bool wished = worker->draining || worker->leaving;
+    move(core, worker, wished ? WORKER_EVENT_DRAIN : WORKER_EVENT_UNDRAIN);
+    if (worker->state != WORKER_DRAINING)
+        return;
+    for (uint32_t slot = worker->attempts; slot != NONE; slot = core->attempts[slot]->next) {
+        struct attempt *attempt = core->attempts[slot];
+        if (attempt->state == ATTEMPT_ASSIGNED && attempt->flags == 0)
+            attempt_ask_back(core, attempt);
+    }
+}
+
+/* What is still open there runs out with its lease, as ever when a session ends. It waits for this
+ * word. */
+void worker_leave(struct core *core, struct worker *worker)
+{
+    struct msg_register_again again = {.session = worker->channel.session};
+    worker_close(core, worker);
+    effects_add_send(core->effects, worker->peer,
+        plain_frame(core, NULL, MESSAGE_register_again, &again), false);
 }
 
 void worker_timer(struct core *core, struct worker *worker)
@@ -171,7 +213,7 @@ void worker_timer(struct core *core, struct worker *worker)
         worker_close(core, worker);
         return;
     }
-    if (worker->state == WORKER_UP && core->now_ms >= worker->traffic_ms + SILENT_AFTER_MS)
+    if (worker_is_heard(worker) && core->now_ms >= worker->traffic_ms + SILENT_AFTER_MS)
         move(core, worker, WORKER_EVENT_SILENCE);
     worker_arm(core, worker);
 }
@@ -208,12 +250,17 @@ void worker_heartbeat(struct core *core, struct worker *worker, const struct msg
         set_clock(core, worker, message->stamp);
     }
     worker->full = message->full;
+    worker->load = *message;
+    if (worker->leaving != message->leaving) {
+        worker->leaving = message->leaving;
+        worker_follow_wishes(core, worker);
+    }
     struct msg_heartbeat_ack ack = {.stamp = message->stamp};
     effects_add_send(core->effects, worker->peer,
         plain_frame(core, &worker->channel, MESSAGE_heartbeat_ack, &ack), true);
     channel_resend(&worker->channel, core->now_ms);
     worker_mark_dirty(core, worker);
-    queues_unstick(core, worker);
+    worker_refresh(core, worker);
 }
 
 /* ---- registration ---- */
@@ -235,6 +282,15 @@ static bool same_boot(const struct worker *worker, const struct msg_register *me
     return memcmp(worker->boot, message->boot.ptr, BOOT_ID_BYTES) == 0;
 }
 
+static bool are_short(struct texts texts)
+{
+    for (uint32_t i = 0; i < texts.count; i++) {
+        if (texts.items[i].length > NAME_MAX_BYTES)
+            return false;
+    }
+    return true;
+}
+
 static bool is_well_formed(const struct msg_register *message)
 {
     if (message->worker.length != WORKER_KEY_BYTES || message->boot.length != BOOT_ID_BYTES ||
@@ -243,11 +299,7 @@ static bool is_well_formed(const struct msg_register *message)
         message->software.length > DESCRIPTION_MAX_BYTES || message->instance == 0 ||
         message->slots > SLOTS_MAX)
         return false;
-    for (uint32_t i = 0; i < message->queues.count; i++) {
-        if (message->queues.items[i].length > NAME_MAX_BYTES)
-            return false;
-    }
-    return true;
+    return are_short(message->queues) && are_short(message->labels) && are_short(message->users);
 }
 
 /* Why this registration cannot be taken, or 0. */
@@ -268,7 +320,7 @@ static int check(const struct core *core, const struct worker *known,
         return error_set(error, ERR_REFUSED,
             "another live worker is called \"%.*s\": give this one another --name",
             SLICE_PRINT(message->name));
-    if (known == NULL || !known->open || known->state != WORKER_UP ||
+    if (known == NULL || !known->open || !worker_is_heard(known) ||
         known->instance == message->instance)
         return 0;
     if (message->dead_instance == known->instance && same_boot(known, message))
@@ -283,23 +335,19 @@ static int check(const struct core *core, const struct worker *known,
 static void take_description(
     struct core *core, struct worker *worker, const struct msg_register *message)
 {
-    slice_free(&worker->name);
-    slice_free(&worker->host);
-    slice_free(&worker->software);
+    free_description(worker);
     worker->name = slice_keep(message->name);
     worker->host = slice_keep(message->host);
     worker->software = slice_keep(message->software);
-    free_queue_names(worker);
-    worker->queue_names = xcalloc(message->queues.count, sizeof *worker->queue_names);
-    worker->queue_count = message->queues.count;
-    for (uint32_t i = 0; i < worker->queue_count; i++) {
-        worker->queue_names[i] = slice_keep(message->queues.items[i]);
-        queue_add_worker(core, worker->queue_names[i], worker->number - 1);
-    }
+    worker->address = slice_keep(core->actor->address);
+    worker->queues = texts_keep(message->queues);
+    worker->labels = texts_keep(message->labels);
+    worker->users = texts_keep(message->users);
     worker->slots = message->slots;
+    worker->load = (struct msg_heartbeat){0};
 }
 
-static void add_facts(struct core *core, const struct worker *worker)
+void worker_fact(struct core *core, const struct worker *worker)
 {
     struct arena *arena = &core->effects->arena;
     struct worker_row *row = &effects_add_fact(core->effects, FACT_WORKER)->worker;
@@ -307,6 +355,12 @@ static void add_facts(struct core *core, const struct worker *worker)
     memcpy(row->key, worker->key, sizeof row->key);
     row->name = arena_copy(arena, worker->name);
     row->host = arena_copy(arena, worker->host);
+    row->draining = worker->draining;
+}
+
+static void add_facts(struct core *core, const struct worker *worker)
+{
+    worker_fact(core, worker);
     struct session_row *session = &effects_add_fact(core->effects, FACT_SESSION)->session;
     *session = (struct session_row){
         .session = worker->channel.session,
@@ -325,13 +379,14 @@ static void open_session(
 {
     if (worker->open) {
         (void)table_remove(&core->sessions, worker->channel.session);
-        queue_remove_worker(core, worker->number - 1);
+        worker_stand(core, worker);
     }
     arm_attempts(core, worker);
     channel_open(&worker->channel, session);
     table_set(&core->sessions, session, worker->number - 1);
     worker->open = true;
     worker->full = false;
+    worker->leaving = false;
     worker->instance = message->instance;
     memcpy(worker->boot, message->boot.ptr, BOOT_ID_BYTES);
     worker->heartbeat_ms = core->now_ms;
@@ -341,6 +396,7 @@ static void open_session(
     worker->traffic_ms = core->now_ms;
     worker->registered_at = core->now_wall;
     take_description(core, worker, message);
+    worker_sit(core, worker);
     add_facts(core, worker);
 }
 
@@ -487,5 +543,6 @@ void worker_register(struct core *core, uint64_t peer, const struct frame_header
     registered.keep.count = settle_attempts(core, worker, message, kept);
     effects_add_send(core->effects, peer,
         plain_frame(core, &worker->channel, MESSAGE_registered, &registered), false);
+    worker_follow_wishes(core, worker);
     worker_arm(core, worker);
 }

@@ -306,6 +306,18 @@ void world_mark(struct core_world *world, uint64_t run, uint32_t task, uint32_t 
         (struct event){.kind = EVENT_MARK, .change = {.run = run, .task = task, .state = state}});
 }
 
+const char *world_drain_worker(struct core_world *world, const char *worker, bool undo)
+{
+    struct event event = {.kind = EVENT_DRAIN};
+    event.worker_change.worker = slice_of(worker);
+    event.worker_change.undo = undo;
+    ask(world, event);
+    struct slice text = world->answer.number == MESSAGE_done
+                            ? ((const struct msg_done *)world->answer.body)->text
+                            : ((const struct msg_refused *)world->answer.body)->text;
+    return arena_printf(&world->arena, "%.*s", SLICE_PRINT(text)).ptr;
+}
+
 bool world_was_refused(const struct core_world *world)
 {
     return world->answer.number == MESSAGE_refused;
@@ -377,10 +389,18 @@ static void send_plain(
     buffer_fini(&frame);
 }
 
+static struct texts listed(const char *const words[4], struct slice texts[4])
+{
+    uint32_t count = 0;
+    for (; count < 4 && words[count] != NULL; count++)
+        texts[count] = slice_of(words[count]);
+    return (struct texts){texts, count};
+}
+
 void fake_send_register(struct core_world *world, struct fake *fake, uint64_t now,
     const struct held_attempt *held, uint32_t count)
 {
-    struct slice queue = slice_of(fake->queue);
+    struct slice queue = slice_of(fake->queue), labels[4], users[4];
     struct msg_register message = {
         .worker = slice_make(fake->key, sizeof fake->key),
         .name = slice_of(fake->name),
@@ -394,6 +414,8 @@ void fake_send_register(struct core_world *world, struct fake *fake, uint64_t no
         .now = now,
         .cluster = slice_of(fake->cluster),
     };
+    message.labels = listed(fake->labels, labels);
+    message.users = listed(fake->users, users);
     message.attempts.items = (struct held_attempt *)(uintptr_t)held;
     message.attempts.count = count;
     send_plain(world, fake, MESSAGE_register, &message);
@@ -412,7 +434,8 @@ void fake_register(
 
 void fake_beat(struct core_world *world, struct fake *fake)
 {
-    struct msg_heartbeat heartbeat = {.stamp = world->now_ms};
+    struct msg_heartbeat heartbeat = {
+        .stamp = world->now_ms, .full = fake->full, .leaving = fake->leaving};
     fake->next_beat_ms = world->now_ms + BEAT_MS;
     send_plain(world, fake, MESSAGE_heartbeat, &heartbeat);
 }

@@ -15,7 +15,7 @@
 #define LEASE "default_args: {lease: 60s, kill_grace: 2s}\n"
 enum { LEASE_MS = 60000, MARGIN_MS = LEASE_MS / 5 + 5000 };
 
-enum { FAKES_MAX = 4, WORLD_RUNS_MAX = 128 };
+enum { FAKES_MAX = 8, WORLD_RUNS_MAX = 128 };
 
 /* A worker that says what the test wants. */
 struct fake {
@@ -24,6 +24,8 @@ struct fake {
     unsigned char key[32], boot[16];
     char name[8];
     const char *queue, *cluster;
+    const char *labels[4], *users[4]; /* up to the first NULL */
+    bool leaving, full;               /* so its heartbeats say */
     uint32_t slots;
     bool beats; /* heartbeats while time passes */
     uint64_t next_beat_ms;
@@ -77,6 +79,8 @@ uint64_t world_submit(struct core_world *world, const char *yaml);
 void world_cancel(struct core_world *world, uint64_t run, uint32_t task);
 void world_retry(struct core_world *world, uint64_t run, uint32_t task, bool only);
 void world_mark(struct core_world *world, uint64_t run, uint32_t task, uint32_t state);
+/* `undo`: undrain. Returns the answer's text. */
+const char *world_drain_worker(struct core_world *world, const char *worker, bool undo);
 bool world_was_refused(const struct core_world *world);
 
 uint32_t world_task_state(const struct core_world *world, uint64_t run, uint32_t task);

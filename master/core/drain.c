@@ -1,0 +1,90 @@
+/*
+ * What a person says of a worker: that it shall take no more tasks, and that it shall again.
+ */
+#include "common/memory.h"
+#include "common/suggest.h"
+#include "master/core/request.h"
+#include "master/core/state.h"
+
+#include <stdlib.h>
+
+/* Names come again: a live worker goes before those that are gone, then the youngest. */
+static struct worker *worker_named(const struct core *core, struct slice name)
+{
+    struct worker *found = NULL;
+    for (size_t i = 0; i < core->worker_count; i++) {
+        struct worker *worker = core->workers[i];
+        if (slice_equal(worker->name, name) && (found == NULL || worker->open || !found->open))
+            found = worker;
+    }
+    return found;
+}
+
+static void refuse_unknown(struct core *core, const struct event *event)
+{
+    struct slice name = event->worker_change.worker;
+    const char **names = xcalloc(core->worker_count + 1, sizeof *names);
+    size_t count = 0;
+    for (size_t i = 0; i < core->worker_count; i++) {
+        if (core->workers[i]->name.length > 0)
+            names[count++] = core->workers[i]->name.ptr;
+    }
+    const char *near = suggest(name, names);
+    if (near != NULL)
+        request_refuse(core, event, ERR_NOT_FOUND,
+            "no worker is called \"%.*s\": did you mean \"%s\"?", SLICE_PRINT(name), near);
+    else
+        request_refuse(core, event, ERR_NOT_FOUND,
+            "no worker is called \"%.*s\" (reeve workers lists them)", SLICE_PRINT(name));
+    free(names);
+}
+
+static struct slice describe_drained(struct core *core, const struct worker *worker)
+{
+    struct arena *arena = &core->effects->arena;
+    struct slice name = worker->name;
+    if (!worker->open && worker->attempts == NONE)
+        return arena_printf(arena,
+            "%.*s is gone; it takes no tasks when it comes back, until it is undrained",
+            SLICE_PRINT(name));
+    if (worker->running + worker->in_hand == 0)
+        return arena_printf(
+            arena, "%.*s takes no more tasks; nothing runs there", SLICE_PRINT(name));
+    if (worker->in_hand == 0)
+        return arena_printf(arena, "%.*s takes no more tasks; %u still run%s there",
+            SLICE_PRINT(name), worker->running, worker->running == 1 ? "s" : "");
+    return arena_printf(arena,
+        "%.*s takes no more tasks; %u still run%s there, %u not started yet %s asked back",
+        SLICE_PRINT(name), worker->running, worker->running == 1 ? "s" : "", worker->in_hand,
+        worker->in_hand == 1 ? "is" : "are");
+}
+
+static struct slice describe_undrained(struct core *core, const struct worker *worker)
+{
+    struct arena *arena = &core->effects->arena;
+    const char *what = " takes tasks again";
+    if (!worker->open)
+        what = " takes tasks when it comes back";
+    else if (worker->leaving)
+        what = " takes no tasks still: it was told to stop, on its own host";
+    return arena_printf(arena, "%.*s%s", SLICE_PRINT(worker->name), what);
+}
+
+void request_drain(struct core *core, const struct event *event)
+{
+    struct worker *worker = worker_named(core, event->worker_change.worker);
+    bool draining = !event->worker_change.undo;
+    if (worker == NULL) {
+        refuse_unknown(core, event);
+        return;
+    }
+    if (worker->draining != draining) {
+        worker->draining = draining;
+        worker_fact(core, worker);
+        worker_follow_wishes(core, worker);
+    }
+    uint32_t touched = draining ? worker->running : 0;
+    struct slice text =
+        draining ? describe_drained(core, worker) : describe_undrained(core, worker);
+    request_accept(core, event, touched, text.ptr);
+}
