@@ -532,6 +532,13 @@ static void agent_with_a_full_disk_says_so(void **state)
     assert_true(((const struct msg_heartbeat *)told(stage, MESSAGE_heartbeat))->full);
 }
 
+static void agent_whose_disk_became_full_says_so_before_it_gives_anything_back(void **state)
+{
+    struct stage *stage = *state;
+    stage_step(stage, (struct agent_event){.kind = AGENT_EVENT_DISK, .full = true});
+    assert_true(((const struct msg_heartbeat *)told(stage, MESSAGE_heartbeat))->full);
+}
+
 static void held_table_forgets_only_what_never_started_or_is_settled(void **state)
 {
     (void)state;
@@ -582,6 +589,7 @@ int main(void)
         TEST(agent_stop_gives_back_kills_reports_and_ends),
         TEST(agent_stop_does_not_wait_for_a_master_that_is_away),
         TEST(agent_with_a_full_disk_says_so),
+        TEST(agent_whose_disk_became_full_says_so_before_it_gives_anything_back),
         cmocka_unit_test(held_table_forgets_only_what_never_started_or_is_settled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,6 +148,9 @@ static void take(struct agent *agent, const struct agent_event *event)
         take_saved(agent, &event->saved);
         break;
     case AGENT_EVENT_DISK:
+        /* At once, or what is given back for want of space comes again. */
+        if (event->full && !agent->full)
+            agent->next_beat_ms = agent->now_ms;
         agent->full = event->full;
         break;
     case AGENT_EVENT_STOP:

@@ -102,7 +102,7 @@ static void set_full(struct attempts *attempts, bool full)
         return;
     attempts->full = full;
     if (!full)
-        log_info("the spool's disk has room again");
+        log_info("the disk has room again");
     attempts->config.events.disk(attempts->config.events.context, full);
 }
 
@@ -254,14 +254,32 @@ void attempts_drop(struct attempts *attempts, const struct attempt_id *id)
 
 /* ---- disk space ---- */
 
+static const uint64_t ROOM_FIRST_BYTES = 4 << 20, ROOM_MOST_BYTES = (uint64_t)4 << 30;
+
 bool attempts_is_full(const struct attempts *attempts)
 {
     return attempts->full;
 }
 
+/* How much it wanted is not known: each time more is waited for, so that one that wants more than
+ * there is does not come again each second. */
+void attempts_lack_room(struct attempts *attempts, const struct error *error)
+{
+    if (attempts->no_room)
+        return;
+    log_error("no more tasks are taken: %s", error->text);
+    attempts->no_room = true;
+    attempts->room_wanted =
+        attempts->room_wanted == 0 ? ROOM_FIRST_BYTES : attempts->room_wanted * 2;
+    if (attempts->room_wanted > ROOM_MOST_BYTES)
+        attempts->room_wanted = ROOM_MOST_BYTES;
+    set_full(attempts, true);
+}
+
 void attempts_retry(struct attempts *attempts)
 {
-    bool full = false;
+    attempts->no_room = attempts->no_room && !work_folder_has_room(attempts, attempts->room_wanted);
+    bool full = attempts->no_room;
     for (struct work *work = attempts->first, *next; work != NULL; work = next) {
         next = work->next;
         if (!work->blocked)

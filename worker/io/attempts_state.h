@@ -44,6 +44,8 @@ struct attempts {
     struct names table;
     struct work *first;
     bool full;
+    bool no_room;         /* the last one could not be prepared for want of space */
+    uint64_t room_wanted; /* bytes, before another is tried */
 };
 
 struct work *work_find(const struct attempts *attempts, const struct attempt_id *id);
@@ -57,12 +59,17 @@ void work_watch(struct work *work);
 /* Moves all that the pipe holds and closes it; false: it waits for disk space. */
 bool work_drain(struct work *work);
 
+/* An attempt could not be prepared for want of space: nothing more is taken until there is more. */
+void attempts_lack_room(struct attempts *attempts, const struct error *error);
+
 /* ---- work_folder.c ---- */
 
 /* The attempt's folder and its files/, empty. */
 int work_folder_make(struct attempts *attempts, const struct place *place, struct error *error);
 void work_folder_remove(struct work *work);
 void work_folder_remove_later(struct attempts *attempts, const char *name);
+/* Whether the disk takes so many bytes more, as far as can be known. */
+bool work_folder_has_room(const struct attempts *attempts, uint64_t bytes);
 void work_folders_fini(struct attempts *attempts);
 
 /* ---- collect.c ---- */

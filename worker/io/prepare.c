@@ -21,12 +21,23 @@ static void answer(struct work *work, enum reason reason, const struct error *er
         events->context, &work->id, reason, error != NULL ? slice_of(error->text) : slice_of(NULL));
 }
 
+/* One that lacked space has not begun: it costs no try, and goes where there is space. */
+static void answer_error(struct work *work, const struct error *error)
+{
+    bool full = error->code == ERR_NO_SPACE;
+    if (full)
+        attempts_lack_room(work->attempts, error);
+    answer(work, full ? REASON_NOT_STARTED : REASON_WORKER_ERROR, error);
+}
+
 static int write_script(const struct order *order, struct error *error)
 {
     const char *path = order->place.script.ptr;
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return error_set_errno(error, ERR_IO, errno, "%s", path);
+    if (fd < 0) {
+        bool full = errno == ENOSPC || errno == EDQUOT;
+        return error_set_errno(error, full ? ERR_NO_SPACE : ERR_IO, errno, "%s", path);
+    }
     int rc = file_write_all(fd, order->command.script.ptr, order->command.script.length, error);
     (void)close(fd);
     return rc;
@@ -60,7 +71,7 @@ static void laid(void *context, const struct error *error)
     struct work *work = context;
     work->trees = NULL;
     if (error != NULL)
-        answer(work, REASON_WORKER_ERROR, error);
+        answer_error(work, error);
     else
         complete(work);
 }
@@ -137,7 +148,7 @@ void attempts_prepare(struct attempts *attempts, const struct msg_assign *assign
     if (assign->kind == OPERATOR_BASH)
         order->file = arena_copy(&order->arena, assign->file);
     if (prepare(work, assign, &error) != 0)
-        answer(work, REASON_WORKER_ERROR, &error);
+        answer_error(work, &error);
     else if (work->trees == NULL)
         complete(work);
 }

@@ -16,7 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
+
+enum { PROBE_BYTES = 256 * 1024 };
 
 static void remove_tree(void *context)
 {
@@ -84,15 +87,35 @@ static bool take_spare(struct attempts *attempts, const struct place *place)
     return taken;
 }
 
+static int make_folder(const char *path, struct error *error)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return 0;
+    bool full = errno == ENOSPC || errno == EDQUOT;
+    return error_set_errno(error, full ? ERR_NO_SPACE : ERR_IO, errno, "%s", path);
+}
+
 int work_folder_make(struct attempts *attempts, const struct place *place, struct error *error)
 {
     if (take_spare(attempts, place))
         return 0;
-    if (mkdir(place->folder.ptr, 0700) != 0 && errno != EEXIST)
-        return error_set_errno(error, ERR_IO, errno, "%s", place->folder.ptr);
-    if (mkdir(place->files.ptr, 0700) != 0 && errno != EEXIST)
-        return error_set_errno(error, ERR_IO, errno, "%s", place->files.ptr);
-    return 0;
+    int rc = make_folder(place->folder.ptr, error);
+    return rc == 0 ? make_folder(place->files.ptr, error) : rc;
+}
+
+bool work_folder_has_room(const struct attempts *attempts, uint64_t bytes)
+{
+    struct statvfs disk;
+    const char *folder = attempts->config.folder->work;
+    if (statvfs(folder, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < bytes)
+        return false;
+    /* A quota shows itself only when something is written. */
+    int fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+    int rc = fd < 0 ? -1 : fallocate(fd, 0, 0, PROBE_BYTES);
+    bool full = rc != 0 && (errno == ENOSPC || errno == EDQUOT);
+    if (fd >= 0)
+        (void)close(fd);
+    return !full;
 }
 
 void work_folders_fini(struct attempts *attempts)
