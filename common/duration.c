@@ -93,3 +93,21 @@ void duration_format(uint64_t ms, char text[DURATION_TEXT_MAX])
     if (used == 0)
         (void)snprintf(text, DURATION_TEXT_MAX, "0s");
 }
+
+void duration_format_short(uint64_t ms, char text[DURATION_TEXT_MAX])
+{
+    const uint64_t minute = 60, hour = 3600, day = 86400;
+    unsigned long long seconds = ms / 1000;
+    if (seconds < 10)
+        (void)snprintf(text, DURATION_TEXT_MAX, "%llu.%us", seconds, (unsigned)(ms % 1000 / 100));
+    else if (seconds < minute)
+        (void)snprintf(text, DURATION_TEXT_MAX, "%llus", seconds);
+    else if (seconds < hour)
+        (void)snprintf(text, DURATION_TEXT_MAX, "%llum%02llus", seconds / minute, seconds % minute);
+    else if (seconds < day)
+        (void)snprintf(
+            text, DURATION_TEXT_MAX, "%lluh%02llum", seconds / hour, seconds % hour / minute);
+    else
+        (void)snprintf(
+            text, DURATION_TEXT_MAX, "%llud%02lluh", seconds / day, seconds % day / hour);
+}

@@ -17,5 +17,7 @@ enum { DURATION_TEXT_MAX = 40 };
 /* The writing with the largest units first, "1m30s"; duration_parse reads it back to the same
  * number. 0 is "0s". */
 void duration_format(uint64_t ms, char text[DURATION_TEXT_MAX]);
+/* How long something takes, for people: 0.4s, 42s, 3m12s, 2h05m, 3d04h. */
+void duration_format_short(uint64_t ms, char text[DURATION_TEXT_MAX]);
 
 #endif

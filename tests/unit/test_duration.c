@@ -123,6 +123,22 @@ static void duration_format_writes_large_units_first(void **state)
     assert_string_equal(text, "213503982334d14h25m51s615ms");
 }
 
+static void duration_short_is_what_people_read(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t ms;
+        const char *text;
+    } examples[] = {{0, "0.0s"}, {9999, "9.9s"}, {10000, "10s"}, {59999, "59s"}, {60000, "1m00s"},
+        {192000, "3m12s"}, {3599999, "59m59s"}, {7500000, "2h05m"}, {86400000, "1d00h"},
+        {273600000, "3d04h"}};
+    char text[DURATION_TEXT_MAX];
+    for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++) {
+        duration_format_short(examples[i].ms, text);
+        assert_string_equal(text, examples[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +148,7 @@ int main(void)
         cmocka_unit_test(duration_text_is_not_read_past_its_end),
         cmocka_unit_test(duration_format_is_read_back_to_the_same),
         cmocka_unit_test(duration_format_writes_large_units_first),
+        cmocka_unit_test(duration_short_is_what_people_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
