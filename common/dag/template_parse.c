@@ -141,7 +141,8 @@ static void advance(struct parser *parser)
             end = name_end(text, at);
         } else if (is_digit(c)) {
             token.kind = TOKEN_INTEGER;
-            while (end < text.length && is_digit(text.ptr[end]))
+            /* 05 is no number, as in Jinja. */
+            while (c != '0' && end < text.length && is_digit(text.ptr[end]))
                 end++;
         } else if (c == '"' || c == '\'') {
             end = string_end(text, at);

@@ -176,6 +176,7 @@ static void template_mistake_is_explained(void **state)
     expect_error(state, "{{ params }}", ERR_INVALID, "params.NAME");
     expect_error(state, "{{ ds_add(ds) }}", ERR_INVALID, "\",\"");
     expect_error(state, "{{ ds_add(ds, 99999999) }}", ERR_INVALID, "too many");
+    expect_error(state, "{{ ds_add(ds, 07) }}", ERR_INVALID, "\")\" is wanted in place of \"7\"");
     expect_error(state, "{{ ds_add(params.region, 1) }}", ERR_INVALID, "wants a date");
     expect_error(state, "{{ ds_add(ds, 3660000) }}", ERR_INVALID, "out of the calendar");
     expect_error(state, "{{ ds_add(ds_add(ds_add(ds_add(ds_add(ds,1),1),1),1),1) }}", ERR_INVALID,
