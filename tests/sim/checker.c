@@ -9,6 +9,9 @@
 
 #include <stdlib.h>
 
+/* DESIGN.md, Prefetch. */
+enum { FRESH_MS = 3000 };
+
 /* What is durable of one task. */
 struct seen_task {
     uint32_t alive;       /* processes */
@@ -145,8 +148,23 @@ static void see_rules(struct world *world, struct seen_run *run)
 
 /* ---- processes ---- */
 
-void checker_process_started(struct world *world, const struct process *process)
+/* Side by side on a host: as many as it has slots, and only where somebody has just been heard. */
+static void check_host(struct world *world, const struct process *process, uint64_t now_ms)
 {
+    const struct host *host = &world->hosts[process->host];
+    uint32_t alive = 0;
+    for (size_t i = 0; i < world->process_count; i++)
+        alive += world->processes[i].number != 0 && world->processes[i].host == host->index;
+    if (alive > host->slots)
+        violated(world, "%u processes at once on a host of %u slots", alive, host->slots);
+    if (now_ms - host->answered_ms > FRESH_MS)
+        violated(world, "a process was started %llu ms after what the master has last heard of",
+            (unsigned long long)(now_ms - host->answered_ms));
+}
+
+void checker_process_started(struct world *world, const struct process *process, uint64_t now_ms)
+{
+    check_host(world, process, now_ms);
     const struct sim_run *plan = workload_find(world, process->id.run);
     struct seen_run *run = seen_run(world, process->id.run);
     struct seen_task *task = &run->tasks[process->id.task];

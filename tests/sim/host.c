@@ -90,7 +90,7 @@ static void spawn(struct world *world, struct host *host, const struct runner_ef
     tell(world, "process %u@%u of run %llx starts on host %u for %llu ms", process->id.task,
         process->id.attempt, (unsigned long long)process->id.run, host->index,
         (unsigned long long)runs_ms);
-    checker_process_started(world, process);
+    checker_process_started(world, process, host_clock(world, host));
     plan_ahead(world, runs_ms, process_exits)->number = process->number;
     struct runner_event event = {.kind = RUNNER_EVENT_SPAWNED,
         .now_ms = host_clock(world, host),
@@ -276,6 +276,9 @@ static void prepared(struct world *world, const struct happening *happening)
         return;
     struct agent_event event = {.kind = AGENT_EVENT_PREPARED};
     event.prepared.id = happening->id;
+    /* Its disk is full for a moment. */
+    if (world_is_bad(world) && draw_percent(world, 3))
+        event.prepared.reason = REASON_NOT_STARTED;
     agent_step_now(world, host, &event);
 }
 
@@ -322,6 +325,36 @@ static void save(struct world *world, struct host *host, const struct agent_effe
     happening->length = bytes.length;
 }
 
+/* ---- what passes between agent and master, for the checker ---- */
+
+static void see_message(struct host *host, const struct message *message)
+{
+    uint64_t answered = 0;
+    if (message->number == MESSAGE_register)
+        host->registered_ms = ((const struct msg_register *)message->body)->now;
+    else if (message->number == MESSAGE_registered)
+        answered = host->registered_ms;
+    else if (message->number == MESSAGE_heartbeat_ack)
+        answered = ((const struct msg_heartbeat_ack *)message->body)->stamp;
+    else if (message->number == MESSAGE_assign)
+        answered = ((const struct msg_assign *)message->body)->stamp;
+    if (answered > host->answered_ms)
+        host->answered_ms = answered;
+}
+
+/* Whatever the agent makes of it: an answer says that the master has heard this host. */
+static void see_frame(struct host *host, struct slice frame)
+{
+    struct arena arena = {0};
+    struct frame_reader reader;
+    struct message message;
+    if (frame_open(arena_copy(&arena, frame), &arena, &reader, NULL) == 0) {
+        while (frame_next(&reader, &message, NULL) == 1)
+            see_message(host, &message);
+    }
+    arena_fini(&arena);
+}
+
 /* ---- the agent ---- */
 
 static void agent_starts_again(struct world *world, const struct happening *happening)
@@ -334,6 +367,7 @@ static void carry_out_agent(
 {
     switch (effect->kind) {
     case AGENT_SEND:
+        see_frame(host, effect->frame);
         send_to_master(world, host->index, effect->frame);
         break;
     case AGENT_RUNNER:
@@ -437,6 +471,7 @@ void host_frame(struct world *world, uint32_t index, struct slice frame)
         happening->length = frame.length;
         return;
     }
+    see_frame(host, frame);
     struct agent_event event = {.kind = AGENT_EVENT_FRAME, .frame = frame};
     agent_step_now(world, host, &event);
 }
@@ -497,6 +532,7 @@ void host_start(struct world *world, uint32_t index)
     host->agent_life = ++world->next_life;
     host->agent_paused_until = 0;
     host->peer = ++world->next_life * HOSTS_MAX + index;
+    host->slots = 1 + (uint32_t)(hash_mix(world->seed + index) % 3);
     if (host->runner == NULL)
         runner_start(world, host);
     struct slice queue = slice_of("default");
@@ -506,7 +542,7 @@ void host_start(struct world *world, uint32_t index)
         .name = slice_of(name),
         .host = slice_of(name),
         .software = slice_of("sim"),
-        .slots = 1 + (uint32_t)(hash_mix(world->seed + index) % 3),
+        .slots = host->slots,
         .queues = {&queue, 1},
         .epoch = host->epoch,
         .leader = host->leader,

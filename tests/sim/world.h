@@ -109,6 +109,10 @@ struct host {
     struct agent_effects agent_effects;
     struct runner_effects runner_effects;
     uint64_t cut_up_until, cut_down_until; /* no frame to, or from, the master passes */
+    uint32_t slots;
+    /* By its clock: when its last registration was made, and what the master has answered last of
+     * what this agent or one before it sent. */
+    uint64_t registered_ms, answered_ms;
     bool up;
 };
 
@@ -249,7 +253,8 @@ struct sim_run *workload_find(struct world *world, uint64_t key);
 
 struct checker *checker_create(void);
 void checker_destroy(struct checker *checker);
-void checker_process_started(struct world *world, const struct process *process);
+/* `now_ms` by the clock of its host. */
+void checker_process_started(struct world *world, const struct process *process, uint64_t now_ms);
 void checker_process_ended(struct world *world, const struct process *process);
 /* A result is on its worker's disk, and is removed from it. */
 void checker_result_saved(struct world *world, const struct attempt_id *id);

@@ -138,7 +138,8 @@ void runner_listed(struct stage *stage, uint64_t nonce)
 
 uint64_t stage_hello(struct stage *stage)
 {
-    struct msg_runner_hello message = {.version = PROTOCOL_VERSION, .instance = stage->instance};
+    struct msg_runner_hello message = {
+        .version = PROTOCOL_VERSION, .instance = stage->instance, .queues = !stage->old_runner};
     runner_says(stage, MESSAGE_runner_hello, &message);
     return nonce_of(stage);
 }
@@ -152,7 +153,7 @@ void registered(struct stage *stage, const struct attempt_id *keep, uint32_t cou
     master_tells(stage, MESSAGE_registered, &message);
 }
 
-static void open_session(struct stage *stage)
+void open_session(struct stage *stage)
 {
     runner_listed(stage, stage_hello(stage));
     assert_non_null(told(stage, MESSAGE_register));
@@ -206,7 +207,7 @@ void prepared(struct stage *stage, struct attempt_id id, enum reason reason)
     stage_step(stage, event);
 }
 
-static void started(struct stage *stage, struct attempt_id id)
+void started(struct stage *stage, struct attempt_id id)
 {
     struct msg_runner_started message = {.id = id, .pid = 1, .at = stage->now_ms};
     runner_says(stage, MESSAGE_runner_started, &message);

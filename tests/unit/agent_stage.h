@@ -19,11 +19,14 @@ struct stage {
     /* The master. */
     uint64_t epoch, leader, session;
     struct channel channel;
-    bool quiet; /* it does not answer */
+    bool quiet;      /* it does not answer */
+    bool old_runner; /* starts at once what it gets */
 };
 
 /* For cmocka: an agent with an open session. */
 int stage_setup(void **state);
+/* A new one, of the same runner or another. */
+void open_session(struct stage *stage);
 int stage_teardown(void **state);
 
 void stage_step(struct stage *stage, struct agent_event event);
@@ -49,7 +52,9 @@ void stage_ack(struct stage *stage, uint64_t stamp);
 void stage_pass(struct stage *stage, uint64_t ms);
 void assign_resting_on(struct stage *stage, struct attempt_id id, uint64_t stamp);
 void assign(struct stage *stage, struct attempt_id id);
+/* Its files are ready: it may be handed to the runner. */
 void prepared(struct stage *stage, struct attempt_id id, enum reason reason);
+void started(struct stage *stage, struct attempt_id id);
 void stage_run(struct stage *stage, struct attempt_id id);
 void exited(struct stage *stage, struct attempt_id id, uint32_t reason, int64_t code);
 void collected(struct stage *stage, struct attempt_id id);

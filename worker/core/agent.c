@@ -188,7 +188,7 @@ uint64_t agent_next_ms(const struct agent *agent)
 
 uint32_t agent_running(const struct agent *agent)
 {
-    return agent->counts[HELD_STARTING] + agent->counts[HELD_RUNNING];
+    return agent->counts[HELD_QUEUED] + agent->counts[HELD_RUNNING];
 }
 
 uint64_t agent_lease_ends_ms(const struct agent *agent)

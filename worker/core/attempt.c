@@ -18,7 +18,7 @@ enum { ANNOUNCE_AFTER_MS = 20 };
 enum {
     PRG = HELD_PREPARING,
     PRD = HELD_PREPARED,
-    STA = HELD_STARTING,
+    QUE = HELD_QUEUED,
     RUN = HELD_RUNNING,
     COL = HELD_COLLECTING,
     SAV = HELD_SAVING,
@@ -35,8 +35,8 @@ enum {
 static const uint8_t transitions[HELD_STATE_COUNT][HELD_EVENT_COUNT] = {
     /*                   prepared failed start started exited collected saved discard settled */
     [HELD_PREPARING]  = {PRD,     SAV,   ___,  ___,    ___,   ___,      ___,  GON,    ___},
-    [HELD_PREPARED]   = {___,     ___,   STA,  ___,    ___,   ___,      ___,  GON,    ___},
-    [HELD_STARTING]   = {___,     ___,   ___,  RUN,    COL,   ___,      ___,  GON,    ___},
+    [HELD_PREPARED]   = {___,     ___,   QUE,  ___,    ___,   ___,      ___,  GON,    ___},
+    [HELD_QUEUED]     = {___,     ___,   ___,  RUN,    COL,   ___,      ___,  GON,    ___},
     [HELD_RUNNING]    = {___,     ___,   ___,  RUN,    COL,   ___,      ___,  GON,    ___},
     [HELD_COLLECTING] = {___,     ___,   ___,  COL,    COL,   SAV,      ___,  ___,    ___},
     [HELD_SAVING]     = {___,     ___,   ___,  SAV,    SAV,   ___,      END,  ___,    ___},
@@ -150,9 +150,9 @@ static const struct msg_assign *read_cookie(struct agent *agent, const struct he
 
 /* ---- from the master ---- */
 
-static void give_back(struct agent *agent, const struct attempt_id *id, const char *why)
+static void give_back(struct agent *agent, const struct attempt_id *id, struct slice why)
 {
-    struct msg_given_back back = {.id = *id, .why = slice_of(why)};
+    struct msg_given_back back = {.id = *id, .why = why};
     channel_add(&agent->channel, MESSAGE_given_back, &back);
 }
 
@@ -179,11 +179,11 @@ void take_assign(struct agent *agent, const struct msg_assign *assign)
     if (held_find(agent, &assign->id) != NULL)
         return;
     if (agent->stopping || agent->leaving) {
-        give_back(agent, &assign->id, "its worker was stopped");
+        give_back(agent, &assign->id, slice_of("its worker was stopped"));
         return;
     }
     if (lease_is_over(agent, assign->stamp, assign->lease_ms, assign->kill_grace_ms)) {
-        give_back(agent, &assign->id, "its lease was over when it arrived");
+        give_back(agent, &assign->id, slice_of("its lease was over when it arrived"));
         return;
     }
     if (assign->kind == OPERATOR_NOOP) {
@@ -235,13 +235,23 @@ void take_kill(struct agent *agent, const struct msg_kill *message)
     }
 }
 
+/* Of what waits in the runner only the runner knows whether it has started by now. */
+void held_give_back(struct agent *agent, struct held *held, const char *why)
+{
+    if (held_is_waiting(held)) {
+        give_back(agent, &held->id, slice_of(why));
+        held_discard(agent, held);
+    } else if (held->state == HELD_QUEUED) {
+        struct msg_runner_take_back back = {.id = held->id};
+        tell_runner(agent, MESSAGE_runner_take_back, &back, sizeof back);
+    }
+}
+
 void take_take_back(struct agent *agent, const struct msg_take_back *message)
 {
     struct held *held = held_find(agent, &message->id);
-    if (held == NULL || !held_is_waiting(held))
-        return;
-    give_back(agent, &held->id, "the master took it back");
-    held_discard(agent, held);
+    if (held != NULL)
+        held_give_back(agent, held, "the master took it back");
 }
 
 static void forget_at_runner(struct agent *agent, struct held *held)
@@ -278,17 +288,19 @@ static void start(struct agent *agent, struct held *held)
 }
 
 /*
- * In order; one whose files are still being made keeps a slot for itself. Nothing starts that rests
- * on an ack older than 3 s: the master may have given it up.
+ * In order; one whose files are still being made keeps a slot for itself, and nothing is sent ahead
+ * of it into the runner's queue. Nothing starts that rests on an ack older than 3 s: the master may
+ * have given it up. The runner looks at that again when the turn comes.
  */
 void start_waiting(struct agent *agent)
 {
     uint32_t used = agent_running(agent);
+    uint32_t most = agent->slots + agent->ahead;
     if (agent->phase != SESSION_OPEN || agent->stopping || agent->leaving ||
         agent->acked_stamp == 0 || agent->now_ms - agent->acked_stamp >= START_FRESH_MS)
         return;
     uint32_t waiting = agent->counts[HELD_PREPARING] + agent->counts[HELD_PREPARED];
-    for (struct held *held = agent->first; held != NULL && used < agent->slots && waiting > 0;
+    for (struct held *held = agent->first; held != NULL && used < most && waiting > 0;
          held = held->next) {
         if (!held_is_waiting(held))
             continue;
@@ -296,6 +308,8 @@ void start_waiting(struct agent *agent)
         waiting--;
         if (held->state == HELD_PREPARED)
             start(agent, held);
+        else
+            most = agent->slots;
     }
 }
 
@@ -347,9 +361,7 @@ void take_prepared(struct agent *agent, const struct agent_event *event)
         return;
     }
     if (event->prepared.reason == REASON_NOT_STARTED) {
-        struct msg_given_back back = {.id = held->id, .why = event->prepared.error};
-        if (agent->phase == SESSION_OPEN)
-            channel_add(&agent->channel, MESSAGE_given_back, &back);
+        give_back(agent, &held->id, event->prepared.error);
         held_discard(agent, held);
         return;
     }
@@ -393,7 +405,6 @@ static void judge(const struct held *held, const struct msg_assign *assign, stru
         break;
     case REASON_LEASE:
     case REASON_WORKER_LOST:
-    case REASON_NOT_STARTED:
         ended->state = ATTEMPT_LOST;
         break;
     case REASON_EXIT_CODE:
@@ -462,6 +473,7 @@ void take_loaded(struct agent *agent, const struct msg_ended *ended)
 static void take_hello(struct agent *agent, const struct msg_runner_hello *message)
 {
     agent->instance = message->instance;
+    agent->ahead = message->queues ? agent->slots : 0;
     session_begin(agent);
 }
 
@@ -469,12 +481,12 @@ static void take_holds(struct agent *agent, const struct msg_runner_holds *messa
 {
     struct held *held = held_find(agent, &message->id);
     if (held == NULL) {
-        held = held_create(agent, &message->id, HELD_RUNNING);
+        held = held_create(agent, &message->id, message->queued ? HELD_QUEUED : HELD_RUNNING);
         held->cookie = slice_keep(message->cookie);
         const struct msg_assign *assign = read_cookie(agent, held);
         held->lease_ms = assign->lease_ms;
         held->kill_grace_ms = assign->kill_grace_ms;
-    } else if (held->state == HELD_STARTING) {
+    } else if (held->state == HELD_QUEUED && !message->queued) {
         held_move(agent, held, HELD_EVENT_STARTED);
     }
     held->listed = agent->nonce;
@@ -484,7 +496,7 @@ static void take_holds(struct agent *agent, const struct msg_runner_holds *messa
 static void take_started(struct agent *agent, const struct msg_runner_started *message)
 {
     struct held *held = held_find(agent, &message->id);
-    if (held == NULL || held->state != HELD_STARTING)
+    if (held == NULL || held->state != HELD_QUEUED)
         return;
     held_move(agent, held, HELD_EVENT_STARTED);
     held->started_at = message->at;
@@ -512,6 +524,15 @@ void announce_started(struct agent *agent)
     }
 }
 
+/* Nothing of it has to survive; in the list of a session that is not open yet it is missing. */
+static void take_not_started(
+    struct agent *agent, struct held *held, const struct msg_runner_exited *message)
+{
+    forget_at_runner(agent, held);
+    give_back(agent, &held->id, message->error);
+    held_discard(agent, held);
+}
+
 static void take_exited(struct agent *agent, const struct msg_runner_exited *message)
 {
     struct held *held = held_find(agent, &message->id);
@@ -525,13 +546,15 @@ static void take_exited(struct agent *agent, const struct msg_runner_exited *mes
         forget_at_runner(agent, held);
     if (!held_has_process(held))
         return;
+    if (message->reason == REASON_NOT_STARTED) {
+        take_not_started(agent, held, message);
+        return;
+    }
     slice_free(&held->exit_error);
     held->announce_ms = 0;
     held->exited = *message;
     held->exit_error = slice_keep(message->error);
     held_move(agent, held, HELD_EVENT_EXITED);
-    /* Its slot is free: the next one starts before this one's leavings are looked at. */
-    start_waiting(agent);
     struct agent_effect *effect = add_effect(agent, AGENT_COLLECT);
     effect->id = held->id;
     const struct msg_assign *assign = read_cookie(agent, held);

@@ -53,13 +53,13 @@ void session_begin(struct agent *agent)
     agent->acked_stamp = 0;
     agent->leave_said = false;
     channel_open(&agent->channel, agent->session);
-    struct msg_runner_list list = {.nonce = agent->nonce};
+    struct msg_runner_list list = {.nonce = agent->nonce, .slots = agent->slots};
     tell_runner(agent, MESSAGE_runner_list, &list, sizeof list);
 }
 
 static enum holding holding_of(const struct held *held)
 {
-    if (held_is_waiting(held))
+    if (held_is_waiting(held) || held->state == HELD_QUEUED)
         return HOLDING_IN_HAND;
     return held->state == HELD_ENDED ? HOLDING_ENDED : HOLDING_RUNNING;
 }
@@ -166,8 +166,9 @@ static void take_registered(struct agent *agent, const struct msg_registered *me
         remember_leader(agent);
     }
     add_effect(agent, AGENT_REGISTERED)->registered.bundles = message->bundles;
-    renew(agent, agent->register_stamp);
+    /* A renewal lets the runner go on with what waits there. */
     end_unnamed(agent, message);
+    renew(agent, agent->register_stamp);
     agent->next_beat_ms = agent->now_ms;
 }
 
@@ -342,8 +343,9 @@ static void beat(struct agent *agent)
 {
     struct msg_heartbeat heartbeat = {
         .stamp = agent->now_ms,
-        .running = agent_running(agent),
-        .in_hand = agent->counts[HELD_PREPARING] + agent->counts[HELD_PREPARED],
+        .running = agent->counts[HELD_RUNNING],
+        .in_hand = agent->counts[HELD_PREPARING] + agent->counts[HELD_PREPARED] +
+                   agent->counts[HELD_QUEUED],
         .full = agent->full || agent->stopping || agent->leaving,
         .leaving = agent->stopping || agent->leaving,
         .cpus = agent->load.cpus,
@@ -414,11 +416,7 @@ static void give_back_waiting(struct agent *agent)
 {
     for (struct held *held = agent->first, *next = NULL; held != NULL; held = next) {
         next = held->next;
-        if (!held_is_waiting(held))
-            continue;
-        struct msg_given_back back = {.id = held->id, .why = slice_of("its worker was stopped")};
-        channel_add(&agent->channel, MESSAGE_given_back, &back);
-        held_discard(agent, held);
+        held_give_back(agent, held, "its worker was stopped");
     }
 }
 

@@ -14,7 +14,7 @@
 enum held_state {
     HELD_PREPARING = 1, /* taken; its files are being made */
     HELD_PREPARED,
-    HELD_STARTING, /* the runner was told */
+    HELD_QUEUED, /* the runner has it, and starts it when a slot is free */
     HELD_RUNNING,
     HELD_COLLECTING, /* it ended; outputs, artifacts and log are collected */
     HELD_SAVING,     /* its result is being written */
@@ -76,6 +76,7 @@ struct agent {
     enum session_phase phase;
     uint64_t session;
     uint64_t instance; /* of the live runner */
+    uint32_t ahead;    /* so many starts may wait in it for a slot */
     uint64_t nonce;    /* of the list that was asked for */
     uint64_t register_stamp;
     uint64_t acked_stamp; /* the newest stamp that the master acknowledged in this session */
@@ -111,9 +112,10 @@ static inline bool held_is_waiting(const struct held *held)
 {
     return held->state == HELD_PREPARING || held->state == HELD_PREPARED;
 }
+/* Or may have one by now: only the runner knows. */
 static inline bool held_has_process(const struct held *held)
 {
-    return held->state == HELD_STARTING || held->state == HELD_RUNNING;
+    return held->state == HELD_QUEUED || held->state == HELD_RUNNING;
 }
 void take_assign(struct agent *agent, const struct msg_assign *message);
 void take_kill(struct agent *agent, const struct msg_kill *message);
@@ -131,6 +133,9 @@ void start_waiting(struct agent *agent);
 /* Never to be started: its files go. */
 void held_discard(struct agent *agent, struct held *held);
 void held_kill(struct agent *agent, struct held *held, enum reason reason);
+/* What has not started goes back to the master, what may have started once the runner has said that
+ * it did not; `held` may be gone then. */
+void held_give_back(struct agent *agent, struct held *held, const char *why);
 /* Tells the master the result again, in a new session. */
 void held_tell_end(struct agent *agent, const struct held *held);
 /* Attempts of which the runner's finished list knew nothing are over: they never started. */
