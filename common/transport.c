@@ -1,12 +1,8 @@
-#include "common/transport.h"
-
 #include "common/limits.h"
 #include "common/memory.h"
-#include "common/table.h"
+#include "common/random.h"
+#include "common/transport_internal.h"
 
-#include <assert.h>
-#include <czmq.h>
-#include <errno.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -38,41 +34,10 @@ enum {
     /* How long frames queued at transport_destroy may still leave: a client's last answer is not
        cut. */
     LINGER_MS = 200,
-    /* Connections known at a time; at more, the one that was idle longest is forgotten (it gets a
-       new number when it speaks again). */
-    PEERS_MAX = 65536,
     IPC_PATH_MAX_BYTES = sizeof(((struct sockaddr_un *)0)->sun_path) - 1,
 };
 
 static const char ipc_prefix[] = "ipc://";
-
-/* A connection of a bound socket, in a list from the longest idle to the last heard. */
-struct peer {
-    struct peer *idler, *livelier;
-    transport_peer number;
-    size_t length;
-    char routing_id[];
-};
-
-struct transport {
-    struct loop *loop;
-    zsock_t *socket;
-    void *handle; /* the same, as zmq knows it */
-    int fd;
-    bool bound;
-    transport_frame_fn callback;
-    void *context;
-    struct loop_source source;
-    bool readable; /* frames wait */
-    bool unsure;   /* something was sent since ZMQ_EVENTS was asked */
-    bool paused;
-    bool delivering;
-    bool doomed;          /* destroyed inside its own callback */
-    struct names numbers; /* routing id -> number */
-    struct table peers;   /* number -> struct peer */
-    struct peer *idlest, *liveliest;
-    transport_peer last_number;
-};
 
 void transport_start(void)
 {
@@ -84,66 +49,16 @@ void transport_start(void)
     (void)started;
     zsys_handler_set(NULL);
     (void)unsetenv("ZSYS_SIGHANDLER");
+    /* libzmq draws the first automatic routing id of a socket from rand(), which czmq has seeded
+       with the time of day. A peer that can guess them can end this process. */
+    unsigned seed;
+    random_bytes(&seed, sizeof seed);
+    srand(seed);
 }
 
 void transport_stop(void)
 {
     zsys_shutdown();
-}
-
-static void peer_unlink(struct transport *transport, struct peer *peer)
-{
-    *(peer->idler != NULL ? &peer->idler->livelier : &transport->idlest) = peer->livelier;
-    *(peer->livelier != NULL ? &peer->livelier->idler : &transport->liveliest) = peer->idler;
-}
-
-static void peer_link(struct transport *transport, struct peer *peer)
-{
-    peer->idler = transport->liveliest;
-    peer->livelier = NULL;
-    *(peer->idler != NULL ? &peer->idler->livelier : &transport->idlest) = peer;
-    transport->liveliest = peer;
-}
-
-static struct peer *peer_find(const struct transport *transport, transport_peer number)
-{
-    uint64_t address;
-    return table_get(&transport->peers, number, &address) ? (struct peer *)(uintptr_t)address
-                                                          : NULL;
-}
-
-static void peer_drop(struct transport *transport, struct peer *peer)
-{
-    peer_unlink(transport, peer);
-    (void)names_remove(&transport->numbers, slice_make(peer->routing_id, peer->length));
-    (void)table_remove(&transport->peers, peer->number);
-    free(peer);
-}
-
-static struct peer *peer_add(struct transport *transport, struct slice routing_id)
-{
-    if (transport->peers.count >= PEERS_MAX)
-        peer_drop(transport, transport->idlest);
-    struct peer *peer = xmalloc(sizeof *peer + routing_id.length);
-    peer->number = ++transport->last_number;
-    peer->length = routing_id.length;
-    memcpy(peer->routing_id, routing_id.ptr, routing_id.length);
-    names_set(&transport->numbers, routing_id, peer->number);
-    table_set(&transport->peers, peer->number, (uintptr_t)peer);
-    peer_link(transport, peer);
-    return peer;
-}
-
-/* The number of the connection that spoke just now. */
-static transport_peer peer_heard(struct transport *transport, struct slice routing_id)
-{
-    uint64_t number;
-    if (!names_get(&transport->numbers, routing_id, &number))
-        return peer_add(transport, routing_id)->number;
-    struct peer *peer = peer_find(transport, number);
-    peer_unlink(transport, peer);
-    peer_link(transport, peer);
-    return number;
 }
 
 static void ask_readable(struct transport *transport)
@@ -156,11 +71,6 @@ static void ask_readable(struct transport *transport)
     } while (rc != 0 && errno == EINTR);
     transport->readable = rc == 0 && (events & ZMQ_POLLIN) != 0;
     transport->unsure = false;
-}
-
-static struct slice message_slice(zmq_msg_t *message)
-{
-    return slice_make(zmq_msg_data(message), zmq_msg_size(message));
 }
 
 /* False when nothing waits. Never blocks: a message's parts arrive together. */
@@ -205,10 +115,10 @@ static size_t deliver_one(struct transport *transport)
     if (receive(transport, &id, &frame, &whole)) {
         /* An empty one costs work too. */
         size = zmq_msg_size(&frame) + 1;
-        transport_peer peer =
-            transport->bound && whole ? peer_heard(transport, message_slice(&id)) : 0;
-        if (whole)
-            transport->callback(transport->context, peer, message_slice(&frame));
+        transport_peer peer = transport->bound && whole ? peer_heard(transport, &id, &frame) : 0;
+        if (whole && (peer != 0 || !transport->bound))
+            transport->callback(
+                transport->context, peer, slice_make(zmq_msg_data(&frame), zmq_msg_size(&frame)));
     }
     (void)zmq_msg_close(&id);
     (void)zmq_msg_close(&frame);
@@ -217,10 +127,7 @@ static size_t deliver_one(struct transport *transport)
 
 static void transport_free(struct transport *transport)
 {
-    while (transport->idlest != NULL)
-        peer_drop(transport, transport->idlest);
-    table_fini(&transport->peers);
-    names_fini(&transport->numbers);
+    peers_fini(transport);
     zsock_destroy(&transport->socket);
     free(transport);
 }
@@ -269,8 +176,8 @@ static int check_endpoint(const char *endpoint, struct error *error)
     const size_t prefix_length = sizeof ipc_prefix - 1;
     if (strncmp(endpoint, ipc_prefix, prefix_length) != 0 ||
         strchr("@*", endpoint[prefix_length]) != NULL)
-        return error_set(error, ERR_UNSUPPORTED,
-            "%s: only ipc:// and a path is supported in this version", endpoint);
+        return error_set(
+            error, ERR_UNSUPPORTED, "%s: no ipc:// and the path of a socket", endpoint);
     size_t length = strlen(endpoint + prefix_length);
     if (length > IPC_PATH_MAX_BYTES)
         return error_set(error, ERR_USAGE,
@@ -291,7 +198,7 @@ static void set_options(zsock_t *socket)
     zsock_set_reconnect_ivl_max(socket, RECONNECT_LAST_MS);
 }
 
-static int transport_open(struct loop *loop, int type, transport_frame_fn callback, void *context,
+int transport_open(struct loop *loop, int type, transport_frame_fn callback, void *context,
     struct transport **ret_transport, struct error *error)
 {
     zsock_t *socket = zsock_new(type);
@@ -446,9 +353,4 @@ void transport_send_owned(
 void transport_pause(struct transport *transport, bool paused)
 {
     transport->paused = paused;
-}
-
-size_t transport_peer_count(const struct transport *transport)
-{
-    return transport->peers.count;
 }

@@ -1,5 +1,5 @@
 /*
- * transport.h - frames between processes, over ZeroMQ. The one file that knows czmq and zmq;
+ * transport.h - frames between processes, over ZeroMQ. transport*.c alone know czmq and zmq;
  * everything else knows peers and frames. Belongs to one thread, and to one loop.
  *
  * A frame is one ZeroMQ message part of at most FRAME_MAX_BYTES; a larger one, or a message of
@@ -62,6 +62,8 @@ typedef bool (*transport_admit_fn)(
  * CURVE socket is bound: libzmq lets every key in when nobody answers.
  */
 int transport_admit_start(transport_admit_fn admit, void *context, struct error *error);
+/* Ends the thread; `admit` is not called any more. Handshakes fail from then on: after the last
+ * transport_destroy of a socket that needs it, before transport_stop. */
 void transport_admit_stop(void);
 
 /*

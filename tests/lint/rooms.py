@@ -33,7 +33,7 @@ PURE_EXCEPT = re.compile(r"proto/(json|protocol_page)\.")
 
 # A library's header and the only files that may know it.
 LIBRARIES = {
-    r"czmq|zmq": r"common/transport\.c",
+    r"czmq|zmq": r"common/transport(_[a-z]+)?\.[ch]",
     r"sqlite3": r"master/store/",
     r"libpq-fe": r"master/store/|operators/",
     r"yaml": r"common/dag/",
