@@ -346,7 +346,9 @@ int read_span(sqlite3_stmt *statement, struct arena *arena, uint64_t run, struct
     row.order = take_u32(&reader, 0, UINT32_MAX);
     row.first = take_u32(&reader, 0, UINT32_MAX);
     row.last = take_u32(&reader, row.first, UINT32_MAX);
-    row.state = take_u32(&reader, SPAN_RESET, TASK_CANCELLING);
+    row.state = take_u32(&reader, SPAN_RESET, SPAN_CANCEL_WISH);
+    if (row.state > TASK_CANCELLING && row.state != SPAN_CANCEL_WISH)
+        reader.bad = true;
     row.reason = take_u32(&reader, 0, UINT32_MAX);
     row.error = take_slice(&reader);
     row.at = take_number(&reader);

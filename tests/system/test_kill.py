@@ -88,6 +88,21 @@ def test_acknowledged_submit_survives_kill_of_the_master(started):
         started.finish(run)
 
 
+def test_cancel_of_a_running_task_survives_kill_of_the_master(started):
+    path = started.folder / "ledger"
+    body = "trap '' TERM; sleep 600"
+    run = started.submit(started.dag("d", {"a": {"bash": ledger.script(path, body), "kill_grace": "3s"}, "b": {"noop": None}}))
+    wait_until(lambda: lines_in(path) == 1, what="the task's start")
+    started.ok("cancel", f"{run}/a")
+    started.kill("master")
+    started.start_master()
+    started.finish(run, status=1)
+    assert {name: task["state"] for name, task in started.tasks(run).items()} == {"a": "cancelled", "b": "success"}
+    started.kill("master")
+    started.start_master()
+    assert started.tasks(run)["a"]["state"] == "cancelled"
+
+
 def test_task_outlives_its_agent_and_keeps_its_log(started):
     path, gate = started.folder / "ledger", started.folder / "gate"
     body = f"echo before; until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done; echo after; echo x=1 > $REEVE_OUTPUT"

@@ -215,6 +215,8 @@ static void store_load_gives_live_runs_by_order_with_their_rows(void **state)
     add_attempt(batch, make_attempt(30, 7, 2, ATTEMPT_ASSIGNED));
     effects_add_fact(batch, FACT_SPAN)->span =
         (struct span_row){.run = 30, .order = 1, .first = 1, .last = 1, .state = SPAN_RESET};
+    effects_add_fact(batch, FACT_SPAN)->span =
+        (struct span_row){.run = 30, .order = 2, .first = 7, .last = 7, .state = SPAN_CANCEL_WISH};
     commit(fixture, batch);
     struct seen seen = {0};
     struct store_loader loader = loader_into(&seen);
@@ -229,7 +231,7 @@ static void store_load_gives_live_runs_by_order_with_their_rows(void **state)
     assert_int_equal(seen.keys[0], 20);
     assert_int_equal(seen.keys[1], 30);
     assert_int_equal(seen.attempts, 2);
-    assert_int_equal(seen.spans, 1);
+    assert_int_equal(seen.spans, 2);
     seen = (struct seen){0};
     assert_int_equal(store_load_run(fixture->store, 10, &loader, NULL), 0);
     assert_true(seen.runs == 1 && seen.attempts == 1);
@@ -249,6 +251,7 @@ static void store_row_that_cannot_be_is_an_error(void **state)
         "UPDATE attempt SET task = 5000",
         "UPDATE attempt SET artifacts = x'0011'",
         "UPDATE span SET first = 9, last = 8",
+        "UPDATE span SET state = 99",
         "UPDATE span SET last = 5000",
     };
     struct fixture *fixture = *state;
