@@ -145,7 +145,7 @@ struct worker *class_pick(struct core *core, struct class *class)
 
 /* ---- workers ---- */
 
-static bool holds(struct texts texts, struct slice text)
+bool texts_hold(struct texts texts, struct slice text)
 {
     for (uint32_t i = 0; i < texts.count; i++) {
         if (slice_equal(texts.items[i], text))
@@ -156,12 +156,12 @@ static bool holds(struct texts texts, struct slice text)
 
 bool class_suits(const struct class *class, const struct worker *worker)
 {
-    if (!holds(worker->queues, class->queue))
+    if (!texts_hold(worker->queues, class->queue))
         return false;
-    if (class->run_as.length > 0 && !holds(worker->users, class->run_as))
+    if (class->run_as.length > 0 && !texts_hold(worker->users, class->run_as))
         return false;
     for (uint32_t i = 0; i < class->labels.count; i++) {
-        if (!holds(worker->labels, class->labels.items[i]))
+        if (!texts_hold(worker->labels, class->labels.items[i]))
             return false;
     }
     return true;

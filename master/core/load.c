@@ -13,6 +13,7 @@ struct loaded {
     uint8_t end; /* by a span of this round, or 0 */
     uint8_t reason;
     bool cancel_wish;
+    int64_t end_at;                 /* of that span */
     const struct attempt_row *last; /* the newest attempt of this round, or NULL */
 };
 
@@ -27,6 +28,7 @@ static void apply_span(struct run *run, struct loaded *loaded, const struct span
         } else if (task_state_is_end(span->state)) {
             loaded[i].end = (uint8_t)span->state;
             loaded[i].reason = (uint8_t)span->reason;
+            loaded[i].end_at = span->at;
         }
     }
     if (span->order >= run->next_span)
@@ -97,13 +99,13 @@ static void place(struct core *core, struct run *run, uint32_t index, const stru
     if (loaded->cancel_wish)
         task->flags |= TASK_FLAG_CANCEL;
     if (loaded->end != 0) {
-        task_place(run, index, loaded->end);
+        task_place(run, index, loaded->end, loaded->end_at);
         task->reason = loaded->reason;
     } else if (last != NULL && last->state == ATTEMPT_ASSIGNED) {
-        task_place(run, index, TASK_ASSIGNED);
+        task_place(run, index, TASK_ASSIGNED, last->assigned_at);
         (void)attempt_restore(core, run, last);
     } else if (last != NULL && state_of_end(run, index, last) != TASK_WAITING) {
-        task_place(run, index, state_of_end(run, index, last));
+        task_place(run, index, state_of_end(run, index, last), last->ended_at);
         task->reason = (uint8_t)last->reason;
         if (task->state == TASK_RETRYING)
             wait_on(core, run, index, last);

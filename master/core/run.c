@@ -87,6 +87,7 @@ static struct run *take_slot(struct core *core)
 static void tasks_create(struct core *core, struct run *run)
 {
     run->tasks = xcalloc(run->task_count, sizeof *run->tasks);
+    run->moved_ds = xcalloc(run->task_count, sizeof *run->moved_ds);
     for (uint32_t i = 0; i < run->task_count; i++) {
         struct task *task = &run->tasks[i];
         task->state = TASK_WAITING;
@@ -169,6 +170,7 @@ static void free_owned(struct run *run)
     table_fini(&run->leavings);
     table_fini(&run->waits);
     free(run->tasks);
+    free(run->moved_ds);
 }
 
 void run_destroy(struct core *core, struct run *run)

@@ -83,6 +83,9 @@ struct run {
     int64_t logical_date, submitted_at, started_at, ended_at;
 
     struct task *tasks;
+    /* When each came into its state: tenths of a second since the submit, and one; 0: not known.
+     * For people; apart from what is walked. */
+    uint32_t *moved_ds;
     struct lane *lanes;
     uint32_t lane_count;
     uint32_t counts[TASK_CANCELLING + 1]; /* by state; changed by task_move alone */
@@ -328,8 +331,11 @@ enum task_event {
     TASK_EVENT_COUNT
 };
 
-/* Loading only: puts a waiting task into a state, with its counts, and nothing else. */
-void task_place(struct run *run, uint32_t task, uint32_t state);
+/* Loading only: puts a waiting task into a state, with its counts, and nothing else. `at`: when it
+ * came into it, or 0. */
+void task_place(struct run *run, uint32_t task, uint32_t state, int64_t at);
+/* When it came into its state: wall, to the tenth of a second; 0: not known. */
+int64_t task_moved_at(const struct run *run, uint32_t task);
 /* Why a task ended without an attempt, or apart from its last one. */
 struct cause {
     enum reason reason;
@@ -390,6 +396,7 @@ uint32_t class_take(struct core *core, const struct plan *plan, uint32_t task);
 /* A lane of it is gone. */
 void class_drop(struct core *core, uint32_t class);
 void classes_fini(struct core *core);
+bool texts_hold(struct texts texts, struct slice text);
 bool class_suits(const struct class *class, const struct worker *worker);
 /* Who takes the next task: of those that can, the one with the smallest share of its slots taken;
  * NULL when none can. */

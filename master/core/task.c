@@ -89,12 +89,27 @@ static void leave_state(struct core *core, struct run *run, uint32_t task)
         stop_waiting(core, run, task);
 }
 
+enum { TENTH_MS = 100 };
+
+static void note_move(struct run *run, uint32_t task, int64_t at)
+{
+    int64_t tenths = (at - run->submitted_at) / TENTH_MS + 1;
+    run->moved_ds[task] = at == 0 || tenths < 1 || tenths > UINT32_MAX ? 0 : (uint32_t)tenths;
+}
+
+int64_t task_moved_at(const struct run *run, uint32_t task)
+{
+    uint32_t tenths = run->moved_ds[task];
+    return tenths == 0 ? 0 : run->submitted_at + ((int64_t)tenths - 1) * TENTH_MS;
+}
+
 static void enter_state(struct core *core, struct run *run, uint32_t task, uint32_t state)
 {
     run->tasks[task].state = (uint8_t)state;
     run->counts[state]++;
     run->fatal += is_fatal(run, task, state);
     run->active += is_active(state);
+    note_move(run, task, core->now_wall);
     if (state == TASK_READY)
         lane_push(core, run, task);
 }
@@ -128,7 +143,7 @@ void task_move(
         work_add_spread(core, run, index, end_before, end_now);
 }
 
-void task_place(struct run *run, uint32_t index, uint32_t state)
+void task_place(struct run *run, uint32_t index, uint32_t state, int64_t at)
 {
     assert(run->tasks[index].state == TASK_WAITING);
     run->counts[TASK_WAITING]--;
@@ -136,6 +151,7 @@ void task_place(struct run *run, uint32_t index, uint32_t state)
     run->counts[state]++;
     run->fatal += is_fatal(run, index, state);
     run->active += is_active(state);
+    note_move(run, index, at);
 }
 
 void task_end(
