@@ -6,13 +6,19 @@
 #include "common/memory.h"
 #include "common/random.h"
 #include "common/transport.h"
+#include "proto/roles.h"
 
 #include <assert.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
-enum { REPEAT_MS = 1000, PING_AFTER_MS = 1000, AWAY_AFTER_MS = 5000 };
+enum {
+    REPEAT_MS = 1000,
+    PING_AFTER_MS = 1000,
+    AWAY_AFTER_MS = 5000,
+    NEXT_ADDRESS_MS = 1500, /* an address that is silent for so long makes room for the next */
+};
 
 /* Logs and blobs never queue before anything else. */
 enum client_port { CLIENT_CONTROL, CLIENT_BULK, CLIENT_PORT_COUNT };
@@ -26,6 +32,9 @@ struct client {
     struct master_search search;
     struct loop *loop;
     struct port ports[CLIENT_PORT_COUNT];
+    bool remote;
+    uint32_t address;    /* of search.joined's, the one in use */
+    uint64_t dialled_ms; /* BOOT: when it was begun with */
     struct buffer frame; /* the one that is being read */
     bool frame_came;     /* it is new */
     bool frame_open;     /* `reader` is inside it */
@@ -87,18 +96,42 @@ static void take_signal(void *context, int signal)
     loop_stop(client->loop);
 }
 
-static int open_port(struct client *client, enum client_port port, struct error *error)
+static int open_local(struct client *client, enum client_port port, struct error *error)
 {
     static const char *const names[CLIENT_PORT_COUNT] = {"control.sock", "bulk.sock"};
-    if (client->ports[port].transport != NULL)
-        return 0;
     const char *folder = client->search.places[client->search.chosen].folder;
     char *endpoint = xasprintf("ipc://%s/%s", folder, names[port]);
-    client->ports[port].client = client;
     int rc = transport_connect(client->loop, endpoint, take_frame, &client->ports[port],
         &client->ports[port].transport, error);
     free(endpoint);
     return rc;
+}
+
+static int open_remote(struct client *client, enum client_port port, struct error *error)
+{
+    const struct joined *joined = &client->search.joined;
+    struct transport_identity identity = {.keys = &joined->keys};
+    char endpoint[ENDPOINT_TEXT_MAX];
+    int rc = joined_endpoint(joined->addresses[client->address], (uint32_t)port, endpoint, error);
+    if (rc != 0)
+        return rc;
+    memcpy(identity.server, joined->server_key, KEY_BYTES);
+    return transport_connect_curve(client->loop, endpoint, &identity, take_frame,
+        &client->ports[port], &client->ports[port].transport, error);
+}
+
+static int open_port(struct client *client, enum client_port port, struct error *error)
+{
+    if (client->ports[port].transport != NULL)
+        return 0;
+    client->ports[port].client = client;
+    return client->remote ? open_remote(client, port, error) : open_local(client, port, error);
+}
+
+static void close_port(struct client *client, enum client_port port)
+{
+    transport_destroy(client->ports[port].transport);
+    client->ports[port].transport = NULL;
 }
 
 int client_create(
@@ -107,7 +140,11 @@ int client_create(
     assert(search->chosen >= 0);
     struct client *client = xcalloc(1, sizeof *client);
     client->search = *search;
+    client->remote = find_master_is_remote(search);
+    client->dialled_ms = clock_boot_ms();
     client->patience_ms = CLIENT_PATIENCE_MS;
+    if (client->patience_ms < (uint64_t)search->joined.address_count * NEXT_ADDRESS_MS)
+        client->patience_ms = (uint64_t)search->joined.address_count * NEXT_ADDRESS_MS;
     client->repeat_ms = REPEAT_MS;
     client->deadline_ms = UINT64_MAX;
     int rc = loop_create(&client->loop, error);
@@ -127,7 +164,7 @@ void client_destroy(struct client *client)
     if (client == NULL)
         return;
     for (int i = 0; i < CLIENT_PORT_COUNT; i++)
-        transport_destroy(client->ports[i].transport);
+        close_port(client, (enum client_port)i);
     loop_destroy(client->loop);
     arena_fini(&client->arena);
     buffer_fini(&client->frame);
@@ -207,6 +244,16 @@ int client_break_on(struct client *client, int fd, struct error *error)
     return loop_watch(client->loop, fd, EPOLLIN, take_break, client, error);
 }
 
+const struct joined *client_joined(const struct client *client)
+{
+    return client->remote ? &client->search.joined : NULL;
+}
+
+void client_renew_bulk(struct client *client)
+{
+    close_port(client, CLIENT_BULK);
+}
+
 static enum client_port port_of(enum message_id number)
 {
     return number >= MESSAGE_log_open && number <= MESSAGE_blob_data ? CLIENT_BULK : CLIENT_CONTROL;
@@ -276,6 +323,26 @@ static int next_message(struct client *client, struct message *ret_message, stru
     return 0;
 }
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Goes on to the next address when this one is silent for too long; what was sent is sent again by
+ * those who wait for its answer. */
+static int try_next_address(struct client *client, uint64_t now, struct error *error)
+{
+    uint64_t limit_ms = client->contacted ? AWAY_AFTER_MS : NEXT_ADDRESS_MS;
+    if (client->search.joined.address_count < 2 ||
+        now < later(client->heard_ms, client->dialled_ms) + limit_ms)
+        return 0;
+    close_port(client, CLIENT_CONTROL);
+    close_port(client, CLIENT_BULK);
+    client->address = (client->address + 1) % client->search.joined.address_count;
+    client->dialled_ms = now;
+    return open_port(client, CLIENT_CONTROL, error);
+}
+
 /* Asks for a sign of life, and judges the silence. */
 static int keep_alive(struct client *client, struct error *error)
 {
@@ -285,12 +352,16 @@ static int keep_alive(struct client *client, struct error *error)
     uint64_t silence = now - client->heard_ms;
     bool waits = client->patient && client->contacted;
     if (!waits && silence >= client->patience_ms)
-        return find_master_silent(&client->search, error);
+        return find_master_silent(&client->search, NULL, error);
+    int rc = try_next_address(client, now, error);
+    if (rc != 0)
+        return rc;
     if (waits && silence >= AWAY_AFTER_MS && !client->away) {
         client->away = true;
         notice(client, "master not reachable, waiting");
     }
-    if (silence < PING_AFTER_MS || now - client->pinged_ms < PING_AFTER_MS)
+    if (silence < PING_AFTER_MS || now - client->pinged_ms < PING_AFTER_MS ||
+        client->search.joined.role == ROLE_JOINER)
         return 0;
     client->pinged_ms = now;
     const struct msg_ping ping = {.request = random_id()};
@@ -352,6 +423,32 @@ int client_refusal(const struct msg_refused *refused, struct error *error)
     return error_set(error, code, "%.*s", SLICE_PRINT(refused->text));
 }
 
+/* "an operator, or who is on the master's host" */
+static void append_who_may(enum message_id number, struct buffer *out)
+{
+    if (role_may(ROLE_VIEWER, number))
+        buffer_append_text(out, "a viewer, ");
+    if (role_may(ROLE_OPERATOR, number))
+        buffer_append_text(out, "an operator, ");
+    buffer_append_text(out, "whoever may enter the master's folder on its own host");
+}
+
+int client_refused(const struct client *client, enum message_id number,
+    const struct msg_refused *refused, struct error *error)
+{
+    const struct joined *joined = client_joined(client);
+    int code = client_refusal(refused, error);
+    if (code != ERR_DENIED || joined == NULL || role_may(joined->role, number))
+        return code;
+    struct buffer text = {0};
+    buffer_printf(&text, "not allowed: you are %s, %s there; this may: ", joined->who,
+        role_name(joined->role));
+    append_who_may(number, &text);
+    (void)error_set(error, code, "%s", buffer_text(&text));
+    buffer_fini(&text);
+    return code;
+}
+
 /* Every message between a client and a master begins with its request's id. */
 static uint64_t request_of(const void *body)
 {
@@ -361,24 +458,31 @@ static uint64_t request_of(const void *body)
     return request;
 }
 
+struct question {
+    enum message_id number, answer;
+    uint64_t request;
+};
+
 /* Whether the message is what is waited for: 1 and *ret_body, 0, or the refusal. */
-static int match(const struct message *message, uint64_t request, enum message_id answer,
-    const void **ret_body, struct error *error)
+static int match(const struct client *client, const struct message *message,
+    const struct question *question, const void **ret_body, struct error *error)
 {
-    if (message->number == (uint32_t)answer && request_of(message->body) == request) {
+    if (message->number == (uint32_t)question->answer &&
+        request_of(message->body) == question->request) {
         *ret_body = message->body;
         return 1;
     }
-    if (message->number == MESSAGE_refused && request_of(message->body) == request)
-        return client_refusal(message->body, error);
+    if (message->number == MESSAGE_refused && request_of(message->body) == question->request)
+        return client_refused(client, question->number, message->body, error);
     return 0;
 }
 
 int client_ask(struct client *client, enum message_id number, const void *body,
     enum message_id answer, const void **ret_body, struct error *error)
 {
-    uint64_t request = request_of(body), repeat_ms = 0;
-    assert(request != 0);
+    const struct question question = {number, answer, request_of(body)};
+    uint64_t repeat_ms = 0;
+    assert(question.request != 0);
     if (!client->patient)
         client->heard_ms = clock_boot_ms();
     for (;;) {
@@ -395,7 +499,7 @@ int client_ask(struct client *client, enum message_id number, const void *body,
             continue;
         if (rc != 1)
             return rc;
-        rc = match(&message, request, answer, ret_body, error);
+        rc = match(client, &message, &question, ret_body, error);
         if (rc != 0)
             return rc == 1 ? 0 : rc;
         if (client->on_push != NULL && message.number != MESSAGE_pong)

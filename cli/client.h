@@ -25,9 +25,15 @@ enum {
 };
 
 #define CLIENT_PATIENCE_MS                                                                         \
-    5000u /* how long a master may be silent before it counts as unreachable */
+    5000u /* how long a master may be silent before it counts as unreachable; longer when it has   \
+             many addresses */
 
-/* Speaks to the master of `search`. Call transport_start before. */
+/*
+ * Speaks to the master of `search`: over its folder's sockets, or over TCP when it was joined; then
+ * its addresses are tried in turn, each for a second. A `joined` that has the role ROLE_JOINER and
+ * a token's keys may say `join`, and the client asks for no other sign of life. Call
+ * transport_start before.
+ */
 int client_create(
     const struct master_search *search, struct client **ret_client, struct error *error);
 void client_destroy(struct client *client);
@@ -85,10 +91,19 @@ int client_receive(
 int client_ask(struct client *client, enum message_id number, const void *body,
     enum message_id answer, const void **ret_body, struct error *error);
 
+/* The master of this client: what it was joined as, or NULL on the master's own host. */
+const struct joined *client_joined(const struct client *client);
+/* What was sent and received on the bulk connection is forgotten: it is opened anew. */
+void client_renew_bulk(struct client *client);
+
 /* Grows when another leadership of the master was heard: what it kept in memory for this client is
  * gone. */
 uint64_t client_restarts(const struct client *client);
 /* The error of a `refused`. */
 int client_refusal(const struct msg_refused *refused, struct error *error);
+/* The same of a request with this number: who was denied on another host is told as whom, and who
+ * may. */
+int client_refused(const struct client *client, enum message_id number,
+    const struct msg_refused *refused, struct error *error);
 
 #endif

@@ -54,7 +54,8 @@ int cmd_cancel(const struct arguments *arguments)
         return terminal_fail(&error);
     const struct msg_cancel ask = {
         .request = random_id(), .run = slice_of(target.run), .task = slice_of(target.task)};
-    return session_show(arguments, MESSAGE_cancel, &ask, MESSAGE_done, print_cancelled);
+    return session_show(
+        arguments, &(struct session_request){MESSAGE_cancel, &ask, MESSAGE_done, print_cancelled});
 }
 
 int cmd_retry(const struct arguments *arguments)
@@ -75,7 +76,8 @@ int cmd_retry(const struct arguments *arguments)
             .task = slice_of(target.task),
             .only = only,
             .params = params.texts};
-        status = session_show(arguments, MESSAGE_retry, &ask, MESSAGE_done, print_retried);
+        status = session_show(
+            arguments, &(struct session_request){MESSAGE_retry, &ask, MESSAGE_done, print_retried});
     }
     params_fini(&params);
     return rc == 0 ? status : terminal_fail(&error);
@@ -100,5 +102,6 @@ int cmd_mark(const struct arguments *arguments)
         .task = slice_of(target.task),
         .state = state,
         .note = slice_of(arguments_text(arguments, "note"))};
-    return session_show(arguments, MESSAGE_mark, &ask, MESSAGE_done, print_marked);
+    return session_show(
+        arguments, &(struct session_request){MESSAGE_mark, &ask, MESSAGE_done, print_marked});
 }

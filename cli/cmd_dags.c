@@ -37,5 +37,6 @@ static void print_dags(const struct arguments *arguments, const void *body)
 int cmd_dags(const struct arguments *arguments)
 {
     const struct msg_get_dags ask = {.request = random_id()};
-    return session_show(arguments, MESSAGE_get_dags, &ask, MESSAGE_dags, print_dags);
+    return session_show(
+        arguments, &(struct session_request){MESSAGE_get_dags, &ask, MESSAGE_dags, print_dags});
 }

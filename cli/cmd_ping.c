@@ -4,7 +4,6 @@
 #include "cli/printable.h"
 #include "cli/session.h"
 #include "cli/times.h"
-#include "common/clock.h"
 #include "common/random.h"
 
 static void print_pong(const struct arguments *arguments, const void *body)
@@ -20,9 +19,17 @@ static void print_pong(const struct arguments *arguments, const void *body)
     buffer_append_text(&line, ", cluster ");
     printable_line(pong->cluster, &line);
     buffer_printf(&line, ", epoch %llu, up ", (unsigned long long)pong->epoch);
-    times_append_between(pong->started_at, 0, clock_wall_ms(), &line);
+    times_append_between(pong->started_at, 0, session_now(), &line);
     buffer_printf(&line, ", %u worker%s up, %u run%s running", pong->workers_up,
         pong->workers_up == 1 ? "" : "s", pong->runs_running, pong->runs_running == 1 ? "" : "s");
+    if (pong->role.length > 0) {
+        buffer_append_text(&line, "\nyou are ");
+        printable_line(pong->name.length > 0 ? pong->name : pong->role, &line);
+        if (pong->name.length > 0) {
+            buffer_append_text(&line, ", ");
+            printable_line(pong->role, &line);
+        }
+    }
     (void)puts(buffer_text(&line));
     buffer_fini(&line);
 }
@@ -30,5 +37,6 @@ static void print_pong(const struct arguments *arguments, const void *body)
 int cmd_ping(const struct arguments *arguments)
 {
     const struct msg_ping ping = {.request = random_id()};
-    return session_show(arguments, MESSAGE_ping, &ping, MESSAGE_pong, print_pong);
+    return session_show(
+        arguments, &(struct session_request){MESSAGE_ping, &ping, MESSAGE_pong, print_pong});
 }

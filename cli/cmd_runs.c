@@ -5,7 +5,6 @@
 #include "cli/table_view.h"
 #include "cli/terminal.h"
 #include "cli/times.h"
-#include "common/clock.h"
 #include "common/random.h"
 #include "common/suggest.h"
 
@@ -33,13 +32,10 @@ static int read_state(const char *name, uint32_t *ret_state, struct error *error
 static int read_arguments(
     const struct arguments *arguments, struct msg_get_runs *ask, struct error *error)
 {
-    const struct option_value *since = arguments_option(arguments, "since");
     const struct option_value *limit = arguments_option(arguments, "limit");
     ask->request = random_id();
     ask->dag = slice_of(arguments_item(arguments, 0));
     ask->limit = limit->given ? (uint32_t)limit->number : RUNS_DEFAULT;
-    if (since->given)
-        ask->since = clock_wall_ms() - (int64_t)since->number;
     if (ask->limit > RUNS_MAX)
         return error_set(error, ERR_USAGE, "-n %u: at most %d", ask->limit, RUNS_MAX);
     if (ask->dag.length > 0 && memchr(ask->dag.ptr, '/', ask->dag.length) != NULL)
@@ -58,7 +54,7 @@ static void print_runs(const struct arguments *arguments, const void *body)
     static const char *const titles[] = {"RUN", "STATE", "TASKS", "SUBMITTED", "TOOK", NULL};
     struct table_view view;
     struct buffer text = {0};
-    int64_t now = clock_wall_ms();
+    int64_t now = session_now();
     table_view_start(&view, stdout, titles);
     for (uint32_t i = 0; i < runs->runs.count; i++) {
         const struct run_line *run = &runs->runs.items[i];
@@ -80,7 +76,14 @@ int cmd_runs(const struct arguments *arguments)
 {
     struct error error = {0};
     struct msg_get_runs ask = {0};
+    const struct option_value *since = arguments_option(arguments, "since");
     if (read_arguments(arguments, &ask, &error) != 0)
         return terminal_fail(&error);
-    return session_show(arguments, MESSAGE_get_runs, &ask, MESSAGE_runs, print_runs);
+    struct client *client = session_open(arguments, &error);
+    if (client == NULL)
+        return terminal_fail(&error);
+    if (since->given)
+        ask.since = session_now() - (int64_t)since->number;
+    return session_show_on(client, arguments,
+        &(struct session_request){MESSAGE_get_runs, &ask, MESSAGE_runs, print_runs});
 }

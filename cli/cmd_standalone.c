@@ -128,6 +128,7 @@ int cmd_standalone(const struct arguments *arguments)
     const struct option_value *dags = arguments_option(arguments, "dags");
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     struct supervisor_order order = {.master = folder,
+        .listen = arguments_text(arguments, "listen"),
         .dags = dags->texts,
         .dag_count = dags->count,
         .worker_count = workers->given ? (uint32_t)workers->number : 1,

@@ -1,6 +1,7 @@
-/* reeve status: one run, its tasks and their attempts. */
+/* reeve status: one run, its tasks and their attempts; without a run, all at a glance. */
 #include "cli/command.h"
 #include "cli/document.h"
+#include "cli/fleet.h"
 #include "cli/printable.h"
 #include "cli/selector.h"
 #include "cli/session.h"
@@ -8,7 +9,6 @@
 #include "cli/terminal.h"
 #include "cli/times.h"
 #include "cli/why.h"
-#include "common/clock.h"
 
 #include <stdlib.h>
 
@@ -177,22 +177,31 @@ static void end_table(struct status *status)
         terminal_say("see `reeve logs %s --failed`", status->run);
 }
 
+static int show_run(struct client *client, const struct arguments *arguments, struct status *status,
+    struct error *error)
+{
+    bool json = document_wanted(arguments);
+    status->now = session_now();
+    int rc = session_read_run(client, status->selector.run, status->selector.task,
+        json ? print_document_page : print_page, status, error);
+    if (rc == 0 && json)
+        (void)fputs("]}\n", stdout);
+    end_table(status);
+    return rc;
+}
+
 int cmd_status(const struct arguments *arguments)
 {
     struct error error = {0};
-    struct status status = {.now = clock_wall_ms()};
+    struct status status = {0};
     const char *item = arguments_item(arguments, 0);
-    if (selector_parse(item != NULL ? item : "last", SELECTOR_TASKS, &status.selector, &error) != 0)
+    if (item != NULL && selector_parse(item, SELECTOR_TASKS, &status.selector, &error) != 0)
         return terminal_fail(&error);
     struct client *client = session_open(arguments, &error);
     if (client == NULL)
         return terminal_fail(&error);
-    bool json = document_wanted(arguments);
-    int rc = session_read_run(client, status.selector.run, status.selector.task,
-        json ? print_document_page : print_page, &status, &error);
+    int rc = item != NULL ? show_run(client, arguments, &status, &error)
+                          : fleet_show(client, arguments, &error);
     session_close(client);
-    if (rc == 0 && json)
-        (void)fputs("]}\n", stdout);
-    end_table(&status);
     return rc == 0 ? STATUS_OK : terminal_fail(&error);
 }

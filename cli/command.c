@@ -39,7 +39,8 @@ static const struct option_row standalone_options[] = {
     SLOTS_OPTION,
     {"data", 0, OPTION_TEXT, "DIR", "the master's folder; else ~/.local/share/reeve/master"},
     {"dags", 0, OPTION_TEXTS, "DIR", "a folder of DAG files"},
-    {"listen", 0, OPTION_UNSUPPORTED, "ENDPOINT", "workers from other hosts"},
+    {"listen", 0, OPTION_TEXT, "ADDRESS",
+        "tcp://HOST:7411: also for other hosts (reeve token create)"},
     OPTIONS_END,
 };
 static const struct option_row validate_options[] = {DOCUMENT_OPTIONS, OPTIONS_END};
@@ -91,15 +92,44 @@ static const struct option_row mark_options[] = {
     OPTIONS_END,
 };
 static const struct option_row workers_options[] = {
-    {"remove", 0, OPTION_UNSUPPORTED, "WORKER", "forget a worker"},
+    {"remove", 0, OPTION_TEXT, "WORKER", "its key is worth nothing from now on"},
     {"lost", 0, OPTION_UNSUPPORTED, "WORKER", "its host is gone: start its tasks elsewhere now"},
-    DOCUMENT_OPTIONS,
+    DOCUMENT_WIDE_OPTIONS,
     SESSION_OPTIONS,
     OPTIONS_END,
 };
 static const struct option_row artifacts_options[] = {
     {"get", 0, OPTION_TEXT, "NAME", "write this file into the current folder"},
     {"output-file", 'O', OPTION_TEXT, "FILE", "with --get: write it there; - is stdout"},
+    DOCUMENT_OPTIONS,
+    SESSION_OPTIONS,
+    OPTIONS_END,
+};
+static const struct option_row token_options[] = {
+    {"role", 0, OPTION_TEXT, "ROLE", "create: worker, operator or viewer"},
+    {"uses", 0, OPTION_NUMBER, "N", "create: how many may join by it; else one"},
+    {"valid", 0, OPTION_DURATION, "TIME", "create: for how long (90s, 5m, 2d); else 1h"},
+    {"label", 0, OPTION_TEXT, "TEXT", "create: what it is for"},
+    {"address", 0, OPTION_TEXTS, "ADDRESS", "create: where to join, instead of the master's own"},
+    {"out", 0, OPTION_TEXT, "FILE", "create: write it into a new file that others cannot read"},
+    DOCUMENT_OPTIONS,
+    SESSION_OPTIONS,
+    OPTIONS_END,
+};
+static const struct option_row join_options[] = {
+    {"name", 0, OPTION_TEXT, "NAME", "what the master is called here; else its host"},
+    {"as", 0, OPTION_TEXT, "WHO", "what the master calls you; else USER@HOST"},
+    DOCUMENT_OPTIONS,
+    OPTIONS_END,
+};
+static const struct option_row masters_options[] = {
+    {"forget", 0, OPTION_TEXT, "NAME", "remove what was joined, and its key, from here"},
+    DOCUMENT_OPTIONS,
+    OPTIONS_END,
+};
+static const struct option_row audit_options[] = {
+    {"since", 0, OPTION_DURATION, "TIME", "only of the last 24h, 7d, …"},
+    {"limit", 'n', OPTION_NUMBER, "N", "how many lines at most; else 50"},
     DOCUMENT_OPTIONS,
     SESSION_OPTIONS,
     OPTIONS_END,
@@ -133,8 +163,10 @@ static const struct command rows[] = {
         submit_options, 1, 1, cmd_submit},
     {"wait", "RUN", "Follow a run until it ends, and exit as it did",
         "Ctrl-C lets go of it; the run goes on.", wait_options, 1, 1, cmd_wait},
-    {"status", "[RUN[/TASK]]", "Show a run, its tasks and attempts",
-        "Without RUN: the last one. RUN is salaries/17, salaries (its latest) or last.",
+    {"status", "[RUN[/TASK]]", "Show a run, its tasks and attempts; or all at a glance",
+        "RUN is salaries/17, salaries (its latest) or last. Without RUN: the master, its workers, "
+        "the\n"
+        "runs that are not over and what they wait for.",
         reading_options, 0, 1, cmd_status},
     {"runs", "[DAG] [--state STATE] [--since TIME] [-n N]", "List runs, the newest first", NULL,
         runs_options, 0, 1, cmd_runs},
@@ -154,27 +186,56 @@ static const struct command rows[] = {
         retry_options, 1, 1, cmd_retry},
     {"mark", "RUN/TASK success|skipped|failed [--note TEXT]",
         "Set the end of a task that is not running", NULL, mark_options, 2, 2, cmd_mark},
-    {"workers", "", "List the workers", NULL, workers_options, 0, 0, cmd_workers},
+    {"explain", "RUN[/TASK]", "Say what a run or a task waits for, and since when",
+        "RUN: what holds it up, the most important first.", reading_options, 1, 1, cmd_explain},
+    {"workers", "[--remove WORKER]", "List the workers, or remove one",
+        "HEARD is how long ago its last heartbeat came. --remove takes a worker's key from it: it "
+        "is\n"
+        "refused from its next message on. What runs there goes on until its lease is over, and "
+        "starts\n"
+        "elsewhere then: drain it first if it can still be reached.",
+        workers_options, 0, 0, cmd_workers},
+    {"drain", "WORKER", "Give a worker no more tasks",
+        "What runs there ends, what it had not begun goes elsewhere. It stays so until `reeve "
+        "undrain`,\n"
+        "also when the worker or the master is started again.",
+        reading_options, 1, 1, cmd_drain},
+    {"undrain", "WORKER", "Give a worker tasks again", NULL, reading_options, 1, 1, cmd_undrain},
     {"artifacts", "RUN[/TASK] [--get NAME [-O FILE]]", "List or fetch the files that tasks left",
         "NAME is a file's path as listed, or TASK/PATH where several tasks left one of that name. "
         "A\n"
         "file that is there is not overwritten, unless -O names it.",
         artifacts_options, 1, 1, cmd_artifacts},
-    {"ping", "", "Ask whether a master answers", NULL, reading_options, 0, 0, cmd_ping},
+    {"token", "create --role ROLE [--uses N] [--valid TIME] | list | revoke ID",
+        "Let workers and people join from other hosts",
+        "`create` prints a token, one line that is a secret: on another host `reeve-worker --join` "
+        "or\n"
+        "`reeve join` takes it. `revoke` ends it, and removes the people who joined by it (workers "
+        "stay:\n"
+        "`reeve workers --remove`). Only on the master's own host.",
+        token_options, 1, 2, NULL},
+    {"join", "TOKEN|@FILE|- [--name NAME] [--as WHO]", "Speak to a master on another host",
+        "Makes a key for you and writes it to ~/.config/reeve/masters/NAME. From then on --master "
+        "NAME\n"
+        "or $REEVE_MASTER name that master, and every command works as on its host. - reads the "
+        "token\n"
+        "from stdin.",
+        join_options, 1, 1, NULL},
+    {"masters", "[--forget NAME]", "List the masters that were joined from here", NULL,
+        masters_options, 0, 0, NULL},
+    {"audit", "[--since TIME] [-n N]", "Show who changed what, and who was refused",
+        "The newest first. Refusals that are alike are one line a minute.", audit_options, 0, 0,
+        cmd_audit},
+    {"ping", "", "Ask whether a master answers, and as whom it knows you", NULL, reading_options, 0,
+        0, cmd_ping},
     {"help", "[COMMAND]", "Explain a command", NULL, help_options, 0, 1, cmd_help},
     {"version", "", "Print the version", NULL, no_options, 0, 0, cmd_version},
-    {"explain", "RUN[/TASK]", "Say why a task does not run", NULL, no_options, 0, MANY, NULL},
     {"pause", "DAG", "Start no more runs of a DAG", NULL, no_options, 0, MANY, NULL},
     {"unpause", "DAG", "Start runs of a DAG again", NULL, no_options, 0, MANY, NULL},
     {"backfill", "DAG --from DATE --to DATE", "Run a DAG for past dates", NULL, no_options, 0, MANY,
         NULL},
-    {"drain", "WORKER", "Give a worker no more tasks", NULL, no_options, 0, MANY, NULL},
-    {"undrain", "WORKER", "Give a worker tasks again", NULL, no_options, 0, MANY, NULL},
     {"operators", "", "List the operators", NULL, no_options, 0, MANY, NULL},
     {"connections", "list|set|test|rm|import", "Keep connections", NULL, no_options, 0, MANY, NULL},
-    {"token", "create|list|revoke", "Let workers join from other hosts", NULL, no_options, 0, MANY,
-        NULL},
-    {"audit", "", "Show who changed what", NULL, no_options, 0, MANY, NULL},
     {"backup", "FILE", "Copy the master's data", NULL, no_options, 0, MANY, NULL},
     {"completion", "SHELL", "Completion for a shell", NULL, no_options, 0, MANY, NULL},
 };

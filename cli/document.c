@@ -2,22 +2,42 @@
 
 #include <stdio.h>
 
+bool document_is(const struct arguments *arguments, const char *format)
+{
+    const char *wanted = arguments_text(arguments, "output");
+    return wanted != NULL && strcmp(wanted, format) == 0;
+}
+
 bool document_wanted(const struct arguments *arguments)
 {
-    const char *format = arguments_text(arguments, "output");
-    return format != NULL && strcmp(format, "json") == 0;
+    return document_is(arguments, "json");
+}
+
+/* Whether `format` is one of "table|json". */
+static bool is_among(const char *format, const char *formats)
+{
+    size_t length = strlen(format);
+    while (length > 0) {
+        size_t next = strcspn(formats, "|");
+        if (next == length && memcmp(formats, format, length) == 0)
+            return true;
+        if (formats[next] == '\0')
+            break;
+        formats += next + 1;
+    }
+    return false;
 }
 
 int document_check(const struct arguments *arguments, struct error *error)
 {
-    const char *format = NULL;
     for (const struct option_row *row = arguments->rows; row->name != NULL; row++) {
-        if (strcmp(row->name, "output") == 0)
-            format = arguments_text(arguments, "output");
+        if (strcmp(row->name, "output") != 0)
+            continue;
+        const char *format = arguments_text(arguments, "output");
+        if (format != NULL && !is_among(format, row->value))
+            return error_set(error, ERR_USAGE, "-o %s: write -o %s", format, row->value);
     }
-    if (format == NULL || strcmp(format, "json") == 0 || strcmp(format, "table") == 0)
-        return 0;
-    return error_set(error, ERR_USAGE, "-o %s: write `-o json` or `-o table`", format);
+    return 0;
 }
 
 static int write_text(const char *text, size_t length, void *context)

@@ -13,9 +13,16 @@
         "output", 'o', OPTION_TEXT, "table|json", "how to print it"                                \
     }
 
-/* Whether `-o json` was given. */
+/* The same where there is more to show than fits a usual screen. */
+#define DOCUMENT_WIDE_OPTIONS                                                                      \
+    {                                                                                              \
+        "output", 'o', OPTION_TEXT, "table|wide|json", "how to print it"                           \
+    }
+
+/* Whether `-o json` was given, or `-o` and this format. */
 bool document_wanted(const struct arguments *arguments);
-/* ERR_USAGE for another word than `table` and `json`. */
+bool document_is(const struct arguments *arguments, const char *format);
+/* ERR_USAGE for another word than those of the option's row. */
 int document_check(const struct arguments *arguments, struct error *error);
 
 /* The value alone, and on a line of its own; the latter takes the reference. */

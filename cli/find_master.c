@@ -57,57 +57,166 @@ static const char *state_text(const struct master_search *search, int index)
         return "no control.sock: no master runs there";
     case PLACE_DENIED:
         return "not allowed for this user";
+    case PLACE_SEVERAL_JOINED:
+        return "all were joined: choose one with --master NAME or $REEVE_MASTER";
     case PLACE_HAS_SOCKET:
+    case PLACE_JOINED:
         break;
     }
     return index == search->chosen ? "its control.sock does not answer" : "not asked";
 }
 
-static int explain(const struct master_search *search, int code, struct error *error)
+static void explain_addresses(
+    const struct joined *joined, const char *const *troubles, struct buffer *text)
+{
+    for (uint32_t i = 0; i < joined->address_count; i++) {
+        const char *trouble = troubles != NULL ? troubles[i] : NULL;
+        buffer_printf(text, "\n        %s: %s", joined->addresses[i],
+            trouble != NULL && trouble[0] != '\0' ? trouble : "does not answer");
+    }
+}
+
+static int explain(
+    const struct master_search *search, const char *const *troubles, int code, struct error *error)
 {
     struct buffer text = {0};
+    bool joined = false;
     buffer_append_text(&text, "no master can be reached; tried");
     for (int i = 0; i < search->count; i++) {
         const struct place *place = &search->places[i];
-        buffer_printf(&text, "\n    %s%s%s%s: %s", place->folder,
-            place->source[0] != '\0' ? " (" : "", place->source,
-            place->source[0] != '\0' ? ")" : "", state_text(search, i));
+        bool is_joined = place->state == PLACE_JOINED && i == search->chosen;
+        buffer_printf(&text, "\n    %s%s%s%s", place->folder, place->source[0] != '\0' ? " (" : "",
+            place->source, place->source[0] != '\0' ? ")" : "");
+        joined = joined || place->state >= PLACE_JOINED;
+        if (is_joined)
+            explain_addresses(&search->joined, troubles, &text);
+        else
+            buffer_printf(&text, ": %s", state_text(search, i));
     }
-    buffer_append_text(&text, "\nstart one with `reeve standalone`, or `reeve-master --data DIR`; "
-                              "name another with --data DIR or $REEVE_DATA");
+    if (joined)
+        buffer_append_text(&text, "\n`reeve masters` lists what was joined from here");
+    else
+        buffer_append_text(&text, "\nstart one with `reeve standalone`, or `reeve-master --data "
+                                  "DIR`; name another with --data DIR or $REEVE_DATA");
     (void)error_set(error, code, "%s", buffer_text(&text));
     buffer_fini(&text);
     return code;
 }
 
-int find_master(const char *data, struct master_search *ret_search, struct error *error)
+/* The one that was joined, or how many they are. */
+static void add_joined(struct master_search *search)
+{
+    struct joined_names names = {0};
+    struct buffer text = {0};
+    (void)joined_list(&names, NULL);
+    joined_names_print(&names, &text);
+    if (names.count > 0) {
+        struct place *place = &search->places[search->count++];
+        (void)snprintf(place->folder, sizeof place->folder, "%s", buffer_text(&text));
+        place->source = names.count == 1 ? "joined" : "";
+        place->state = names.count == 1 ? PLACE_JOINED : PLACE_SEVERAL_JOINED;
+    }
+    joined_names_fini(&names);
+    buffer_fini(&text);
+}
+
+static void add_defaults(struct master_search *search)
+{
+    char own[PATH_MAX];
+    add_place(search, system_folder, "");
+    if (find_master_own_folder(own, NULL) == 0)
+        add_place(search, own, "");
+    choose(search, PLACE_HAS_SOCKET);
+    if (search->chosen < 0)
+        add_joined(search);
+}
+
+static int check_joined(const struct joined *joined, struct error *error)
+{
+    if (joined->role != 0)
+        return 0;
+    return error_set(error, ERR_NOT_FOUND,
+        "joining \"%s\" was not answered: `reeve join TOKEN --name %s` again, with the same token",
+        joined->name, joined->name);
+}
+
+static int use_joined(
+    struct master_search *search, const char *name, const char *source, struct error *error)
+{
+    struct place *place = &search->places[search->count++];
+    int rc = joined_read(name, &search->joined, error);
+    if (rc == 0)
+        rc = check_joined(&search->joined, error);
+    if (rc != 0) {
+        (void)error_prefix(error, "%s", source);
+        return rc;
+    }
+    (void)snprintf(place->folder, sizeof place->folder, "%s", name);
+    place->source = source;
+    place->state = PLACE_JOINED;
+    return 0;
+}
+
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+static int add_places(
+    struct master_search *search, const struct master_wish *wish, struct error *error)
+{
+    const char *data = environment("REEVE_DATA"), *master = environment("REEVE_MASTER");
+    if (wish->data != NULL && wish->master != NULL)
+        return error_set(error, ERR_USAGE, "--data and --master name two masters: take one");
+    if (wish->data != NULL && wish->data[0] == '\0')
+        return error_set(error, ERR_USAGE, "--data: a folder's name is empty");
+    bool named = wish->data != NULL || wish->master != NULL;
+    if (!named && data != NULL && master != NULL)
+        return error_set(error, ERR_USAGE,
+            "$REEVE_DATA and $REEVE_MASTER name two masters: unset one, or give --data or "
+            "--master");
+    if (wish->data != NULL)
+        add_place(search, wish->data, "--data");
+    else if (wish->master != NULL)
+        return use_joined(search, wish->master, "--master", error);
+    else if (data != NULL)
+        add_place(search, data, "$REEVE_DATA");
+    else if (master != NULL)
+        return use_joined(search, master, "$REEVE_MASTER", error);
+    else
+        add_defaults(search);
+    return 0;
+}
+
+int find_master(
+    const struct master_wish *wish, struct master_search *ret_search, struct error *error)
 {
     struct master_search search = {.chosen = -1};
-    const char *wish = getenv("REEVE_DATA");
-    char own[PATH_MAX];
-    if (data != NULL && data[0] == '\0')
-        return error_set(error, ERR_USAGE, "--data: a folder's name is empty");
-    if (data != NULL) {
-        add_place(&search, data, "--data");
-    } else if (wish != NULL && wish[0] != '\0') {
-        add_place(&search, wish, "$REEVE_DATA");
-    } else {
-        add_place(&search, system_folder, "");
-        if (find_master_own_folder(own, NULL) == 0)
-            add_place(&search, own, "");
-    }
+    int rc = add_places(&search, wish, error);
+    if (rc != 0)
+        return rc;
     choose(&search, PLACE_HAS_SOCKET);
+    choose(&search, PLACE_JOINED);
     choose(&search, PLACE_NO_SOCKET);
+    if (find_master_is_remote(&search) && search.joined.address_count == 0)
+        rc = joined_read(search.places[search.chosen].folder, &search.joined, error);
     *ret_search = search;
-    if (search.chosen >= 0)
-        return 0;
+    if (rc != 0 || search.chosen >= 0)
+        return rc;
     bool denied = false;
     for (int i = 0; i < search.count; i++)
         denied = denied || search.places[i].state == PLACE_DENIED;
-    return explain(&search, denied ? ERR_DENIED : ERR_UNREACHABLE, error);
+    return explain(&search, NULL, denied ? ERR_DENIED : ERR_UNREACHABLE, error);
 }
 
-int find_master_silent(const struct master_search *search, struct error *error)
+bool find_master_is_remote(const struct master_search *search)
 {
-    return explain(search, ERR_UNREACHABLE, error);
+    return search->chosen >= 0 && search->places[search->chosen].state == PLACE_JOINED;
+}
+
+int find_master_silent(const struct master_search *search,
+    const char *const troubles[TOKEN_ADDRESSES_MAX], struct error *error)
+{
+    return explain(search, troubles, ERR_UNREACHABLE, error);
 }

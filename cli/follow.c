@@ -111,7 +111,7 @@ static void see_changes(struct follow *follow, const struct msg_run_changed *cha
         progress_see_wait(follow->progress, slice_of(""), 0, NULL);
     for (uint32_t i = 0; i < changed->changes.count; i++)
         see_task(follow, &changed->changes.items[i], quiet);
-    progress_see_run(follow->progress, &run, clock_wall_ms(), lines_of(follow));
+    progress_see_run(follow->progress, &run, session_now(), lines_of(follow));
     follow->dirty = true;
 }
 
@@ -137,7 +137,7 @@ static struct task_change change_of(const struct task_info *task)
                                             : last->assigned_at;
     }
     if (change.at == 0)
-        change.at = clock_wall_ms();
+        change.at = session_now();
     return change;
 }
 
@@ -171,7 +171,7 @@ static int read_head(struct follow *follow, struct error *error)
         return rc;
     const struct progress_run run = {
         info->state, info->counts.items, info->counts.count, info->task_count, info->started_at};
-    int64_t at = info->ended_at != 0 ? info->ended_at : clock_wall_ms();
+    int64_t at = info->ended_at != 0 ? info->ended_at : session_now();
     progress_see_run(follow->progress, &run, at, lines_of(follow));
     /* A run that has just begun waits for nothing that is worth telling. */
     uint64_t now = clock_boot_ms();
@@ -200,7 +200,7 @@ static int synchronise(struct follow *follow, struct error *error)
 
 static void draw(struct follow *follow, bool visible)
 {
-    struct progress_view view = {.now = clock_wall_ms(), .colour = terminal_has_colour(stderr)};
+    struct progress_view view = {.now = session_now(), .colour = terminal_has_colour(stderr)};
     struct buffer block = {0}, out = {0};
     size_t rows;
     terminal_size(stderr, &view.columns, &rows);

@@ -1,6 +1,6 @@
 #include "cli/help.h"
 
-enum { NAME_COLUMN = 28 };
+enum { NAME_COLUMN = 32 };
 
 static void append_padded(struct buffer *out, size_t start, size_t width)
 {

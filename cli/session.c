@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "cli/selector.h"
 #include "cli/terminal.h"
+#include "common/clock.h"
 #include "common/random.h"
 #include "common/transport.h"
 
@@ -10,7 +11,10 @@
 
 enum { PAGE_TASKS = 2000 };
 
-static struct client *open_search(const struct master_search *search, struct error *error)
+/* How far the master's clock is ahead of ours. A process speaks to one master. */
+static int64_t ahead_ms;
+
+struct client *session_open_search(const struct master_search *search, struct error *error)
 {
     struct client *client;
     transport_start();
@@ -20,12 +24,37 @@ static struct client *open_search(const struct master_search *search, struct err
     return NULL;
 }
 
+int64_t session_now(void)
+{
+    return clock_wall_ms() + ahead_ms;
+}
+
+/* The moment of the answer lies between the request and now: half of that is how wrong it can be.
+ */
+static int learn_time(struct client *client, struct error *error)
+{
+    const struct msg_ping ping = {.request = random_id()};
+    const void *body;
+    int64_t asked_at = clock_wall_ms();
+    int rc = client_ask(client, MESSAGE_ping, &ping, MESSAGE_pong, &body, error);
+    int64_t between = (asked_at + clock_wall_ms()) / 2;
+    if (rc == 0 && ((const struct msg_pong *)body)->now != 0)
+        ahead_ms = ((const struct msg_pong *)body)->now - between;
+    return rc;
+}
+
 struct client *session_open(const struct arguments *arguments, struct error *error)
 {
     struct master_search search;
-    if (find_master(arguments_text(arguments, "data"), &search, error) != 0)
+    const struct master_wish wish = {
+        arguments_text(arguments, "data"), arguments_text(arguments, "master")};
+    if (find_master(&wish, &search, error) != 0)
         return NULL;
-    return open_search(&search, error);
+    struct client *client = session_open_search(&search, error);
+    if (client == NULL || client_joined(client) == NULL || learn_time(client, error) == 0)
+        return client;
+    session_close(client);
+    return NULL;
 }
 
 struct client *session_open_folder(const char *folder, struct error *error)
@@ -34,7 +63,7 @@ struct client *session_open_folder(const char *folder, struct error *error)
     (void)snprintf(search.places[0].folder, sizeof search.places[0].folder, "%s", folder);
     search.places[0].source = "";
     search.places[0].state = PLACE_HAS_SOCKET;
-    return open_search(&search, error);
+    return session_open_search(&search, error);
 }
 
 void session_close(struct client *client)
@@ -45,19 +74,25 @@ void session_close(struct client *client)
     transport_stop();
 }
 
-int session_show(const struct arguments *arguments, enum message_id number, const void *ask,
-    enum message_id answer, void (*print)(const struct arguments *arguments, const void *body))
+int session_show_on(
+    struct client *client, const struct arguments *arguments, const struct session_request *request)
+{
+    struct error error = {0};
+    const void *body;
+    int rc = client_ask(client, request->number, request->ask, request->answer, &body, &error);
+    if (rc == 0)
+        request->print(arguments, body);
+    session_close(client);
+    return rc == 0 ? STATUS_OK : terminal_fail(&error);
+}
+
+int session_show(const struct arguments *arguments, const struct session_request *request)
 {
     struct error error = {0};
     struct client *client = session_open(arguments, &error);
     if (client == NULL)
         return terminal_fail(&error);
-    const void *body;
-    int rc = client_ask(client, number, ask, answer, &body, &error);
-    if (rc == 0)
-        print(arguments, body);
-    session_close(client);
-    return rc == 0 ? STATUS_OK : terminal_fail(&error);
+    return session_show_on(client, arguments, request);
 }
 
 int session_read_run(struct client *client, const char *run, const char *task,

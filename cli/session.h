@@ -12,19 +12,31 @@
 #define SESSION_OPTIONS                                                                            \
     {"data", 0, OPTION_TEXT, "DIR", "the master's folder"},                                        \
     {                                                                                              \
-        "master", 0, OPTION_UNSUPPORTED, "NAME", "a master on another host, that was joined"       \
+        "master", 0, OPTION_TEXT, "NAME", "a master on another host, that was joined"              \
     }
 
-/* The client, or NULL and *error. */
+/* The client, or NULL and *error. A master on another host has answered then. */
 struct client *session_open(const struct arguments *arguments, struct error *error);
-/* The same for a folder that is known. */
+/* The same for a folder, or a search, that is known. */
 struct client *session_open_folder(const char *folder, struct error *error);
+struct client *session_open_search(const struct master_search *search, struct error *error);
 void session_close(struct client *client);
+/* The master's wall time, which a remote one said when the session was opened: what is shown is
+ * reckoned by it, and this host's clock may differ. */
+int64_t session_now(void);
 
 /* One request and its answer, which `print` gets; with all that is around it. Returns the exit
  * status. */
-int session_show(const struct arguments *arguments, enum message_id number, const void *ask,
-    enum message_id answer, void (*print)(const struct arguments *arguments, const void *body));
+struct session_request {
+    enum message_id number;
+    const void *ask;
+    enum message_id answer;
+    void (*print)(const struct arguments *arguments, const void *body);
+};
+int session_show(const struct arguments *arguments, const struct session_request *request);
+/* The same on an open session, which it closes. */
+int session_show_on(struct client *client, const struct arguments *arguments,
+    const struct session_request *request);
 
 /*
  * One page of a run after another, joined: calls `visit` for each with the number of tasks before

@@ -14,7 +14,8 @@ int submission_send(struct client *client, const struct submission *submission,
         .params = submission->params->texts,
         .date = slice_of(submission->date),
         .key = slice_of(submission->key),
-        .again = submission->again};
+        .again = submission->again,
+        .bundle = submission->bundle};
     const void *body;
     int rc = client_ask(client, MESSAGE_submit, &ask, MESSAGE_submitted, &body, error);
     if (rc != 0)

@@ -9,11 +9,12 @@
 #include "cli/selector.h"
 
 struct submission {
-    const char *file; /* an absolute path, or NULL */
+    const char *file; /* an absolute path, or NULL; with a bundle, the path in it */
     const char *dag;  /* else its name */
     const struct params *params;
     const char *date, *key; /* or NULL */
     bool again;
+    struct slice bundle; /* hash of the manifest that the master was sent, or empty */
 };
 
 /*

@@ -117,11 +117,15 @@ static void spawn(struct supervision *supervision, struct child *child, const ch
 static void start_master(struct supervision *supervision)
 {
     const struct supervisor_order *order = supervision->order;
-    const char **argv = xcalloc(order->dag_count * 2 + 4, sizeof *argv);
+    const char **argv = xcalloc(order->dag_count * 2 + 6, sizeof *argv);
     size_t count = 0;
     argv[count++] = supervision->programs->master;
     argv[count++] = "--data";
     argv[count++] = order->master;
+    if (order->listen != NULL) {
+        argv[count++] = "--listen";
+        argv[count++] = order->listen;
+    }
     for (size_t i = 0; i < order->dag_count; i++) {
         argv[count++] = "--dags";
         argv[count++] = order->dags[i];

@@ -25,6 +25,7 @@ struct supervisor_order {
     const char
         *logs; /* what they print goes to LOGS/NAME.log; NULL: to stderr, a line under its name */
     const char *remove; /* a folder that goes at the end, or NULL */
+    const char *listen; /* where the master listens for other hosts, or NULL */
     const char *const *dags;
     size_t dag_count;
     const char *const *queues; /* that the workers serve; none: their default */

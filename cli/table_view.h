@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { TABLE_COLUMNS_MAX = 12, TABLE_ROWS_HELD = 1000 };
+enum { TABLE_COLUMNS_MAX = 20, TABLE_ROWS_HELD = 1000 };
 
 struct table_view {
     FILE *stream;

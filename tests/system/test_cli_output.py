@@ -63,14 +63,35 @@ def waiting_run(cluster):
 
 
 @pytest.mark.parametrize("command", [
-    ["explain", "d/1"], ["pause", "d"], ["backfill", "d", "--from", "x"], ["drain", "w1"], ["operators"],
-    ["connections", "list"], ["token", "create"], ["audit"], ["backup", "f"], ["completion", "bash"],
-    ["workers", "--lost", "w1"], ["workers", "--remove", "w1"], ["logs", "d/1", "--grep", "x"],
-    ["retry", "d/1", "--new-files"], ["standalone", "--listen", "tcp://*:1"], ["status", "--master", "m"]])
+    ["pause", "d"], ["backfill", "d", "--from", "x"], ["operators"], ["connections", "list"], ["backup", "f"],
+    ["completion", "bash"], ["workers", "--lost", "w1"], ["logs", "d/1", "--grep", "x"], ["retry", "d/1", "--new-files"]])
 def test_what_later_versions_know_is_refused_not_unknown(cluster, command):
     result = cluster.reeve(*command)
     assert result.status == 7
     assert "not supported in this version" in result.err and not result.out
+
+
+def test_wide_is_for_workers_alone(master):
+    assert "REGISTERED" in master.ok("workers", "-o", "wide") and "REGISTERED" not in master.ok("workers")
+    result = master.reeve("runs", "-o", "wide")
+    assert result.status == 2 and "-o table|json" in result.err
+
+
+def test_status_without_a_run_shows_the_fleet_on_one_screen(started):
+    run = started.submit(started.dag("d", {"a": {"bash": "true", "queue": "gpu"}, "b": {"bash": "true"}}))
+    reeve.wait_until(lambda: started.json("status", f"{run}/b")["tasks"][0]["state"] == "success", what="b's end")
+    document = started.json("status")
+    assert document["master"]["workers_up"] == 2 and len(document["workers"]) == 2
+    assert document["runs"]["running"] == 1 and document["runs"]["failed"] == 0
+    active, = document["active"]
+    assert active["run"] == run and "gpu" in active["waits_for"]
+    shown = started.ok("status")
+    assert re.search(r"^master +up .* since " + TIME, shown, re.M)
+    assert re.search(r"^workers +2 up; 0 of 8 slots in use$", shown, re.M)
+    assert re.search(r"^runs +1 running$", shown, re.M)
+    assert re.search(rf'^{run} +running +1 of 2 .*"gpu"', shown, re.M)
+    started.kill("w2")
+    reeve.wait_until(lambda: "w2 is silent for" in started.ok("status"), what="w2 shown as silent")
 
 
 def test_help_of_each_command_is_on_stdout(cluster):
