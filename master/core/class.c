@@ -18,7 +18,7 @@ enum { UNACKED_MAX_BYTES = CHANNEL_UNACKED_MAX_BYTES / 2 };
 
 bool worker_takes_work(const struct core *core, const struct worker *worker)
 {
-    return worker->open && worker->state == WORKER_UP && !worker->full &&
+    return worker->open && worker->state == WORKER_UP && !worker->full && !worker->resting &&
            core->now_ms - worker->heartbeat_ms < START_FRESH_MS &&
            channel_unacked_bytes(&worker->channel) < UNACKED_MAX_BYTES;
 }

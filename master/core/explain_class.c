@@ -153,6 +153,8 @@ static const char *why_away(const struct core *core, const struct worker *worker
         return worker->leaving ? "was told to stop" : "is draining";
     if (worker->full)
         return "has a full disk";
+    if (worker->resting)
+        return "has just given a task back, and gets the next in a second";
     return worker_takes_work(core, worker) ? NULL : "has not answered for seconds";
 }
 

@@ -107,8 +107,14 @@ static void take_given_back(struct core *core, struct worker *worker, const void
 {
     const struct msg_given_back *message = body;
     struct attempt *attempt = own_attempt(core, worker, &message->id);
-    if (attempt != NULL)
-        attempt_gone(core, attempt, REASON_NOT_STARTED, message->why);
+    if (attempt == NULL)
+        return;
+    /* What it cannot start now it could not start a millisecond later either. */
+    if ((attempt->flags & (ATTEMPT_FLAG_ASKED | ATTEMPT_FLAG_KILL)) == 0) {
+        worker->resting = true;
+        worker_refresh(core, worker);
+    }
+    attempt_gone(core, attempt, REASON_NOT_STARTED, message->why);
 }
 
 static void take_heartbeat(struct core *core, struct worker *worker, const void *body)

@@ -170,7 +170,8 @@ struct worker {
     struct msg_heartbeat load;          /* the last */
     bool draining;                      /* a person's wish, in its row */
     bool leaving;                       /* its own, said in this session's heartbeats */
-    int64_t state_at;                   /* wall: since when it is in its state; 0: not known */
+    bool resting;     /* gave back what nobody asked for: no more until its next heartbeat */
+    int64_t state_at; /* wall: since when it is in its state; 0: not known */
     struct member {
         uint32_t class, position; /* of its seat */
     } * members;

@@ -250,6 +250,7 @@ void worker_heartbeat(struct core *core, struct worker *worker, const struct msg
         set_clock(core, worker, message->stamp);
     }
     worker->full = message->full;
+    worker->resting = false;
     worker->load = *message;
     if (worker->leaving != message->leaving) {
         worker->leaving = message->leaving;
@@ -387,6 +388,7 @@ static void open_session(
     worker->open = true;
     worker->full = false;
     worker->leaving = false;
+    worker->resting = false;
     worker->instance = message->instance;
     memcpy(worker->boot, message->boot.ptr, BOOT_ID_BYTES);
     worker->heartbeat_ms = core->now_ms;

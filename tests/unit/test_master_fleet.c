@@ -112,6 +112,7 @@ static void fleet_worker_that_comes_back_with_other_labels_takes_other_tasks(voi
     assert_non_null(fake_assign(fake, 0));
     fake->labels[0] = "gpu";
     fake_given_back(world, fake, attempt_named(run, 0, 1));
+    fake_beat(world, fake);
     assert_int_equal(world_task_state(world, run, 0), TASK_ASSIGNED);
     fake_register(world, fake, NULL, 0);
     assert_int_equal(world_task_state(world, run, 0), TASK_READY);
@@ -210,6 +211,21 @@ static void fleet_worker_with_a_full_disk_takes_nothing_until_it_has_room(void *
     fake->full = false;
     fake_beat(world, fake);
     assert_int_equal(world_task_state(world, run, 0), TASK_ASSIGNED);
+}
+
+/* It would give back the next one as well, as fast as it can be sent. */
+static void fleet_worker_that_gives_back_unasked_rests_until_its_next_heartbeat(void **state)
+{
+    struct core_world *world = *state;
+    struct fake *fake = fake_up(world, 4);
+    uint64_t run = submit_many(world, 1, "{bash: run}");
+    fake_given_back(world, fake, attempt_named(run, 0, 1));
+    assert_int_equal(world_task_state(world, run, 0), TASK_READY);
+    fake_beat(world, fake);
+    assert_int_equal(world_task_state(world, run, 0), TASK_ASSIGNED);
+    fake_given_back(world, fake, attempt_named(run, 0, 2));
+    struct fake *other = fake_up(world, 1);
+    assert_non_null(fake_assign(other, 0));
 }
 
 /* ---- drain ---- */
@@ -397,6 +413,7 @@ int main(void)
         TEST(fleet_worker_that_joins_gets_what_a_larger_one_holds_in_hand),
         TEST(fleet_idle_worker_is_given_nothing_that_it_cannot_take),
         TEST(fleet_worker_with_a_full_disk_takes_nothing_until_it_has_room),
+        TEST(fleet_worker_that_gives_back_unasked_rests_until_its_next_heartbeat),
         TEST(fleet_draining_worker_keeps_what_runs_and_gives_back_the_rest),
         TEST(fleet_undrained_worker_takes_tasks_again),
         TEST(fleet_drain_survives_restarts_of_worker_and_master),
