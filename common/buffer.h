@@ -27,6 +27,8 @@ void buffer_consume(struct buffer *buffer, size_t length);
 const char *buffer_text(struct buffer *buffer);
 void buffer_clear(struct buffer *buffer); /* keeps the memory */
 void buffer_fini(struct buffer *buffer);
+/* As buffer_fini, of a secret. What a growing buffer left behind is not wiped: reserve first. */
+void buffer_wipe(struct buffer *buffer);
 
 static inline struct slice buffer_slice(const struct buffer *buffer)
 {

@@ -50,10 +50,12 @@ int file_write_all(int fd, const void *bytes, size_t length, struct error *error
     return 0;
 }
 
+/* A file is read in pieces of so much. */
+enum { PIECE = 64 * 1024 };
+
 static int read_descriptor(
     int fd, const char *path, size_t max_bytes, struct buffer *out, struct error *error)
 {
-    enum { PIECE = 64 * 1024 };
     size_t sum = 0;
     for (;;) {
         ssize_t got = read(fd, buffer_reserve(out, PIECE), PIECE);
@@ -77,6 +79,37 @@ int file_read(const char *path, size_t max_bytes, struct buffer *out, struct err
     if (fd < 0)
         return error_set_errno(error, code_of(errno), errno, "%s", path);
     int rc = read_descriptor(fd, path, max_bytes, out, error);
+    if (rc != 0)
+        out->length = length_before;
+    (void)close(fd);
+    return rc;
+}
+
+/* A pipe (of a shell's <(…)) has no name that others could open. */
+static int check_private(int fd, const char *path, struct error *error)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return error_set_errno(error, ERR_IO, errno, "%s", path);
+    if (S_ISREG(status.st_mode) && (status.st_mode & 077) != 0)
+        return error_set(error, ERR_DENIED,
+            "%s: holds a secret, and others than its owner may read or change it (mode %04o); "
+            "chmod 600 it, and make a new secret if somebody may have",
+            path, (unsigned)(status.st_mode & 07777));
+    return 0;
+}
+
+int file_read_private(const char *path, size_t max_bytes, struct buffer *out, struct error *error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set_errno(error, code_of(errno), errno, "%s", path);
+    size_t length_before = out->length;
+    int rc = check_private(fd, path, error);
+    /* Enough for all of it: a buffer that grows leaves its old bytes in memory. */
+    (void)buffer_reserve(out, max_bytes + 2 * PIECE);
+    if (rc == 0)
+        rc = read_descriptor(fd, path, max_bytes, out, error);
     if (rc != 0)
         out->length = length_before;
     (void)close(fd);

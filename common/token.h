@@ -33,8 +33,8 @@ struct token {
 
 /* Appends the text, one line without its end. */
 void token_encode(const struct token *token, struct buffer *out);
-/* ERR_MALFORMED says what is wrong (cut, mistyped, no token at all); ERR_VERSION for a later
- * format. Space around the text is fine. */
+/* ERR_MALFORMED says what is wrong (cut, mistyped, no token at all), and never repeats the token;
+ * ERR_VERSION for a later format. Space around the text is fine. */
 int token_decode(struct slice text, struct token *ret_token, struct error *error);
 /*
  * What was given on a command line: @FILE or the text itself; a file that others may read is

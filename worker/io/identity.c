@@ -1,9 +1,8 @@
 #include "worker/io/identity.h"
 
 #include "common/file.h"
-#include "common/memory.h"
+#include "common/hex.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,68 +11,9 @@
 
 enum { FILE_MAX_BYTES = 4096 };
 
-static void write_hex(struct buffer *out, const unsigned char *bytes, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        buffer_printf(out, "%02x", bytes[i]);
-}
-
-/* False unless text begins with 2 x length hex digits. */
-static bool read_hex(const char *text, unsigned char *bytes, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        /* The first digit's check stops at the text's end before the second is read. */
-        if (!isxdigit((unsigned char)text[2 * i]) || !isxdigit((unsigned char)text[2 * i + 1]))
-            return false;
-        const char digits[3] = {text[2 * i], text[2 * i + 1], '\0'};
-        bytes[i] = (unsigned char)strtoul(digits, NULL, 16);
-    }
-    return true;
-}
-
 static int not_understood(const char *path, struct error *error)
 {
     return error_set(error, ERR_CORRUPT, "%s: is not understood", path);
-}
-
-/* ---- the key pair ---- */
-
-static int key_make(struct identity *identity, const char *path, struct error *error)
-{
-    struct buffer text = {0};
-    key_pair_make(&identity->keys);
-    buffer_append_text(&text, "reeve-key 1\npublic ");
-    write_hex(&text, identity->keys.public_key, KEY_BYTES);
-    buffer_append_text(&text, "\nsecret ");
-    write_hex(&text, identity->keys.secret_key, KEY_BYTES);
-    buffer_append_text(&text, "\n");
-    int rc = file_replace(path, buffer_slice(&text), 0600, error);
-    explicit_bzero(text.data, text.length);
-    buffer_fini(&text);
-    return rc;
-}
-
-static bool key_parse(const char *text, struct key_pair *pair)
-{
-    const char *public_text = strstr(text, "\npublic ");
-    const char *secret_text = strstr(text, "\nsecret ");
-    return strncmp(text, "reeve-key 1\n", 12) == 0 && public_text != NULL && secret_text != NULL &&
-           read_hex(public_text + 8, pair->public_key, KEY_BYTES) &&
-           read_hex(secret_text + 8, pair->secret_key, KEY_BYTES) && key_pair_is_valid(pair);
-}
-
-static int key_load(struct identity *identity, const char *path, struct error *error)
-{
-    struct buffer text = {0};
-    int rc = file_read(path, FILE_MAX_BYTES, &text, error);
-    if (rc == ERR_NOT_FOUND)
-        return key_make(identity, path, error);
-    if (rc == 0 && !key_parse(buffer_text(&text), &identity->keys))
-        rc = not_understood(path, error);
-    if (text.data != NULL)
-        explicit_bzero(text.data, text.length);
-    buffer_fini(&text);
-    return rc;
 }
 
 /* ---- the leadership ---- */
@@ -107,11 +47,13 @@ static int runner_load(struct identity *identity, const char *path, struct error
 {
     struct buffer text = {0};
     unsigned char last[BOOT_BYTES];
+    const size_t digits = HEX_TEXT_SIZE(BOOT_BYTES) - 1;
     int rc = boot_read(identity->boot, error);
     if (rc == 0)
         rc = file_read(path, FILE_MAX_BYTES, &text, error);
-    if (rc == 0 && (!read_hex(buffer_text(&text), last, BOOT_BYTES) ||
-                       sscanf(text.data + 2 * BOOT_BYTES, "%16" SCNx64, &identity->instance) != 1))
+    if (rc == 0 &&
+        (text.length < digits || !hex_decode(slice_make(text.data, digits), last, BOOT_BYTES) ||
+            sscanf(buffer_text(&text) + digits, "%16" SCNx64, &identity->instance) != 1))
         rc = not_understood(path, error);
     if (rc == 0)
         identity->same_boot = memcmp(last, identity->boot, BOOT_BYTES) == 0;
@@ -125,11 +67,12 @@ int identity_save_runner(
     if (identity->same_boot && identity->instance == instance)
         return 0;
     struct buffer text = {0};
+    char boot[HEX_TEXT_SIZE(BOOT_BYTES)];
     int rc = 0;
     if (!identity->same_boot && unlink(folder->dead) != 0 && errno != ENOENT)
         rc = error_set_errno(error, ERR_IO, errno, "%s", folder->dead);
-    write_hex(&text, identity->boot, BOOT_BYTES);
-    buffer_printf(&text, "\n%016" PRIx64 "\n", instance);
+    hex_encode(identity->boot, BOOT_BYTES, boot);
+    buffer_printf(&text, "%s\n%016" PRIx64 "\n", boot, instance);
     if (rc == 0)
         rc = file_replace(folder->runner, buffer_slice(&text), 0600, error);
     buffer_fini(&text);
@@ -177,7 +120,7 @@ int identity_forget_dead(
 int identity_load(struct identity *identity, const struct folder *folder, struct error *error)
 {
     *identity = (struct identity){0};
-    int rc = key_load(identity, folder->key, error);
+    int rc = key_pair_load_or_make(folder->key, &identity->keys, error);
     if (rc == 0)
         rc = leader_load(identity, folder->leader, error);
     if (rc == 0)
