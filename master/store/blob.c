@@ -1,7 +1,8 @@
+#include "common/clock.h"
+#include "common/dag/bundle_seen.h"
 #include "common/file.h"
 #include "common/memory.h"
 #include "master/store/blob_store.h"
-#include "common/dag/bundle_seen.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -10,6 +11,9 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* A blob that somebody asks for is not made new again before. */
+enum { REFRESH_AFTER_S = 3600 };
 
 int blob_fail(const char *path, struct error *error)
 {
@@ -99,7 +103,12 @@ bool blob_has(const struct blob_store *store, const struct hash *hash, uint64_t 
     char path[BLOB_PATH_MAX];
     struct stat status;
     blob_path(store, hash, path);
-    if (stat(path, &status) != 0 || !S_ISREG(status.st_mode) || !blob_name_lasts(store, hash))
+    blob_names_lock(store);
+    bool is_there = stat(path, &status) == 0 && S_ISREG(status.st_mode);
+    if (is_there && status.st_mtim.tv_sec < clock_wall_ms() / 1000 - REFRESH_AFTER_S)
+        (void)utimensat(AT_FDCWD, path, NULL, 0);
+    blob_names_unlock(store);
+    if (!is_there || !blob_name_lasts(store, hash))
         return false;
     if (ret_bytes != NULL)
         *ret_bytes = (uint64_t)status.st_size;

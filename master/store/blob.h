@@ -22,7 +22,8 @@ enum { BLOB_PATH_MAX = 4096 };
 /* Where the blob of this hash lies (or would lie). The layout is read by local workers: bundle.h of
  * common. */
 void blob_path(const struct blob_store *store, const struct hash *hash, char path[BLOB_PATH_MAX]);
-/* There, and to stay after a power cut. */
+/* There, and to stay after a power cut. Whoever asks may rely on it for BLOB_GRACE_MS: it counts as
+ * new since then. */
 bool blob_has(const struct blob_store *store, const struct hash *hash, uint64_t *ret_bytes);
 /* Stores bytes, synced with their folder before it returns; nothing is written when it is there. */
 int blob_put(
@@ -63,7 +64,8 @@ void blob_upload_close(struct blob_upload *upload);
  * are of the whole stream, cut parts counted. Nothing is kept open between calls but in a small
  * cache.
  */
-/* How many bytes of the stream are there; 0 when none. *ret_complete: log_finish was called. */
+/* How many bytes of the stream are there; 0 when none. *ret_complete: log_finish was called, or the
+ * log has expired: whoever has more of it may drop it. */
 int log_length(struct blob_store *store, const struct attempt_id *id, uint64_t *ret_length,
     bool *ret_complete, struct error *error);
 
@@ -92,6 +94,7 @@ struct log_piece {
     uint64_t skipped; /* bytes that were cut just before data */
     uint64_t next;    /* the offset to go on from */
     bool known;       /* a byte of it has ever arrived, or it is finished */
+    bool expired;     /* it was there, and was removed (log_expire) */
     bool complete;    /* nothing follows next */
     struct log_mark *marks; /* in the arena */
     uint32_t mark_count;
@@ -102,5 +105,38 @@ int log_read(struct blob_store *store, const struct log_range *range, struct are
 /* The offset at which the last `lines` lines before the present end begin. */
 int log_tail_offset(struct blob_store *store, const struct attempt_id *id, uint64_t lines,
     uint64_t *ret_offset, struct error *error);
+
+/* ---- what is kept, and what goes; each call takes as long as the disk likes ---- */
+
+/* Calls visit for each run that has logs, with the bytes that they take on the disk. */
+int log_each_run(struct blob_store *store,
+    void (*visit)(void *context, uint64_t run, uint64_t bytes), void *context, struct error *error);
+/* Removes the logs of a run that has ended. Those that were there are expired from then on: they
+ * are not known, nothing is added to them, and what comes of them is complete. Attempts that come
+ * later, by a retry, begin logs as ever. */
+int log_expire(struct blob_store *store, uint64_t run, struct error *error);
+
+enum { BLOB_GRACE_MS = 24 * 3600 * 1000 };
+/* The hashes that something names. Zero-initialised is empty. */
+struct named_blobs {
+    uint64_t *prefixes; /* of the hashes: two that begin alike are both kept */
+    size_t count, capacity;
+    size_t sorted; /* so many of them are, and are different */
+};
+void named_blobs_add(struct named_blobs *named, const struct hash *hash);
+/* A manifest, and all that it names; one that is not there names nothing. */
+int named_blobs_add_manifest(struct named_blobs *named, const struct blob_store *store,
+    const struct hash *manifest, struct error *error);
+void named_blobs_fini(struct named_blobs *named);
+/*
+ * Removes the blobs that nobody names and that were neither put nor asked for in BLOB_GRACE_MS, and
+ * pieces of uploads that nobody went on with for so long. Stops early when `go_on` says no. What is
+ * named after `named` was made must have been asked for (blob_has) within the grace.
+ */
+struct blob_swept {
+    uint64_t blobs, bytes; /* removed */
+};
+void blob_sweep(struct blob_store *store, struct named_blobs *named, bool (*go_on)(void *context),
+    void *context, struct blob_swept *ret_swept);
 
 #endif

@@ -86,6 +86,16 @@ int blob_sync_names(
     return rc;
 }
 
+void blob_names_lock(const struct blob_store *store)
+{
+    (void)pthread_mutex_lock(&store->folders->mutex);
+}
+
+void blob_names_unlock(const struct blob_store *store)
+{
+    (void)pthread_mutex_unlock(&store->folders->mutex);
+}
+
 bool blob_name_lasts(const struct blob_store *store, const struct hash *hash)
 {
     unsigned char first = hash->bytes[0];

@@ -67,6 +67,10 @@ int blob_name(
 /* Makes `names` names that blob_name gave in the folder of hashes that begin with `first` last. */
 int blob_sync_names(
     struct blob_store *store, unsigned char first, uint32_t names, struct error *error);
+/* While it is held no name is given, none is found to be there, and none is removed but by its
+ * holder. */
+void blob_names_lock(const struct blob_store *store);
+void blob_names_unlock(const struct blob_store *store);
 /* True when a blob that is there will be there after a power cut; syncs its folder if need be. */
 bool blob_name_lasts(const struct blob_store *store, const struct hash *hash);
 

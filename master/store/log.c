@@ -41,7 +41,7 @@ int log_length(struct blob_store *store, const struct attempt_id *id, uint64_t *
     int rc = log_file_acquire(store, id, false, &file, error);
     if (rc == ERR_NOT_FOUND) {
         *ret_length = 0;
-        *ret_complete = false;
+        *ret_complete = log_is_expired(store, id);
         return 0;
     }
     if (rc != 0)
@@ -153,6 +153,8 @@ int log_finish(
 {
     struct log_file *file;
     int rc = log_file_acquire(store, id, length == 0, &file, error);
+    if (rc == ERR_NOT_FOUND && log_is_expired(store, id))
+        return 0;
     if (rc == ERR_NOT_FOUND)
         return error_set(error, ERR_REFUSED, "the log lacks all of its %" PRIu64 " bytes", length);
     if (rc != 0)
@@ -260,6 +262,7 @@ int log_read(struct blob_store *store, const struct log_range *range, struct are
     struct log_piece piece = {.offset = range->offset, .next = range->offset};
     int rc = log_file_acquire(store, &range->id, false, &file, error);
     if (rc == ERR_NOT_FOUND) {
+        piece.expired = piece.complete = log_is_expired(store, &range->id);
         *ret_piece = piece;
         return 0;
     }

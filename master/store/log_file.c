@@ -369,24 +369,37 @@ static int open_log(struct blob_store *store, struct log_file *file, bool make, 
     char *folder = xasprintf("%s/%016" PRIx64, store->logs, file->id.run);
     char *path = xasprintf("%s.log", file->path);
     int rc = 0;
-    file->log_fd = open_descriptor(path, make);
-    if (file->log_fd < 0 && errno == ENOENT && make) {
+    /* One that has expired is not begun again. */
+    file->log_fd = open_descriptor(path, false);
+    if (file->log_fd < 0 && errno == ENOENT && make && log_is_expired(store, &file->id)) {
+        rc = error_set(error, ERR_REFUSED, "%s: the log has expired", path);
+    } else if (file->log_fd < 0 && errno == ENOENT && make) {
         if (mkdir(folder, 0700) == 0 || errno == EEXIST)
             file->log_fd = open_descriptor(path, make);
     }
-    if (file->log_fd < 0)
+    if (file->log_fd < 0 && rc == 0)
         rc = blob_fail(path, error);
     free(path);
     free(folder);
     return rc != 0 ? rc : load(file, error);
 }
 
+static bool is_of(const struct log_file *file, const struct attempt_id *id)
+{
+    return file->id.run == id->run && file->id.task == id->task && file->id.map == id->map &&
+           file->id.attempt == id->attempt;
+}
+
+static char *log_path(const struct blob_store *store, const struct attempt_id *id)
+{
+    return xasprintf(
+        "%s/%016" PRIx64 "/%u.%u.%u", store->logs, id->run, id->task, id->map, id->attempt);
+}
+
 static struct log_file *find_open(struct blob_store *store, const struct attempt_id *id)
 {
     for (size_t i = 0; i < store->open_count; i++) {
-        const struct attempt_id *other = &store->open_logs[i]->id;
-        if (other->run == id->run && other->task == id->task && other->map == id->map &&
-            other->attempt == id->attempt)
+        if (is_of(store->open_logs[i], id))
             return store->open_logs[i];
     }
     return NULL;
@@ -416,8 +429,7 @@ static int open_new(struct blob_store *store, const struct attempt_id *id, bool 
     struct log_file *file = xcalloc(1, sizeof *file);
     file->id = *id;
     file->log_fd = file->index_fd = -1;
-    file->path = xasprintf(
-        "%s/%016" PRIx64 "/%u.%u.%u", store->logs, id->run, id->task, id->map, id->attempt);
+    file->path = log_path(store, id);
     (void)pthread_mutex_init(&file->mutex, NULL);
     int rc = open_log(store, file, make, error);
     if (rc != 0) {
@@ -453,9 +465,48 @@ void log_file_release(struct blob_store *store, struct log_file *file)
     file->users--;
     file->last_use = ++store->uses;
     struct log_file *oldest = store->open_count > OPEN_LOGS_MAX ? take_oldest(store) : NULL;
+    bool gone = file->removed && file->users == 0;
     (void)pthread_mutex_unlock(&store->mutex);
     if (oldest != NULL)
         destroy(oldest);
+    if (gone)
+        destroy(file);
+}
+
+static void remove_file(const char *log, const char *ending)
+{
+    char *path = xasprintf("%s.%s", log, ending);
+    (void)unlink(path);
+    free(path);
+}
+
+/* The mutex is held. */
+static struct log_file *take_open(struct blob_store *store, const struct attempt_id *id)
+{
+    for (size_t i = 0; i < store->open_count; i++) {
+        struct log_file *file = store->open_logs[i];
+        if (!is_of(file, id))
+            continue;
+        store->open_logs[i] = store->open_logs[--store->open_count];
+        return file;
+    }
+    return NULL;
+}
+
+void log_file_remove(struct blob_store *store, const struct attempt_id *id)
+{
+    char *path = log_path(store, id);
+    (void)pthread_mutex_lock(&store->mutex);
+    struct log_file *file = take_open(store, id);
+    bool unused = file != NULL && file->users == 0;
+    if (file != NULL)
+        file->removed = true;
+    remove_file(path, "log");
+    remove_file(path, "idx");
+    (void)pthread_mutex_unlock(&store->mutex);
+    if (unused)
+        destroy(file);
+    free(path);
 }
 
 void log_files_close(struct blob_store *store)

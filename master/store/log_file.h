@@ -61,7 +61,8 @@ struct log_file {
     uint64_t marked;  /* offset of the last mark */
     int64_t first_at; /* wall time of the first byte; 0: none came */
     bool complete, synced;
-    uint32_t users; /* under the store's mutex, as last_use */
+    uint32_t users; /* under the store's mutex, as last_use and removed */
+    bool removed;   /* it is not among the open logs any more */
     uint64_t last_use;
 };
 
@@ -76,6 +77,10 @@ static inline uint64_t log_file_length(const struct log_file *file)
  */
 int log_file_acquire(struct blob_store *store, const struct attempt_id *id, bool make,
     struct log_file **ret_file, struct error *error);
+/* Whether it was there, and retention removed it. Costs an open when none of the run's has. */
+bool log_is_expired(const struct blob_store *store, const struct attempt_id *id);
+/* Removes its files; who has it open keeps what it has. */
+void log_file_remove(struct blob_store *store, const struct attempt_id *id);
 void log_file_release(struct blob_store *store, struct log_file *file);
 
 /* Appends marks to the index, which is made if need be. */
