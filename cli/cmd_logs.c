@@ -112,14 +112,12 @@ static int print_all(struct client *client, struct logs *logs, struct error *err
     log_choices_sort(&logs->choices);
     for (size_t i = 0; rc == 0 && i < logs->choices.count && !ferror(stdout); i++) {
         const struct log_choice *choice = &logs->choices.items[i];
-        /* Of a whole run, tasks that wrote nothing and succeeded are not worth a line each. */
         bool silent = log_choice_has_ended(choice) && choice->log_bytes == 0;
         if (!silent)
             rc = await_rest(client, logs, choice, error);
         if (rc == 0 && !silent)
             rc = log_print(client, &logs->job, choice, error);
-        bool dull = silent && choice->state == ATTEMPT_SUCCESS && logs->job.style.names;
-        if (rc == 0 && !dull)
+        if (rc == 0 && !log_choice_is_dull(choice, &logs->job.style))
             log_print_end(&logs->job, choice);
     }
     return rc;

@@ -83,6 +83,11 @@ bool log_choice_has_ended(const struct log_choice *choice)
            choice->state == ATTEMPT_LOST;
 }
 
+bool log_choice_is_dull(const struct log_choice *choice, const struct log_style *style)
+{
+    return style->names && choice->state == ATTEMPT_SUCCESS && choice->log_bytes == 0;
+}
+
 void log_choice_append_end(const struct log_choice *choice, const char *run, struct buffer *out)
 {
     buffer_printf(out, "%s/%s@%u %s", run, choice->task, choice->id.attempt,

@@ -39,6 +39,8 @@ void log_choices_fini(struct log_choices *choices);
 void log_choice_fini(struct log_choice *choice);
 
 bool log_choice_has_ended(const struct log_choice *choice);
+/* Of a whole run, tasks that wrote nothing and succeeded are not worth a line each. */
+bool log_choice_is_dull(const struct log_choice *choice, const struct log_style *style);
 /* "salaries/17/load@2 failed after 12s: exited with 3" */
 void log_choice_append_end(const struct log_choice *choice, const char *run, struct buffer *out);
 

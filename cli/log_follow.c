@@ -233,6 +233,20 @@ static int read_streams(struct following *following, struct error *error)
     return 0;
 }
 
+/* All that the attempt wrote has come. A task that wrote nothing has no log that would end, and how
+ * much a lost one wrote is not known. */
+static bool is_whole(const struct stream *stream)
+{
+    return log_choice_has_ended(&stream->choice) && stream->choice.state != ATTEMPT_LOST &&
+           stream->offset >= stream->choice.log_bytes;
+}
+
+static void end_lines(struct stream *stream, struct buffer *out)
+{
+    log_lines_end(&stream->lines, out);
+    stream->over = true;
+}
+
 static void take_data(
     struct following *following, struct stream *stream, const struct msg_log_data *data)
 {
@@ -249,8 +263,7 @@ static void take_data(
     log_lines_take(&stream->lines, data, &out);
     /* The rest of a lost attempt's log may never come. */
     if (data->end || (!moved && stream->choice.state == ATTEMPT_LOST)) {
-        log_lines_end(&stream->lines, &out);
-        stream->over = true;
+        end_lines(stream, &out);
         ask_later(following, slice_of(stream->choice.task));
     }
     write_out(following, &out);
@@ -312,8 +325,14 @@ static void close_streams(struct following *following)
     for (size_t i = 0; i < following->stream_count; i++) {
         struct stream *stream = &following->streams[i];
         bool told = log_choice_has_ended(&stream->choice);
+        if (!stream->over && is_whole(stream)) {
+            struct buffer out = {0};
+            end_lines(stream, &out);
+            write_out(following, &out);
+        }
         if (stream->over && (told || (following->ended && following->task_count == 0))) {
-            log_print_end(following->job, &stream->choice);
+            if (!log_choice_is_dull(&stream->choice, &following->job->style))
+                log_print_end(following->job, &stream->choice);
             stream_fini(stream);
         } else {
             following->streams[kept++] = *stream;
@@ -345,7 +364,8 @@ static int step(struct following *following, struct error *error)
     open_streams(following);
     close_streams(following);
     rc = read_streams(following, error);
-    if (rc != 0 || is_over(following))
+    /* What came while tasks were looked up has brought more to look up. */
+    if (rc != 0 || is_over(following) || following->task_count > 0)
         return rc;
     uint64_t due = read_due(following);
     if (watch_due(&following->watch) < due)

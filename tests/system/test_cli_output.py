@@ -263,6 +263,13 @@ def test_following_many_logs_loses_no_read(started):
     assert sorted(map(int, re.findall(r"\| (\d+)", started.ok("logs", "-f", run, seconds=12)))) == list(range(40))
 
 
+def test_following_ends_at_once_for_tasks_that_wrote_nothing(started):
+    tasks = {f"n{n:03}": {"noop": None} for n in range(150)} | {"a": {"bash": "true"}, "z": {"bash": "echo z"}}
+    run = started.submit(started.dag("d", tasks))
+    # No end of a log ever comes for them: a read of it would wait for 10 s, again and again.
+    assert started.ok("logs", "-f", run, seconds=9) == "z | z\n"
+
+
 def test_artifacts_are_listed_and_fetched(started):
     run = started.submit(started.dag("d", {
         "a": {"bash": "echo 42 >answer.txt", "artifacts": ["answer.txt"]},
