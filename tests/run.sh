@@ -4,7 +4,7 @@
 #   quick   layout checks, a gcc build, unit tests and the simulator's seeds, the short system tests: under 2 minutes
 #   full    (default) also: clang, clang-tidy, every header alone, address, undefined and thread sanitizers, fuzzers for
 #           20 s each, all system tests, the quickstart: under 30 minutes on 2 cores
-#   all     also: fuzzers for 5 minutes each, soak tests
+#   all     also: fuzzers for 5 minutes each, a soak of 5 minutes
 #
 # Installs what is missing (deploy/packages.txt) and asks the network for nothing else. Goes on after a failure; each
 # stage's output is in build/logs, and the end of a failing one is shown. Ends 0 only when everything passed.
@@ -179,6 +179,10 @@ run_pytest() { # PRESET SECONDS ARGUMENT…
         -ra --durations=10 -o faulthandler_timeout=600 "$@"
 }
 
+run_soak() { # PRESET MINUTES
+    REEVE_BIN=$PWD/build/$1/bin timeout -k 30 $(($2 * 60 + 900)) "$python" tests/soak/soak.py --minutes "$2"
+}
+
 run_fuzzers() { # SECONDS
     local fuzzer
     for fuzzer in build/fuzz/bin/fuzz_*; do
@@ -207,8 +211,8 @@ after build_dev compiled_dev check_compiled dev '*.c' ':!tests/fuzz'
 after build_dev ctest_dev run_ctest dev
 
 if [ "$level" = quick ]; then
-    after build_dev system run_pytest dev 300 -m "not slow and not soak"
-    not_run "headers, build_clang, tidy, asan, tsan, fuzzers, slow system tests" "quick leaves them to full"
+    after build_dev system run_pytest dev 300 -m "not slow"
+    not_run "headers, build_clang, tidy, asan, tsan, fuzzers, slow system tests, soak" "quick leaves them to full"
 else
     stage headers check_headers
     stage build_clang build_preset clang
@@ -221,14 +225,15 @@ else
     after build_fuzz compiled_fuzz check_compiled fuzz '*.c'
     if [ "$level" = full ]; then
         after build_fuzz fuzzers run_fuzzers 20
-        after build_dev system run_pytest dev 1500 -m "not soak"
-        not_run "soak tests, fuzzers for 5 minutes" "full leaves them to all"
+        after build_dev system run_pytest dev 1500
+        not_run "soak, fuzzers for 5 minutes" "full leaves them to all"
     else
         after build_fuzz fuzzers run_fuzzers 300
         after build_dev system run_pytest dev 7200
+        after build_dev soak run_soak dev 5
     fi
-    after build_asan system_asan run_pytest asan 900 -m "not slow and not soak"
-    after build_tsan system_tsan run_pytest tsan 900 -m "not slow and not soak"
+    after build_asan system_asan run_pytest asan 900 -m "not slow"
+    after build_tsan system_tsan run_pytest tsan 900 -m "not slow"
     not_run "the simulator under the thread sanitizer" "it has one thread"
 fi
 command -v ccache >/dev/null || not_run ccache "not installed; builds take longer"
@@ -245,6 +250,7 @@ for log in "$logs"/ctest_*.log "$logs"/system*.log; do
     echo "$name:"
     grep -E '^[0-9]+% tests passed|^Total Test time|^No tests were found|^=+ .*(passed|failed|error|no tests ran).* =+$' "$log"
 done
+[ -f "$logs/soak.log" ] && echo "soak:" && tail -n 1 "$logs/soak.log"
 echo
 if [ ${#unrun[@]} -gt 0 ]; then
     echo "not run:"

@@ -71,6 +71,12 @@ def processes_with(mark):
     return found
 
 
+def cgroups_of(instance):
+    """The folders of a runner's cgroup. Others come and go meanwhile: os.walk passes over what has gone."""
+    return [pathlib.Path(folder, name) for folder, names, _ in os.walk("/sys/fs/cgroup") for name in names
+            if name == f"reeve-{instance}"]
+
+
 class Cluster:
     """A master and its workers, and what a test does with them."""
 
@@ -168,8 +174,7 @@ class Cluster:
     def remove_cgroups(self):
         """A runner removes its own at its end; those that were killed here could not."""
         for socket in self.folder.glob("**/runner-*.sock"):
-            instance = socket.name.removeprefix("runner-").removesuffix(".sock")
-            for own in pathlib.Path("/sys/fs/cgroup").glob(f"**/reeve-{instance}"):
+            for own in cgroups_of(socket.name.removeprefix("runner-").removesuffix(".sock")):
                 for folder in [*own.iterdir(), own]:
                     if folder.is_dir():
                         folder.rmdir()
