@@ -232,7 +232,7 @@ static int check_prefix(struct slice text, struct error *error)
                 "the token was made by a later version of reeve (%.*s)", (int)(at < 20 ? at : 20),
                 text.ptr);
     }
-    return error_set(error, ERR_MALFORMED, "is no token: one begins with %s", prefix);
+    return error_set(error, ERR_MALFORMED, "this is no token: one begins with %s", prefix);
 }
 
 /* All letters, and as many as the first ones say. */
@@ -286,7 +286,7 @@ int token_decode(struct slice text, struct token *ret_token, struct error *error
     struct slice letters = slice_make(text.ptr + PREFIX_LENGTH, text.length - PREFIX_LENGTH);
     if (text.length > TOKEN_TEXT_MAX_BYTES)
         return error_set(error, ERR_MALFORMED,
-            "is no token: it has %zu characters, and a token at most %d", text.length,
+            "this is no token: it has %zu characters, and a token at most %d", text.length,
             TOKEN_TEXT_MAX_BYTES);
     rc = check_letters(letters, error);
     if (rc != 0)
