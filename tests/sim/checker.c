@@ -43,6 +43,7 @@ struct checker {
     struct seen_attempt *attempts;
     size_t attempt_count, attempt_capacity;
     uint64_t epoch;
+    uint64_t draining; /* workers, a bit each */
 };
 
 struct checker *checker_create(void)
@@ -169,6 +170,9 @@ void checker_process_started(struct world *world, const struct process *process,
     struct seen_run *run = seen_run(world, process->id.run);
     struct seen_task *task = &run->tasks[process->id.task];
     struct seen_attempt *attempt = seen_attempt(world, &process->id);
+    if ((plan->tasks[process->id.task].asks & ~host_has(world, process->host)) != 0)
+        violated(world, "%s of run %llx runs on a host that lacks what it asks",
+            plan->tasks[process->id.task].name, (unsigned long long)run->key);
     if (task->alive > 0)
         violated(world, "two processes of %s of run %llx at once",
             plan->tasks[process->id.task].name, (unsigned long long)run->key);
@@ -238,6 +242,10 @@ static void see_attempt(struct world *world, const struct attempt_row *row)
     if (first && row->state == ATTEMPT_ASSIGNED && !task->ruled)
         violated(world, "task %u of run %llx was assigned before its rule held by what is durable",
             row->id.task, (unsigned long long)run->key);
+    if (first && row->state == ATTEMPT_ASSIGNED &&
+        (world->checker->draining >> row->worker & 1) != 0)
+        violated(world, "task %u of run %llx was assigned to a worker that drains", row->id.task,
+            (unsigned long long)run->key);
     seen->state = row->state;
     if (row->round != task->round || !first)
         return;
@@ -284,6 +292,16 @@ static void see_run(struct world *world, const struct run_row *row)
     run->cancelled = row->cancelled;
 }
 
+static void see_worker(struct world *world, const struct worker_row *row)
+{
+    uint64_t bit = (uint64_t)1 << row->number;
+    if (((world->checker->draining & bit) != 0) != row->draining)
+        tell(world, "durable: worker %u %s", row->number, row->draining ? "drains" : "takes tasks");
+    world->checker->draining &= ~bit;
+    if (row->draining)
+        world->checker->draining |= bit;
+}
+
 void checker_committed(struct world *world, const struct fact *facts, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -293,6 +311,8 @@ void checker_committed(struct world *world, const struct fact *facts, size_t cou
             see_span(world, &facts[i].span);
         else if (facts[i].kind == FACT_RUN)
             see_run(world, &facts[i].run);
+        else if (facts[i].kind == FACT_WORKER)
+            see_worker(world, &facts[i].worker);
     }
 }
 

@@ -1,5 +1,6 @@
 /*
- * People: they submit, and ask again until they are answered; they cancel, retry and mark.
+ * People: they submit, and ask again until they are answered; they cancel, retry and mark; they
+ * drain workers, and undrain them again.
  */
 #include "tests/sim/world.h"
 
@@ -33,8 +34,19 @@ static void plan_change(struct world *world, uint32_t run, uint64_t after_ms)
     plan_request(world, after_ms + draw_below(world, 200000), asked);
 }
 
+/* The second wish follows upon the first, so that no worker drains for ever. */
+static void plan_drain(struct world *world, uint32_t host, bool undo)
+{
+    struct asked asked = {.kind = EVENT_DRAIN, .run = host, .only = undo};
+    plan_request(world, draw_below(world, undo ? 60000 : 200000), asked);
+}
+
 void clients_start(struct world *world)
 {
+    for (uint32_t i = 0; i < world->host_count; i++) {
+        if (draw_percent(world, 20))
+            plan_drain(world, i, false);
+    }
     world->run_count = 1 + draw_below(world, RUNS_MAX / 2);
     for (uint32_t i = 0; i < world->run_count; i++) {
         workload_make(world, &world->runs[i], i);
@@ -71,7 +83,8 @@ void client_answer(struct world *world, uint64_t request, struct slice message)
     if (frame_open(buffer_slice(&bytes), &arena, &reader, NULL) != 0 ||
         frame_next(&reader, &answer, NULL) != 1)
         violated(world, "an answer that cannot be read");
-    /* A change of a run that is not there yet is asked again. */
+    bool before = asked->answered;
+    /* A change of a run or a worker that is not there yet is asked again. */
     bool early = answer.number == MESSAGE_refused && asked->kind != EVENT_SUBMIT &&
                  ((const struct msg_refused *)answer.body)->code == ERR_NOT_FOUND &&
                  world_is_bad(world);
@@ -81,6 +94,8 @@ void client_answer(struct world *world, uint64_t request, struct slice message)
         world->runs[asked->run].acknowledged = true;
     }
     asked->answered = !early;
+    if (asked->kind == EVENT_DRAIN && !asked->only && answer.number == MESSAGE_done && !before)
+        plan_drain(world, asked->run, true);
     tell(world, "request %llx is answered by %s", (unsigned long long)request,
         message_name(answer.number));
     arena_fini(&arena);

@@ -28,7 +28,7 @@ static void mishap(struct world *world, const struct happening *happening)
     if (!draw_percent(world, world->faults.crash_percent))
         return;
     uint32_t host = draw_below(world, world->host_count);
-    switch (draw_below(world, 8)) {
+    switch (draw_below(world, 9)) {
     case 0:
     case 1:
         master_crash(world);
@@ -49,6 +49,9 @@ static void mishap(struct world *world, const struct happening *happening)
             master_pause(world, draw_below(world, 90000));
         else
             agent_pause(world, host, draw_below(world, 90000));
+        break;
+    case 7:
+        agent_stop(world, host, draw_percent(world, 20));
         break;
     default:
         cut_off(world, host);

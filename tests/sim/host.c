@@ -192,6 +192,27 @@ static void runner_wakes(struct world *world, const struct happening *happening)
         runner_step_now(world, host, &event);
 }
 
+static void forget_runner(struct world *world, struct host *host)
+{
+    runner_core_destroy(host->runner);
+    host->runner = NULL;
+    host->runner_life = ++world->next_life;
+}
+
+/* An agent that is there sees it, and exits to be started afresh. */
+static void runner_exits(struct world *world, struct host *host)
+{
+    for (size_t i = 0; i < world->process_count; i++) {
+        const struct process *process = &world->processes[i];
+        if (process->number != 0 && process->host == host->index &&
+            process->instance == host->instance)
+            violated(world, "runner %u ends and leaves a process", host->index);
+    }
+    tell(world, "runner %u ends", host->index);
+    forget_runner(world, host);
+    agent_crash(world, host->index);
+}
+
 static void carry_out_runner(
     struct world *world, struct host *host, const struct runner_effect *effect)
 {
@@ -209,9 +230,11 @@ static void carry_out_runner(
     case RUNNER_EFFECT_KILL:
         kill_tree(world, host, &effect->id);
         break;
+    case RUNNER_EFFECT_EXIT:
+        runner_exits(world, host);
+        break;
     case RUNNER_EFFECT_KEEP:
     case RUNNER_EFFECT_FORGET:
-    case RUNNER_EFFECT_EXIT:
         break;
     }
 }
@@ -362,6 +385,22 @@ static void agent_starts_again(struct world *world, const struct happening *happ
     host_start(world, happening->host);
 }
 
+/* It was stopped, and a person starts it again. Its last word to the runner may be lost. */
+static void agent_exits(struct world *world, struct host *host, const struct agent_effect *effect)
+{
+    static const struct msg_runner_stop stop = {0};
+    if (!host->stopped)
+        violated(world, "an agent exits: %.*s", SLICE_PRINT(effect->exit.text));
+    tell(world, "agent %u was stopped", host->index);
+    if (host->runner != NULL && draw_percent(world, 50)) {
+        struct runner_event event = {.kind = RUNNER_EVENT_MESSAGE,
+            .now_ms = host_clock(world, host),
+            .message = {MESSAGE_runner_stop, &stop}};
+        runner_step_now(world, host, &event);
+    }
+    agent_crash(world, host->index);
+}
+
 static void carry_out_agent(
     struct world *world, struct host *host, const struct agent_effect *effect)
 {
@@ -400,7 +439,8 @@ static void carry_out_agent(
         tell(world, "host %u notes: %.*s", host->index, SLICE_PRINT(effect->note));
         break;
     case AGENT_EXIT:
-        violated(world, "an agent exits: %.*s", SLICE_PRINT(effect->exit.text));
+        agent_exits(world, host, effect);
+        break;
     case AGENT_DISCARD:
         break;
     }
@@ -535,7 +575,13 @@ void host_start(struct world *world, uint32_t index)
     host->slots = 1 + (uint32_t)(hash_mix(world->seed + index) % 3);
     if (host->runner == NULL)
         runner_start(world, host);
-    struct slice queue = slice_of("default");
+    struct slice queue = slice_of("default"), labels[2], user = slice_of("etl");
+    uint32_t has = host_has(world, index), label_count = 0;
+    if ((has & HAS_GPU) != 0)
+        labels[label_count++] = slice_of("gpu");
+    if ((has & HAS_ZONE) != 0)
+        labels[label_count++] = slice_of("zone=eu");
+    host->stopped = false;
     char name[16];
     (void)snprintf(name, sizeof name, "w%u", index);
     struct agent_config config = {
@@ -544,6 +590,8 @@ void host_start(struct world *world, uint32_t index)
         .software = slice_of("sim"),
         .slots = host->slots,
         .queues = {&queue, 1},
+        .labels = {labels, label_count},
+        .users = {&user, (has & HAS_USER) != 0},
         .epoch = host->epoch,
         .leader = host->leader,
         .cluster = slice_of(host->cluster),
@@ -580,17 +628,26 @@ void agent_crash(struct world *world, uint32_t index)
     plan_ahead(world, 50 + draw_below(world, 15000), agent_starts_again)->host = index;
 }
 
+void agent_stop(struct world *world, uint32_t index, bool now)
+{
+    struct host *host = &world->hosts[index];
+    if (host->agent == NULL || host->agent_paused_until > world->now_ms)
+        return;
+    tell(world, "agent %u is told to stop%s", index, now ? " now" : "");
+    host->stopped = true;
+    struct agent_event event = {.kind = now ? AGENT_EVENT_STOP : AGENT_EVENT_LEAVE};
+    agent_step_now(world, host, &event);
+}
+
+uint32_t host_has(const struct world *world, uint32_t index)
+{
+    return (uint32_t)hash_mix(world->seed * 31 + index) & HAS_ALL;
+}
+
 void agent_pause(struct world *world, uint32_t index, uint64_t ms)
 {
     tell(world, "agent %u is paused for %llu ms", index, (unsigned long long)ms);
     world->hosts[index].agent_paused_until = world->now_ms + ms;
-}
-
-static void forget_runner(struct world *world, struct host *host)
-{
-    runner_core_destroy(host->runner);
-    host->runner = NULL;
-    host->runner_life = ++world->next_life;
 }
 
 /* Its agent sees the end of its pidfd, kills what is left, and exits to be started afresh. */

@@ -5,6 +5,7 @@
 #include "common/memory.h"
 #include "tests/sim/world.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { COMMIT_MS = 5, SLOW_COMMIT_MS = 3000 };
@@ -322,8 +323,13 @@ void master_request(struct world *world, const struct asked *asked)
     struct event event = event_now(world, asked->kind);
     event.ticket = asked->request;
     event.request = asked->request;
+    char name[16];
     if (asked->kind == EVENT_SUBMIT) {
         ask_submit(world, asked, &event);
+    } else if (asked->kind == EVENT_DRAIN) {
+        (void)snprintf(name, sizeof name, "w%u", asked->run);
+        event.worker_change.worker = slice_of(name);
+        event.worker_change.undo = asked->only;
     } else {
         uint64_t key = world->runs[asked->run].key;
         event.change.run = key;

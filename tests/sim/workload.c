@@ -8,6 +8,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* What some host has, or part of it: a run can always end. */
+static void write_asks(struct world *world, struct sim_task *task, struct buffer *yaml)
+{
+    if (!draw_percent(world, 25))
+        return;
+    task->asks =
+        host_has(world, draw_below(world, world->host_count)) & draw_below(world, HAS_ALL + 1);
+    if ((task->asks & (HAS_GPU | HAS_ZONE)) != 0)
+        buffer_printf(yaml, "    labels: [%s%s]\n", (task->asks & HAS_GPU) != 0 ? "gpu, " : "",
+            (task->asks & HAS_ZONE) != 0 ? "zone=eu" : "");
+    if ((task->asks & HAS_USER) != 0)
+        buffer_append_text(yaml, "    run_as: etl\n");
+}
+
 static void write_task(
     struct world *world, struct sim_run *run, uint32_t index, struct buffer *yaml)
 {
@@ -23,6 +37,7 @@ static void write_task(
         trigger_rule_name((int)task->rule), task->retries);
     if (task->allow_failure)
         buffer_append_text(yaml, "    allow_failure: true\n");
+    write_asks(world, task, yaml);
     if (draw_percent(world, 20))
         buffer_printf(yaml, "    priority_weight: %u\n", draw_below(world, 5));
     const char *separator = "    needs: [";

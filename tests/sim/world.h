@@ -114,6 +114,7 @@ struct host {
      * what this agent or one before it sent. */
     uint64_t registered_ms, answered_ms;
     bool up;
+    bool stopped; /* a person told its agent to stop */
 };
 
 /* ---- the master ---- */
@@ -136,8 +137,12 @@ struct master {
 
 /* ---- what is asked of it ---- */
 
+/* What a host has and a task may ask for: a bit each. */
+enum { HAS_GPU = 1, HAS_ZONE = 2, HAS_USER = 4, HAS_ALL = 7 };
+
 struct sim_task {
     char name[8];
+    uint32_t asks;    /* HAS_… */
     uint32_t parents; /* a bit each */
     uint32_t rule;
     uint32_t retries;
@@ -159,10 +164,10 @@ struct sim_run {
 struct asked {
     uint64_t request;
     enum event_kind kind;
-    uint32_t run; /* of world->runs */
+    uint32_t run; /* of world->runs; DRAIN: the host */
     uint32_t task;
     uint32_t state;
-    bool only;
+    bool only; /* DRAIN: undo */
     bool answered;
 };
 
@@ -230,6 +235,10 @@ void agent_crash(struct world *world, uint32_t index);
 void agent_pause(struct world *world, uint32_t index, uint64_t ms);
 void runner_crash(struct world *world, uint32_t index);
 void host_reboot(struct world *world, uint32_t index);
+/* Somebody stops its worker: when nothing runs there, or now. */
+void agent_stop(struct world *world, uint32_t index, bool now);
+/* Labels and users of a host, the same for all its life: HAS_… */
+uint32_t host_has(const struct world *world, uint32_t index);
 void host_frame(struct world *world, uint32_t index, struct slice frame);
 void hosts_fini(struct world *world);
 /* The time by the host's own clock. */
