@@ -128,6 +128,7 @@ static size_t deliver_one(struct transport *transport)
 static void transport_free(struct transport *transport)
 {
     peers_fini(transport);
+    trouble_destroy(transport->trouble);
     zsock_destroy(&transport->socket);
     free(transport);
 }

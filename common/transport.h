@@ -76,7 +76,11 @@ int transport_bind_curve(struct loop *loop, const char *endpoint, const struct k
     transport_frame_fn callback, void *context, struct transport **ret_transport,
     struct error *error);
 uint32_t transport_port(const struct transport *transport);
-/* As transport_connect, with our keys, to a server that proves that it has `server`. */
+/*
+ * As transport_connect, with our keys, to a server that proves that it has `server`. While the
+ * server refuses our key, what is sent is lost. A name that has addresses of both kinds is tried by
+ * its IPv6 address.
+ */
 struct transport_identity {
     const struct key_pair *keys;
     unsigned char server[KEY_BYTES];
@@ -84,6 +88,17 @@ struct transport_identity {
 int transport_connect_curve(struct loop *loop, const char *endpoint,
     const struct transport_identity *identity, transport_frame_fn callback, void *context,
     struct transport **ret_transport, struct error *error);
+
+/*
+ * Why a client of transport_connect_curve is not connected, in words for a person, the endpoint
+ * first; NULL when it is, or before the first try failed. It tries again by itself in any case. The
+ * text is valid until the loop goes on; each change of it makes a round of the loop.
+ */
+const char *transport_trouble(const struct transport *transport);
+/* Whether the handshake succeeded, and no end of the connection was noticed since. */
+bool transport_is_up(const struct transport *transport);
+/* Whether the server refused our key when we tried last. */
+bool transport_is_denied(const struct transport *transport);
 
 /* The key of a peer as the handshake proved it, and its address; false for one of an ipc socket, or
  * one that is not known any more. Inside the callback its own peer is always known. */

@@ -6,11 +6,10 @@
 
 /*
  * What a stranger can hold of us. A connection that says nothing, or shakes hands slowly, is cut
- * after HANDSHAKE_MS; one that announces more than FRAME_MAX_BYTES at once; one that speaks without
- * CURVE, at its greeting.
+ * after TRANSPORT_HANDSHAKE_MS; one that announces more than FRAME_MAX_BYTES at once; one that
+ * speaks without CURVE, at its greeting.
  */
 enum {
-    HANDSHAKE_MS = 5000,
     /* A peer that vanished without a word is found after at most the sum of these. */
     HEARTBEAT_INTERVAL = 4000,
     HEARTBEAT_TIMEOUT = 8000,
@@ -18,8 +17,6 @@ enum {
     KEEPALIVE_IDLE_S = 30,
     KEEPALIVE_INTERVAL_S = 10,
     KEEPALIVE_COUNT = 3,
-    /* An address that swallows packets: the next try comes after this. */
-    CONNECT_TIMEOUT_MS = 5000,
     /* What CURVE adds to a frame, generously: its command name, nonce, flags and authenticator are
        33 bytes. */
     CURVE_FRAME_EXTRA = 64,
@@ -48,7 +45,7 @@ static void set_tcp_options(struct transport *transport)
     transport->curve = true;
     set_bytes(transport, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max);
     set_int(transport, ZMQ_IPV6, 1);
-    set_int(transport, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    set_int(transport, ZMQ_HANDSHAKE_IVL, TRANSPORT_HANDSHAKE_MS);
     set_int(transport, ZMQ_HEARTBEAT_IVL, HEARTBEAT_INTERVAL);
     set_int(transport, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT);
     set_int(transport, ZMQ_TCP_KEEPALIVE, 1);
@@ -175,13 +172,15 @@ int transport_connect_curve(struct loop *loop, const char *endpoint,
     if (rc != 0)
         return rc;
     set_tcp_options(transport);
-    set_int(transport, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS);
+    set_int(transport, ZMQ_CONNECT_TIMEOUT, TRANSPORT_CONNECT_TIMEOUT_MS);
     set_bytes(transport, ZMQ_CURVE_SERVERKEY, identity->server, KEY_BYTES);
     set_bytes(transport, ZMQ_CURVE_PUBLICKEY, identity->keys->public_key, KEY_BYTES);
     set_bytes(transport, ZMQ_CURVE_SECRETKEY, identity->keys->secret_key, KEY_BYTES);
     endpoint_text(&to, text);
-    if (zmq_connect(transport->handle, text) != 0) {
+    rc = trouble_create(transport, text, error);
+    if (rc == 0 && zmq_connect(transport->handle, text) != 0)
         rc = error_set_errno(error, ERR_USAGE, errno, "%s", endpoint);
+    if (rc != 0) {
         transport_destroy(transport);
         return rc;
     }

@@ -1,7 +1,7 @@
 /*
  * transport_internal.h - what the files of the transport share: transport.c (a socket in a loop),
  * transport_peers.c (who is connected), transport_curve.c (tcp://), transport_admit.c (whose key is
- * let in). Nobody else includes it.
+ * let in), transport_trouble.c (why a client is not connected). Nobody else includes it.
  */
 #ifndef COMMON_TRANSPORT_INTERNAL_H
 #define COMMON_TRANSPORT_INTERNAL_H
@@ -11,6 +11,8 @@
 #include "common/transport.h"
 
 #include <czmq.h>
+
+struct trouble;
 
 /* A connection of a bound socket, in a list from the longest idle to the last heard. */
 struct peer {
@@ -41,7 +43,8 @@ struct transport {
     struct table peers;   /* number -> struct peer */
     struct peer *idlest, *liveliest;
     transport_peer last_number;
-    uint16_t port; /* of a bound tcp socket */
+    uint16_t port;           /* of a bound tcp socket */
+    struct trouble *trouble; /* of a client's tcp socket */
 };
 
 /* ---- transport.c ---- */
@@ -65,5 +68,19 @@ void peers_fini(struct transport *transport);
 bool transport_admits(void);
 /* A peer's address as people know it: without the mark of an IPv4 address on an IPv6 socket. */
 const char *transport_plain_address(const char *address);
+
+/* ---- transport_curve.c ---- */
+
+enum {
+    TRANSPORT_CONNECT_TIMEOUT_MS = 5000, /* an address that swallows packets: the next try comes */
+    TRANSPORT_HANDSHAKE_MS = 5000 /* a connection that does not finish its handshake is cut */
+};
+
+/* ---- transport_trouble.c ---- */
+
+/* Before zmq_connect; the endpoint is what that gets. Sets transport->trouble, also when it fails.
+ */
+int trouble_create(struct transport *transport, const char *endpoint, struct error *error);
+void trouble_destroy(struct trouble *trouble);
 
 #endif

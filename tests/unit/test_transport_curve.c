@@ -8,6 +8,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static void transport_curve_peer_is_its_key_and_address(void **state)
 {
@@ -315,6 +319,134 @@ static void transport_curve_endpoints_that_are_none_are_refused(void **state)
     assert_null(other);
 }
 
+/* ---- trouble ---- */
+
+/* A TCP listener on a free port of loopback, where the client is sent. */
+static int listen_raw(struct stage *s)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+    (void)snprintf(
+        s->endpoint, sizeof s->endpoint, "tcp://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
+    return fd;
+}
+
+static void transport_curve_port_where_nobody_listens_is_refused_in_words(void **state)
+{
+    struct stage *s = *state;
+    char endpoint[64];
+    (void)close(listen_raw(s));
+    s->client = stage_connect(s, &s->client_keys);
+    assert_null(transport_trouble(s->client));
+    assert_false(transport_is_up(s->client));
+    stage_wait_trouble(s, "the connection is refused");
+    assert_int_equal(strncmp(transport_trouble(s->client), s->endpoint, strlen(s->endpoint)), 0);
+    memcpy(endpoint, s->endpoint, sizeof endpoint);
+    stage_bind(s, endpoint);
+    stage_wait_up(s);
+    stage_talk(s, s->client, "there you are");
+}
+
+static void transport_curve_unknown_key_is_told_so_and_tries_again(void **state)
+{
+    struct stage *s = *state;
+    struct key_pair keys;
+    key_pair_make(&keys);
+    s->client = stage_connect(s, &keys);
+    stage_wait_trouble(s, "our key is not known there");
+    stage_wait_asked(s, 2);
+    assert_non_null(strstr(transport_trouble(s->client), "our key is not known there"));
+    stage_admit(s, &keys);
+    stage_wait_up(s);
+    stage_talk(s, s->client, "hello");
+}
+
+static void transport_curve_lost_connection_is_told_and_found_again(void **state)
+{
+    struct stage *s = *state;
+    char endpoint[64];
+    s->client = stage_connect(s, &s->client_keys);
+    stage_wait_up(s);
+    memcpy(endpoint, s->endpoint, sizeof endpoint);
+    transport_destroy(s->server);
+    s->server = NULL;
+    stage_wait_trouble(s, "the connection ");
+    assert_false(transport_is_up(s->client));
+    stage_bind(s, endpoint);
+    stage_wait_up(s);
+    stage_talk(s, s->client, "hello");
+}
+
+static void transport_curve_wrong_server_is_told_so(void **state)
+{
+    struct stage *s = *state;
+    key_pair_make(&s->server_keys); /* what the client believes */
+    s->client = stage_connect(s, &s->client_keys);
+    stage_wait_trouble(s, "not the server whose key we were given");
+}
+
+static void transport_curve_name_that_is_none_is_told_so(void **state)
+{
+    struct stage *s = *state;
+    /* A label over 63 letters: no name server is asked. */
+    struct transport_identity identity = {.keys = &s->client_keys};
+    char endpoint[128];
+    (void)snprintf(endpoint, sizeof endpoint, "tcp://%070d:7411", 1);
+    endpoint[6] = 'a';
+    assert_int_equal(
+        transport_connect_curve(s->loop, endpoint, &identity, NULL, NULL, &s->client, NULL), 0);
+    stage_wait_trouble(s, "its name cannot be resolved");
+}
+
+static void transport_curve_server_without_curve_is_told_so(void **state)
+{
+    struct stage *s = *state;
+    void *plain = zmq_socket(zsys_init(), ZMQ_ROUTER);
+    size_t length = sizeof s->endpoint;
+    assert_int_equal(zmq_bind(plain, "tcp://127.0.0.1:*"), 0);
+    assert_int_equal(zmq_getsockopt(plain, ZMQ_LAST_ENDPOINT, s->endpoint, &length), 0);
+    s->client = stage_connect(s, &s->client_keys);
+    stage_wait_trouble(s, "is not encrypted");
+    (void)zmq_close(plain);
+}
+
+/* Answers one connection as a web server does. */
+static void *answer_web(void *context)
+{
+    static const char answer[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+    char bytes[512];
+    int fd = accept(*(int *)context, NULL, NULL);
+    (void)!recv(fd, bytes, sizeof bytes, 0);
+    (void)send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL);
+    (void)shutdown(fd, SHUT_WR);
+    (void)!recv(fd, bytes, sizeof bytes, 0);
+    (void)close(fd);
+    return NULL;
+}
+
+/* libzmq would give such a server up for ever. */
+static void transport_curve_web_server_is_told_so_and_tried_again(void **state)
+{
+    struct stage *s = *state;
+    int fd = listen_raw(s);
+    char endpoint[64];
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, answer_web, &fd), 0);
+    s->client = stage_connect(s, &s->client_keys);
+    stage_wait_trouble(s, "something else than a reeve master");
+    (void)pthread_join(thread, NULL);
+    (void)close(fd);
+    memcpy(endpoint, s->endpoint, sizeof endpoint);
+    stage_bind(s, endpoint);
+    stage_wait_up(s);
+    stage_talk(s, s->client, "hello");
+}
+
 /* ---- ends ---- */
 
 static void transport_curve_client_finds_a_server_that_was_started_again(void **state)
@@ -370,6 +502,13 @@ int main(void)
         CURVE_TEST(transport_curve_binds_names_addresses_and_all),
         CURVE_TEST(transport_curve_taken_port_is_refused),
         CURVE_TEST(transport_curve_endpoints_that_are_none_are_refused),
+        CURVE_TEST(transport_curve_port_where_nobody_listens_is_refused_in_words),
+        CURVE_TEST(transport_curve_unknown_key_is_told_so_and_tries_again),
+        CURVE_TEST(transport_curve_lost_connection_is_told_and_found_again),
+        CURVE_TEST(transport_curve_wrong_server_is_told_so),
+        CURVE_TEST(transport_curve_name_that_is_none_is_told_so),
+        CURVE_TEST(transport_curve_server_without_curve_is_told_so),
+        CURVE_TEST(transport_curve_web_server_is_told_so_and_tried_again),
         CURVE_TEST(transport_curve_client_finds_a_server_that_was_started_again),
         CURVE_TEST(transport_curve_stops_while_handshakes_are_under_way),
     };

@@ -77,10 +77,21 @@ uint64_t stage_asked(struct stage *stage)
     return asked;
 }
 
+static bool is_content(struct stage *stage)
+{
+    if (stage->asked_wanted != 0)
+        return stage_asked(stage) >= stage->asked_wanted;
+    if (stage->up_wanted)
+        return transport_is_up(stage->client);
+    const char *trouble = stage->client != NULL ? transport_trouble(stage->client) : NULL;
+    return stage->trouble_wanted != NULL && trouble != NULL &&
+           strstr(trouble, stage->trouble_wanted) != NULL;
+}
+
 static bool on_round(void *context)
 {
     struct stage *stage = context;
-    if (stage->asked_wanted != 0 && stage_asked(stage) >= stage->asked_wanted)
+    if (is_content(stage))
         loop_stop(stage->loop);
     return false;
 }
@@ -159,6 +170,8 @@ void stage_run(struct stage *stage)
 {
     loop_set_timer(stage->loop, clock_boot_ms() + PATIENCE_MS);
     loop_run(stage->loop);
+    if (stage->late && stage->client != NULL && transport_trouble(stage->client) != NULL)
+        print_message("%s\n", transport_trouble(stage->client));
     assert_false(stage->late);
 }
 
@@ -167,6 +180,21 @@ void stage_wait_asked(struct stage *stage, uint64_t count)
     stage->asked_wanted = count;
     stage_run(stage);
     stage->asked_wanted = 0;
+}
+
+void stage_wait_trouble(struct stage *stage, const char *words)
+{
+    stage->trouble_wanted = words;
+    stage_run(stage);
+    stage->trouble_wanted = NULL;
+}
+
+void stage_wait_up(struct stage *stage)
+{
+    stage->up_wanted = true;
+    stage_run(stage);
+    stage->up_wanted = false;
+    assert_null(transport_trouble(stage->client));
 }
 
 void stage_talk(struct stage *stage, struct transport *client, const char *text)

@@ -20,6 +20,8 @@ struct stage {
     uint64_t server_frames, client_frames;
     uint64_t server_wanted, client_wanted; /* the loop stops when either is reached */
     uint64_t asked_wanted;                 /* or so many handshakes were asked about */
+    const char *trouble_wanted;            /* or the client's trouble has this in it */
+    bool up_wanted;                        /* or the client is connected */
     transport_peer last_peer;
     size_t last_length;
     char last_text[64];
@@ -48,6 +50,9 @@ void stage_run(struct stage *stage);
 /* Handshakes that were asked about up to now, and waiting for as many in all. */
 uint64_t stage_asked(struct stage *stage);
 void stage_wait_asked(struct stage *stage, uint64_t count);
+/* Waits until the client's trouble has these words, or it is connected. */
+void stage_wait_trouble(struct stage *stage, const char *words);
+void stage_wait_up(struct stage *stage);
 /* Sends a text to the server, which echoes it, and waits for that. */
 void stage_talk(struct stage *stage, struct transport *client, const char *text);
 
