@@ -115,7 +115,8 @@ static size_t deliver_one(struct transport *transport)
     if (receive(transport, &id, &frame, &whole)) {
         /* An empty one costs work too. */
         size = zmq_msg_size(&frame) + 1;
-        transport_peer peer = transport->bound && whole ? peer_heard(transport, &id, &frame) : 0;
+        transport_peer peer =
+            transport->bound && whole ? transport_peer_heard(transport, &id, &frame) : 0;
         if (whole && (peer != 0 || !transport->bound))
             transport->callback(
                 transport->context, peer, slice_make(zmq_msg_data(&frame), zmq_msg_size(&frame)));
@@ -127,7 +128,7 @@ static size_t deliver_one(struct transport *transport)
 
 static void transport_free(struct transport *transport)
 {
-    peers_fini(transport);
+    transport_peers_fini(transport);
     trouble_destroy(transport->trouble);
     zsock_destroy(&transport->socket);
     free(transport);
@@ -295,7 +296,7 @@ static int send_part(struct transport *transport, zmq_msg_t *part, int flags)
  * full. */
 static bool send_address(struct transport *transport, transport_peer number)
 {
-    struct peer *peer = peer_find(transport, number);
+    struct peer *peer = transport_peer_find(transport, number);
     if (peer == NULL)
         return false;
     zmq_msg_t id;
@@ -306,7 +307,7 @@ static bool send_address(struct transport *transport, transport_peer number)
     if (rc >= 0)
         return true;
     if (errno == EHOSTUNREACH)
-        peer_drop(transport, peer);
+        transport_peer_drop(transport, peer);
     (void)zmq_msg_close(&id);
     return false;
 }

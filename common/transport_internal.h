@@ -55,11 +55,11 @@ int transport_open(struct loop *loop, int type, transport_frame_fn callback, voi
 
 /* ---- transport_peers.c ---- */
 
-struct peer *peer_find(const struct transport *transport, transport_peer number);
+struct peer *transport_peer_find(const struct transport *transport, transport_peer number);
 /* The number of the connection that sent this frame; 0: a frame that must not be heard. */
-transport_peer peer_heard(struct transport *transport, zmq_msg_t *id, zmq_msg_t *frame);
-void peer_drop(struct transport *transport, struct peer *peer);
-void peers_fini(struct transport *transport);
+transport_peer transport_peer_heard(struct transport *transport, zmq_msg_t *id, zmq_msg_t *frame);
+void transport_peer_drop(struct transport *transport, struct peer *peer);
+void transport_peers_fini(struct transport *transport);
 
 /* ---- transport_admit.c ---- */
 

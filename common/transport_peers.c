@@ -36,14 +36,14 @@ static void link_peer(struct transport *transport, struct peer *peer)
     transport->liveliest = peer;
 }
 
-struct peer *peer_find(const struct transport *transport, transport_peer number)
+struct peer *transport_peer_find(const struct transport *transport, transport_peer number)
 {
     uint64_t address;
     return table_get(&transport->peers, number, &address) ? (struct peer *)(uintptr_t)address
                                                           : NULL;
 }
 
-void peer_drop(struct transport *transport, struct peer *peer)
+void transport_peer_drop(struct transport *transport, struct peer *peer)
 {
     unlink_peer(transport, peer);
     (void)names_remove(&transport->numbers, slice_make(peer->routing_id, peer->length));
@@ -54,7 +54,7 @@ void peer_drop(struct transport *transport, struct peer *peer)
 static struct peer *peer_add(struct transport *transport, struct slice routing_id)
 {
     if (transport->peers.count >= PEERS_MAX)
-        peer_drop(transport, transport->idlest);
+        transport_peer_drop(transport, transport->idlest);
     struct peer *peer = xcalloc(1, sizeof *peer + routing_id.length);
     peer->number = ++transport->last_number;
     peer->length = routing_id.length;
@@ -70,13 +70,13 @@ static struct peer *peer_known(struct transport *transport, struct slice routing
     uint64_t number;
     if (!names_get(&transport->numbers, routing_id, &number))
         return NULL;
-    struct peer *peer = peer_find(transport, number);
+    struct peer *peer = transport_peer_find(transport, number);
     unlink_peer(transport, peer);
     link_peer(transport, peer);
     return peer;
 }
 
-/* A peer of a tcp socket: as peer_heard. Ours choose no id; who does is not heard. */
+/* A peer of a tcp socket: as transport_peer_heard. Ours choose no id; who does is not heard. */
 static struct peer *peer_proven(
     struct transport *transport, struct slice routing_id, zmq_msg_t *frame)
 {
@@ -88,7 +88,7 @@ static struct peer *peer_proven(
     if (peer != NULL && strcmp(peer->user_id, user_id) == 0)
         return peer;
     if (peer != NULL)
-        peer_drop(transport, peer);
+        transport_peer_drop(transport, peer);
     peer = peer_add(transport, routing_id);
     memcpy(peer->user_id, user_id, sizeof peer->user_id);
     const char *address = zmq_msg_gets(frame, "Peer-Address");
@@ -97,7 +97,7 @@ static struct peer *peer_proven(
     return peer;
 }
 
-transport_peer peer_heard(struct transport *transport, zmq_msg_t *id, zmq_msg_t *frame)
+transport_peer transport_peer_heard(struct transport *transport, zmq_msg_t *id, zmq_msg_t *frame)
 {
     struct slice routing_id = slice_make(zmq_msg_data(id), zmq_msg_size(id));
     struct peer *peer;
@@ -108,10 +108,10 @@ transport_peer peer_heard(struct transport *transport, zmq_msg_t *id, zmq_msg_t 
     return peer != NULL ? peer->number : 0;
 }
 
-void peers_fini(struct transport *transport)
+void transport_peers_fini(struct transport *transport)
 {
     while (transport->idlest != NULL)
-        peer_drop(transport, transport->idlest);
+        transport_peer_drop(transport, transport->idlest);
     table_fini(&transport->peers);
     names_fini(&transport->numbers);
 }
@@ -119,7 +119,7 @@ void peers_fini(struct transport *transport)
 bool transport_peer_identity(const struct transport *transport, transport_peer number,
     unsigned char ret_key[KEY_BYTES], char ret_address[TRANSPORT_ADDRESS_MAX])
 {
-    const struct peer *peer = peer_find(transport, number);
+    const struct peer *peer = transport_peer_find(transport, number);
     if (peer == NULL || !hex_decode(slice_of(peer->user_id), ret_key, KEY_BYTES))
         return false;
     memcpy(ret_address, peer->address, sizeof peer->address);
