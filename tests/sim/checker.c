@@ -292,11 +292,24 @@ static void see_run(struct world *world, const struct run_row *row)
     run->cancelled = row->cancelled;
 }
 
+static bool undrain_was_asked(const struct world *world, const struct worker_row *row)
+{
+    for (uint32_t i = 0; i < world->asked_count; i++) {
+        const struct asked *asked = &world->asked[i];
+        if (asked->kind == EVENT_DRAIN && asked->only && asked->run + 1 == row->key[0])
+            return true;
+    }
+    return false;
+}
+
 static void see_worker(struct world *world, const struct worker_row *row)
 {
     uint64_t bit = (uint64_t)1 << row->number;
-    if (((world->checker->draining & bit) != 0) != row->draining)
+    bool before = (world->checker->draining & bit) != 0;
+    if (before != row->draining)
         tell(world, "durable: worker %u %s", row->number, row->draining ? "drains" : "takes tasks");
+    if (before && !row->draining && !undrain_was_asked(world, row))
+        violated(world, "a person's wish that worker %u drains was forgotten", row->number);
     world->checker->draining &= ~bit;
     if (row->draining)
         world->checker->draining |= bit;
