@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { WALK_EVERY_STEPS = 1024, SMALL_TASKS = 50 };
+enum { WALK_EVERY_STEPS = 1024, SMALL_TASKS = 50 /* or keys, or tokens */ };
 
 static void must(bool holds, const char *what)
 {
@@ -179,6 +179,62 @@ static void check_dags(const struct core *core)
     }
 }
 
+/* ---- who belongs to the cluster, and the audit log ---- */
+
+static void check_peers(const struct core *core)
+{
+    const struct access *access = &core->access;
+    size_t members = 0;
+    for (size_t i = 0; i < access->peer_count; i++) {
+        const struct peer_row *peer = &access->peers[i];
+        must(peer_find(core, key_slice(peer->key)) == peer, "a peer is found by its key");
+        must(peer->role == ROLE_WORKER || role_is_person(peer->role), "a peer has a role");
+        members += peer->removed_at == 0;
+    }
+    must(members == access->member_count, "peers that were not removed are counted");
+}
+
+static void check_uses(const struct core *core, const struct token_state *token)
+{
+    uint32_t used = 0;
+    for (size_t i = 0; i < core->access.peer_count; i++) {
+        const struct peer_row *peer = &core->access.peers[i];
+        bool its = peer->token == token->row.token;
+        used += its;
+        must(!its || !core->loaded || token->row.revoked_at == 0 || peer->removed_at != 0 ||
+                 !role_is_person(peer->role),
+            "nobody belongs to the cluster by a token that was revoked");
+    }
+    must(!core->loaded || (used == token->used && used <= token->row.uses),
+        "a token counts those who joined by it, and they are no more than it has uses");
+}
+
+static void check_tokens(const struct core *core)
+{
+    const struct access *access = &core->access;
+    for (size_t i = 0; i < access->token_count; i++) {
+        const struct token_state *token = &access->tokens[i];
+        must(token_by_id(core, token->row.token) == token &&
+                 token_by_key(core, key_slice(token->row.key)) == token,
+            "a token is found by its id and by its key");
+        must(peer_find(core, key_slice(token->row.key)) == NULL, "a token's key is nobody's own");
+        check_uses(core, token);
+    }
+}
+
+static void check_audit(const struct core *core)
+{
+    const struct audit *audit = &core->audit;
+    bool dirty = false;
+    for (size_t i = 0; audit->alikes != NULL && i <= AUDIT_ALIKE_MAX; i++) {
+        const struct audit_alike *alike = &audit->alikes[i];
+        must(alike->row.number <= audit->last_number, "an audit row has a number that was given");
+        must(!alike->dirty || alike->row.number != 0, "a count that grows has a row");
+        dirty = dirty || alike->dirty;
+    }
+    must(!dirty || wheel_is_armed(&audit->timer), "what is not on disk yet has a timer");
+}
+
 void core_check(const struct core *core)
 {
     struct totals totals = {0};
@@ -195,6 +251,9 @@ void core_check(const struct core *core)
         check_worker(core, core->workers[i], &totals);
     check_classes(core);
     check_dags(core);
+    check_peers(core);
+    check_tokens(core);
+    check_audit(core);
     must(totals.ready == core->ready_count, "the ready tasks are counted");
     must(totals.live == core->live_attempts, "the live attempts are counted");
 }
@@ -202,7 +261,7 @@ void core_check(const struct core *core)
 #ifdef REEVE_CHECKS
 void core_check_step(const struct core *core)
 {
-    bool small = true;
+    bool small = core->access.token_count <= SMALL_TASKS && core->access.peer_count <= SMALL_TASKS;
     for (size_t i = 0; i < core->run_count && small; i++)
         small = core->runs[i].task_count <= SMALL_TASKS;
     if (small || core->steps % WALK_EVERY_STEPS == 0)

@@ -25,6 +25,7 @@ struct core *core_create(const struct core_config *config)
     core->ended_head = NONE;
     core->ended_tail = NONE;
     core->rebalance.timer_kind = TIMER_REBALANCE;
+    audit_init(core, config->last_audit);
     wheel_init(&core->wheel, config->now_ms);
     return core;
 }
@@ -66,6 +67,8 @@ void core_destroy(struct core *core)
     destroy_workers(core);
     classes_fini(core);
     requests_fini(core);
+    access_fini(&core->access);
+    audit_fini(&core->audit);
     free(core->dirty);
     free(core->work);
     slice_free(&core->cluster);
@@ -102,6 +105,9 @@ static void run_timers(struct core *core)
             break;
         case TIMER_REBALANCE:
             break; /* the flush of this batch asks */
+        case TIMER_AUDIT:
+            audit_timer(core);
+            break;
         }
     }
 }
@@ -148,6 +154,7 @@ static void load_worker(struct core *core, const struct worker_row *row)
     worker->name = slice_keep(row->name);
     worker->host = slice_keep(row->host);
     worker->draining = row->draining;
+    worker->removed = row->removed;
 }
 
 static void load_session(struct core *core, const struct session_row *row)
@@ -170,23 +177,31 @@ static void load_session(struct core *core, const struct session_row *row)
     worker->registered_at = row->opened_at;
 }
 
+typedef void (*request_fn)(struct core *core, const struct event *event);
+
+static const request_fn requests[EVENT_KIND_COUNT] = {
+    [EVENT_SUBMIT] = request_submit,
+    [EVENT_CANCEL] = request_cancel,
+    [EVENT_RETRY] = request_retry,
+    [EVENT_MARK] = request_mark,
+    [EVENT_JOIN] = join_cluster,
+    [EVENT_CREATE_TOKEN] = token_create,
+    [EVENT_REVOKE_TOKEN] = token_revoke,
+    [EVENT_REMOVE_WORKER] = join_remove_worker,
+    [EVENT_DRAIN] = request_drain,
+};
+
+/* A join is repeated by its key, not by its request: who asks again with another one has joined. */
 static void change(struct core *core, const struct event *event)
 {
     core->outcome = (struct outcome){0};
-    if (request_repeat(core, event)) {
+    if (event->kind != EVENT_JOIN && request_repeat(core, event)) {
         if (event->kind == EVENT_SUBMIT)
             effects_add_forgotten(core->effects, event->submit.key);
-    } else if (event->kind == EVENT_SUBMIT) {
-        request_submit(core, event);
-    } else if (event->kind == EVENT_CANCEL) {
-        request_cancel(core, event);
-    } else if (event->kind == EVENT_RETRY) {
-        request_retry(core, event);
-    } else if (event->kind == EVENT_DRAIN) {
-        request_drain(core, event);
-    } else {
-        request_mark(core, event);
+        return;
     }
+    requests[event->kind](core, event);
+    audit_change(core, event);
 }
 
 static void take(struct core *core, const struct event *event)
@@ -203,7 +218,14 @@ static void take(struct core *core, const struct event *event)
     case EVENT_RETRY:
     case EVENT_MARK:
     case EVENT_DRAIN:
+    case EVENT_JOIN:
+    case EVENT_CREATE_TOKEN:
+    case EVENT_REVOKE_TOKEN:
+    case EVENT_REMOVE_WORKER:
         change(core, event);
+        break;
+    case EVENT_AUDIT:
+        audit_reported(core, event);
         break;
     case EVENT_LOAD_DAG:
         dag_get(core, event->dag.dag)->last_number = event->dag.last_number;
@@ -217,16 +239,16 @@ static void take(struct core *core, const struct event *event)
     case EVENT_LOAD_RUN:
         load_run(core, &event->load);
         break;
+    case EVENT_LOAD_PEER:
+        access_load_peer(core, &event->peer);
+        break;
+    case EVENT_LOAD_TOKEN:
+        access_load_token(core, &event->token);
+        break;
     case EVENT_LOADED:
         load_done(core);
+        access_loaded(core);
         break;
-    case EVENT_JOIN:
-    case EVENT_CREATE_TOKEN:
-    case EVENT_REVOKE_TOKEN:
-    case EVENT_REMOVE_WORKER:
-    case EVENT_AUDIT:
-    case EVENT_LOAD_PEER:
-    case EVENT_LOAD_TOKEN:
     case EVENT_KIND_COUNT:
         assert(!"an event has a kind");
     }

@@ -8,25 +8,25 @@
 
 #include <stdlib.h>
 
-/* Names come again: a live worker goes before those that are gone, then the youngest. */
-static struct worker *worker_named(const struct core *core, struct slice name)
+struct worker *worker_named(const struct core *core, struct slice name)
 {
     struct worker *found = NULL;
     for (size_t i = 0; i < core->worker_count; i++) {
         struct worker *worker = core->workers[i];
-        if (slice_equal(worker->name, name) && (found == NULL || worker->open || !found->open))
+        if (!worker->removed && slice_equal(worker->name, name) &&
+            (found == NULL || worker->open || !found->open))
             found = worker;
     }
     return found;
 }
 
-static void refuse_unknown(struct core *core, const struct event *event)
+void worker_refuse_unknown(struct core *core, const struct event *event)
 {
     struct slice name = event->worker_change.worker;
     const char **names = xcalloc(core->worker_count + 1, sizeof *names);
     size_t count = 0;
     for (size_t i = 0; i < core->worker_count; i++) {
-        if (core->workers[i]->name.length > 0)
+        if (core->workers[i]->name.length > 0 && !core->workers[i]->removed)
             names[count++] = core->workers[i]->name.ptr;
     }
     const char *near = suggest(name, names);
@@ -74,8 +74,9 @@ void request_drain(struct core *core, const struct event *event)
 {
     struct worker *worker = worker_named(core, event->worker_change.worker);
     bool draining = !event->worker_change.undo;
+    core->outcome.target = event->worker_change.worker;
     if (worker == NULL) {
-        refuse_unknown(core, event);
+        worker_refuse_unknown(core, event);
         return;
     }
     if (worker->draining != draining) {

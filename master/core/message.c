@@ -28,23 +28,50 @@ static void refuse(struct core *core, uint64_t peer, int code, const char *text)
     effects_add_send(core->effects, peer, plain_frame(core, NULL, MESSAGE_refused, &refused), true);
 }
 
+void frame_refuse(struct core *core, uint64_t peer, int code, struct audit_row row)
+{
+    refuse(core, peer, code, row.text.ptr);
+    audit_refusal(core, row);
+}
+
 /* ---- one handler a message; `worker` has an open session ---- */
 
-/* The live attempt, if it is this worker's: nobody speaks for another. */
-static struct attempt *own_attempt(
-    const struct core *core, const struct worker *worker, const struct attempt_id *id)
+static struct slice attempt_name(struct core *core, const struct attempt *attempt)
+{
+    const struct run *run = &core->runs[attempt->run];
+    return arena_printf(&core->effects->arena, "%.*s/%u/%.*s@%u",
+        SLICE_PRINT(core->dags[run->dag].name), run->number,
+        SLICE_PRINT(plan_string(&run->plan, run_plan_task(run, attempt->task)->name)),
+        attempt->number);
+}
+
+/*
+ * Nobody speaks for another: false when the attempt is another worker's, which is refused. Else
+ * *ret_attempt is the live one, or NULL. Not `denied`, which would end an agent that was given
+ * another one's old data directory for as long as that lies there.
+ */
+static bool own_attempt(struct core *core, const struct worker *worker, enum message_id number,
+    const struct attempt_id *id, struct attempt **ret_attempt)
 {
     struct attempt *attempt = attempt_lookup(core, id);
-    if (attempt == NULL || core->workers[attempt->worker] != worker)
-        return NULL;
-    return attempt;
+    *ret_attempt = attempt;
+    if (attempt == NULL || core->workers[attempt->worker] == worker)
+        return true;
+    frame_refuse(core, worker->peer, ERR_REFUSED,
+        (struct audit_row){
+            .who = worker->name,
+            .action = slice_of(message_shape(number)->record.name),
+            .target = attempt_name(core, attempt),
+            .text = slice_of("this attempt is another worker's"),
+        });
+    return false;
 }
 
 static void take_started(struct core *core, struct worker *worker, const void *body)
 {
     const struct msg_started *message = body;
-    struct attempt *attempt = own_attempt(core, worker, &message->id);
-    if (attempt != NULL)
+    struct attempt *attempt;
+    if (own_attempt(core, worker, MESSAGE_started, &message->id, &attempt) && attempt != NULL)
         attempt_started(core, attempt, worker_wall(core, worker, message->at));
 }
 
@@ -94,7 +121,9 @@ static struct msg_ended checked(const struct msg_ended *message)
 static void take_ended(struct core *core, struct worker *worker, const void *body)
 {
     const struct msg_ended *message = body;
-    struct attempt *attempt = own_attempt(core, worker, &message->id);
+    struct attempt *attempt;
+    if (!own_attempt(core, worker, MESSAGE_ended, &message->id, &attempt))
+        return;
     bool noop = attempt != NULL && (attempt->flags & ATTEMPT_FLAG_NOOP) != 0;
     struct msg_ended ended = checked(message);
     if (attempt != NULL && is_end(ended.state))
@@ -106,8 +135,8 @@ static void take_ended(struct core *core, struct worker *worker, const void *bod
 static void take_given_back(struct core *core, struct worker *worker, const void *body)
 {
     const struct msg_given_back *message = body;
-    struct attempt *attempt = own_attempt(core, worker, &message->id);
-    if (attempt == NULL)
+    struct attempt *attempt;
+    if (!own_attempt(core, worker, MESSAGE_given_back, &message->id, &attempt) || attempt == NULL)
         return;
     /* What it cannot start now it could not start a millisecond later either. */
     if ((attempt->flags & (ATTEMPT_FLAG_ASKED | ATTEMPT_FLAG_KILL)) == 0) {
@@ -175,6 +204,51 @@ static struct worker *session_worker(const struct core *core, const struct frame
     return worker->open && worker->channel.session == header->session ? worker : NULL;
 }
 
+/* ---- whose key speaks ---- */
+
+/* The name of the frame's first message, for the audit log. */
+static struct slice first_message(struct frame_reader reader)
+{
+    struct message message;
+    if (frame_next(&reader, &message, NULL) != 1 || message_shape(message.number) == NULL)
+        return slice_of("frame");
+    return slice_of(message_shape(message.number)->record.name);
+}
+
+/* Over TCP a worker is its key, proven by the handshake, and nothing that a message says makes it
+ * another. False: refused, and nothing may be touched. */
+static bool may_speak(struct core *core, uint64_t peer, const struct frame_reader *reader,
+    const struct worker *worker)
+{
+    struct slice key = core->actor->key;
+    const char *denied = join_frame_denied(core, key);
+    if (denied == NULL && key.length > 0 && worker != NULL &&
+        !slice_equal(key, key_slice(worker->key)))
+        denied = "this session belongs to another worker's key";
+    if (denied == NULL)
+        return true;
+    struct audit_row row = {.action = first_message(*reader), .text = slice_of(denied)};
+    if (worker != NULL)
+        row.target = worker->name;
+    frame_refuse(core, peer, ERR_DENIED, row);
+    return false;
+}
+
+static bool may_register(struct core *core, uint64_t peer, const struct msg_register *message)
+{
+    struct slice key = core->actor->key;
+    if (key.length == 0 || slice_equal(key, message->worker))
+        return true;
+    struct audit_row row = {
+        .action = slice_of("register"),
+        .text = slice_of("this connection's key is not the key it registers"),
+    };
+    if (access_is_name(message->name))
+        row.target = message->name;
+    frame_refuse(core, peer, ERR_DENIED, row);
+    return false;
+}
+
 /* Hands the messages of a frame on. A frame of no open session may only register. */
 static int take_messages(struct core *core, uint64_t peer, struct frame_reader *reader,
     struct worker *worker, struct error *error)
@@ -186,6 +260,8 @@ static int take_messages(struct core *core, uint64_t peer, struct frame_reader *
     while ((more = frame_next(reader, &message, error)) == 1) {
         const struct message_shape *shape = message_shape(message.number);
         if (message.number == MESSAGE_register) {
+            if (!may_register(core, peer, message.body))
+                continue;
             if (slice_equal(((const struct msg_register *)message.body)->cluster, core->cluster))
                 fence(core, &reader->header);
             worker_register(core, peer, &reader->header, message.body);
@@ -219,6 +295,8 @@ void frame_take(struct core *core, uint64_t peer, struct slice bytes)
         return;
     }
     struct worker *worker = session_worker(core, &reader.header);
+    if (!may_speak(core, peer, &reader, worker))
+        return;
     if (worker != NULL) {
         fence(core, &reader.header);
         bool took = worker_takes_work(core, worker);

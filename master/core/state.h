@@ -12,6 +12,7 @@
 
 #include "common/table.h"
 #include "common/wheel.h"
+#include "master/core/access.h"
 #include "master/core/core.h"
 #include "master/core/request.h"
 #include "proto/channel.h"
@@ -169,6 +170,7 @@ struct worker {
     struct slice address;               /* owned; empty: on the master's host */
     struct msg_heartbeat load;          /* the last */
     bool draining;                      /* a person's wish, in its row */
+    bool removed;                       /* its key is barred, in its row */
     bool leaving;                       /* its own, said in this session's heartbeats */
     bool resting;     /* gave back what nobody asked for: no more until its next heartbeat */
     int64_t state_at; /* wall: since when it is in its state; 0: not known */
@@ -207,7 +209,7 @@ struct class
     uint64_t free_slots; /* of those that take tasks */
 };
 
-enum timer_kind { TIMER_ATTEMPT = 1, TIMER_WORKER, TIMER_RETRY, TIMER_REBALANCE };
+enum timer_kind { TIMER_ATTEMPT = 1, TIMER_WORKER, TIMER_RETRY, TIMER_REBALANCE, TIMER_AUDIT };
 
 /* A timer's kind follows it in the struct that embeds it. */
 struct any_timer {
@@ -218,6 +220,7 @@ static_assert(offsetof(struct attempt, timer_kind) == offsetof(struct any_timer,
 static_assert(offsetof(struct worker, timer_kind) == offsetof(struct any_timer, timer_kind), "");
 static_assert(
     offsetof(struct retry_wait, timer_kind) == offsetof(struct any_timer, timer_kind), "");
+static_assert(offsetof(struct audit, timer_kind) == offsetof(struct any_timer, timer_kind), "");
 
 /* Work that goes on in slices, first come first served: see spread.c. */
 enum work_kind {
@@ -304,6 +307,9 @@ struct core {
     size_t request_count, request_next;
     struct table requests_by_id;
     struct outcome outcome; /* of this step's client event */
+
+    struct access access;
+    struct audit audit;
 
     struct wheel wheel;
     struct any_timer rebalance;
@@ -506,6 +512,8 @@ void worker_register(struct core *core, uint64_t peer, const struct frame_header
 void worker_timer(struct core *core, struct worker *worker);
 void worker_arm(struct core *core, struct worker *worker);
 void worker_fact(struct core *core, const struct worker *worker);
+/* The live worker of this name, or NULL: there is one at most. */
+struct worker *worker_live_named(const struct core *core, struct slice name);
 void worker_mark_dirty(struct core *core, struct worker *worker);
 /* True when it can be given work now. */
 bool worker_takes_work(const struct core *core, const struct worker *worker);
@@ -531,11 +539,17 @@ void worker_leave(struct core *core, struct worker *worker);
 void worker_follow_wishes(struct core *core, struct worker *worker);
 /* A person's. */
 void request_drain(struct core *core, const struct event *event);
+/* Whom a person means; NULL: nobody. Names come again: a live worker goes before those that are
+ * gone, then the youngest. */
+struct worker *worker_named(const struct core *core, struct slice name);
+void worker_refuse_unknown(struct core *core, const struct event *event);
 /* No ack goes out in this session any more; its attempts' leases run out. */
 void worker_close(struct core *core, struct worker *worker);
 /* An attempt of it is over: a worker without a session and without attempts is gone. */
 void worker_left(struct core *core, struct worker *worker);
 void frame_take(struct core *core, uint64_t peer, struct slice bytes);
+/* To this step's actor, with the row in the audit log; it says action, target and text. */
+void frame_refuse(struct core *core, uint64_t peer, int code, struct audit_row row);
 /* A frame with one PLAIN message, of an open session's channel or of none (NULL); lies in
  * core->frame until the next. */
 struct slice plain_frame(

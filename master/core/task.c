@@ -168,9 +168,10 @@ uint32_t task_shown_state(const struct core *core, const struct run *run, uint32
     const struct task *task = &run->tasks[index];
     if (!is_active(task->state))
         return task->state;
+    /* Its expiry is armed while no open session renews it: its worker may be here and know nothing
+     * of it. */
     const struct attempt *attempt = core->attempts[task->live];
-    if (core->workers[attempt->worker]->state != WORKER_UP &&
-        core->workers[attempt->worker]->state != WORKER_DRAINING)
+    if (!worker_is_heard(core->workers[attempt->worker]) || wheel_is_armed(&attempt->expiry))
         return TASK_UNREACHABLE;
     if (run->cancelled || (task->flags & TASK_FLAG_CANCEL) != 0)
         return TASK_CANCELLING;

@@ -69,6 +69,12 @@ bool core_view_task(
     return true;
 }
 
+uint32_t core_attempt_worker(const struct core *core, const struct attempt_id *id)
+{
+    const struct attempt *attempt = attempt_lookup(core, id);
+    return attempt != NULL ? core->workers[attempt->worker]->number : 0;
+}
+
 bool core_view_worker(
     const struct core *core, uint32_t index, uint64_t now_ms, struct worker_view *ret_view)
 {
@@ -94,6 +100,7 @@ bool core_view_worker(
         .users = worker->users,
         .load = worker->load,
         .address = worker->address,
+        .removed = worker->removed && worker->running + worker->in_hand + worker->noops == 0,
     };
     return true;
 }

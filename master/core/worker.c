@@ -12,7 +12,7 @@
 
 /* ---- the lifecycle ---- */
 
-enum { DESCRIPTION_MAX_BYTES = 256, SLOTS_MAX = 100000 };
+enum { SLOTS_MAX = 100000 };
 
 enum { UP_ = WORKER_UP, DRA = WORKER_DRAINING, SIL = WORKER_SILENT, GON = WORKER_GONE, ___ = 0 };
 
@@ -266,16 +266,21 @@ void worker_heartbeat(struct core *core, struct worker *worker, const struct msg
 
 /* ---- registration ---- */
 
-/* Another live worker of this name, or NULL. */
-static const struct worker *namesake(const struct core *core, const struct msg_register *message)
+struct worker *worker_live_named(const struct core *core, struct slice name)
 {
     for (size_t i = 0; i < core->worker_count; i++) {
-        const struct worker *worker = core->workers[i];
-        if (worker->open && slice_equal(worker->name, message->name) &&
-            memcmp(worker->key, message->worker.ptr, WORKER_KEY_BYTES) != 0)
+        struct worker *worker = core->workers[i];
+        if (worker->open && slice_equal(worker->name, name))
             return worker;
     }
     return NULL;
+}
+
+/* Whether another live worker has this name. */
+static bool has_namesake(const struct core *core, const struct msg_register *message)
+{
+    const struct worker *other = worker_live_named(core, message->name);
+    return other != NULL && memcmp(other->key, message->worker.ptr, WORKER_KEY_BYTES) != 0;
 }
 
 static bool same_boot(const struct worker *worker, const struct msg_register *message)
@@ -310,6 +315,13 @@ static int check(const struct core *core, const struct worker *known,
     if (!is_well_formed(message))
         return error_set(error, ERR_MALFORMED,
             "a registration needs a key, a name, a boot id and a runner, none of them too long");
+    if (known != NULL && known->removed)
+        return error_set(error, ERR_DENIED,
+            "this worker's key was removed from the cluster: give it a data directory of its own");
+    if (!access_is_name(message->name))
+        return error_set(error, ERR_MALFORMED,
+            "\"%.*s\" is no name of a worker: letters, digits, '_', '.' and '-', at most %d",
+            SLICE_PRINT(message->name), NAME_MAX_BYTES);
     if (message->cluster.length > 0 && !slice_equal(message->cluster, core->cluster))
         return error_set(error, ERR_REFUSED,
             "this worker belongs to cluster %.*s, this master leads cluster %.*s: give it a data "
@@ -317,7 +329,7 @@ static int check(const struct core *core, const struct worker *known,
             SLICE_PRINT(message->cluster), SLICE_PRINT(core->cluster));
     if (core->fenced)
         return error_set(error, ERR_REFUSED, "%.*s", SLICE_PRINT(core->fenced_text));
-    if (namesake(core, message) != NULL)
+    if (has_namesake(core, message))
         return error_set(error, ERR_REFUSED,
             "another live worker is called \"%.*s\": give this one another --name",
             SLICE_PRINT(message->name));
@@ -357,6 +369,7 @@ void worker_fact(struct core *core, const struct worker *worker)
     row->name = arena_copy(arena, worker->name);
     row->host = arena_copy(arena, worker->host);
     row->draining = worker->draining;
+    row->removed = worker->removed;
 }
 
 static void add_facts(struct core *core, const struct worker *worker)
@@ -527,9 +540,10 @@ void worker_register(struct core *core, uint64_t peer, const struct frame_header
                    ? error_set(&error, ERR_MALFORMED, "a registration needs a session")
                    : check(core, worker, message, &error);
     if (code != 0) {
-        struct msg_refused refused = {.code = code, .text = slice_of(error.text)};
-        effects_add_send(
-            core->effects, peer, plain_frame(core, NULL, MESSAGE_refused, &refused), false);
+        struct audit_row row = {.action = slice_of("register"), .text = slice_of(error.text)};
+        if (access_is_name(message->name))
+            row.who = row.target = message->name;
+        frame_refuse(core, peer, code, row);
         return;
     }
     if (worker == NULL)
@@ -537,12 +551,14 @@ void worker_register(struct core *core, uint64_t peer, const struct frame_header
     worker->peer = peer;
     if (!repeated)
         open_session(core, worker, header->session, message);
+    join_rename(core, worker->key, worker->name);
     move(core, worker, WORKER_EVENT_REGISTER);
     struct attempt_id *kept =
         arena_alloc(&core->scratch, (message->attempts.count + 1) * sizeof *kept);
     struct msg_registered registered = {.cluster = core->cluster, .bundles = core->bundles};
     registered.keep.items = kept;
     registered.keep.count = settle_attempts(core, worker, message, kept);
+    worker_show_attempts(core, worker);
     effects_add_send(core->effects, peer,
         plain_frame(core, &worker->channel, MESSAGE_registered, &registered), false);
     worker_follow_wishes(core, worker);

@@ -164,6 +164,21 @@ static bool is_over(uint32_t state)
     return state != RUN_QUEUED && state != RUN_RUNNING;
 }
 
+static void load_access(struct world *world)
+{
+    struct master *master = &world->master;
+    for (size_t i = 0; i < master->rows.token_count; i++) {
+        struct event event = event_now(world, EVENT_LOAD_TOKEN);
+        event.token = master->rows.tokens[i];
+        core_step(master->core, &event, master->batch);
+    }
+    for (size_t i = 0; i < master->rows.peer_count; i++) {
+        struct event event = event_now(world, EVENT_LOAD_PEER);
+        event.peer = master->rows.peers[i];
+        core_step(master->core, &event, master->batch);
+    }
+}
+
 static void load(struct world *world)
 {
     struct master *master = &world->master;
@@ -177,6 +192,7 @@ static void load(struct world *world)
         event.worker = master->rows.workers[i];
         core_step(master->core, &event, master->batch);
     }
+    load_access(world);
     for (size_t i = 0; i < master->rows.session_count; i++) {
         struct event event = event_now(world, EVENT_LOAD_SESSION);
         event.session = master->rows.sessions[i];
@@ -202,6 +218,7 @@ void master_start(struct world *world)
         .leader = master->rows.leader,
         .cluster = slice_of("00000000-0000-4000-8000-000000000001"),
         .now_ms = world->now_ms,
+        .last_audit = rows_last_audit(&master->rows),
     };
     for (size_t i = 0; i < master->rows.run_count; i++) {
         if (master->rows.runs[i].order > config.last_order)

@@ -99,6 +99,59 @@ static void apply_request(struct rows *rows, const struct request_row *row)
     rows->requests[rows->request_count++].answer = own(rows, row->answer);
 }
 
+static void apply_peer(struct rows *rows, const struct peer_row *row)
+{
+    size_t i = 0;
+    while (i < rows->peer_count && memcmp(rows->peers[i].key, row->key, sizeof row->key) != 0)
+        i++;
+    if (i == rows->peer_count) {
+        vector_reserve(&rows->peers, rows->peer_count, &rows->peer_capacity);
+        rows->peer_count++;
+    }
+    rows->peers[i] = *row;
+    rows->peers[i].name = own(rows, row->name);
+    rows->peers[i].host = own(rows, row->host);
+}
+
+static void apply_token(struct rows *rows, const struct token_row *row)
+{
+    size_t i = 0;
+    while (i < rows->token_count && rows->tokens[i].token != row->token)
+        i++;
+    if (i == rows->token_count) {
+        vector_reserve(&rows->tokens, rows->token_count, &rows->token_capacity);
+        rows->token_count++;
+    }
+    rows->tokens[i] = *row;
+    rows->tokens[i].label = own(rows, row->label);
+}
+
+/* A row is written again only for its count, and then it is one of the last. */
+static void apply_audit(struct rows *rows, const struct audit_row *row)
+{
+    size_t i = rows->audit_count;
+    while (i > 0 && rows->audits[i - 1].number > row->number)
+        i--;
+    if (i > 0 && rows->audits[i - 1].number == row->number) {
+        rows->audits[i - 1].count = row->count;
+        return;
+    }
+    vector_reserve(&rows->audits, rows->audit_count, &rows->audit_capacity);
+    memmove(&rows->audits[i + 1], &rows->audits[i], (rows->audit_count - i) * sizeof *rows->audits);
+    rows->audit_count++;
+    rows->audits[i] = *row;
+    rows->audits[i].who = own(rows, row->who);
+    rows->audits[i].address = own(rows, row->address);
+    rows->audits[i].action = own(rows, row->action);
+    rows->audits[i].target = own(rows, row->target);
+    rows->audits[i].text = own(rows, row->text);
+}
+
+uint64_t rows_last_audit(const struct rows *rows)
+{
+    return rows->audit_count > 0 ? rows->audits[rows->audit_count - 1].number : 0;
+}
+
 void rows_apply(struct rows *rows, const struct fact *fact)
 {
     switch (fact->kind) {
@@ -124,8 +177,14 @@ void rows_apply(struct rows *rows, const struct fact *fact)
         apply_request(rows, &fact->request);
         break;
     case FACT_PEER:
+        apply_peer(rows, &fact->peer);
+        break;
     case FACT_TOKEN:
+        apply_token(rows, &fact->token);
+        break;
     case FACT_AUDIT:
+        apply_audit(rows, &fact->audit);
+        break;
     case FACT_KIND_COUNT:
         break;
     }
@@ -140,6 +199,9 @@ void rows_fini(struct rows *rows)
     free(rows->attempts);
     free(rows->spans);
     free(rows->requests);
+    free(rows->peers);
+    free(rows->tokens);
+    free(rows->audits);
     arena_fini(&rows->arena);
     *rows = (struct rows){0};
 }

@@ -59,10 +59,17 @@ struct rows {
     size_t span_count, span_capacity;
     struct request_row *requests;
     size_t request_count, request_capacity;
+    struct peer_row *peers;
+    size_t peer_count, peer_capacity;
+    struct token_row *tokens;
+    size_t token_count, token_capacity;
+    struct audit_row *audits; /* by number */
+    size_t audit_count, audit_capacity;
     struct arena arena; /* their texts */
     uint64_t epoch, leader;
 };
 void rows_apply(struct rows *rows, const struct fact *fact);
+uint64_t rows_last_audit(const struct rows *rows);
 void rows_fini(struct rows *rows);
 
 /* ---- a process of a task ---- */

@@ -1,6 +1,7 @@
 #include "tests/unit/core_world.h"
 
 #include "common/memory.h"
+#include "proto/roles.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -110,6 +111,13 @@ static void flush(struct core_world *world)
     world->facts = arena_alloc(&world->arena, (batch->fact_count + 1) * sizeof *world->facts);
     for (size_t i = 0; i < batch->fact_count; i++)
         world->facts[i] = batch->facts[i];
+    world->access_count = batch->access_count;
+    world->accesses =
+        arena_alloc(&world->arena, (batch->access_count + 1) * sizeof *world->accesses);
+    for (size_t i = 0; i < batch->access_count; i++) {
+        world->accesses[i] = batch->accesses[i];
+        world->accesses[i].name = arena_copy(&world->arena, batch->accesses[i].name);
+    }
     effects_reset(batch);
 }
 
@@ -159,6 +167,7 @@ static void start(struct core_world *world)
         .leader = 7000 + world->epoch,
         .cluster = slice_of("the-cluster"),
         .now_ms = world->now_ms,
+        .last_audit = rows_last_audit(&world->rows),
     };
     for (size_t i = 0; i < world->rows.run_count; i++) {
         if (world->rows.runs[i].order > config.last_order)
@@ -236,6 +245,10 @@ static void load(struct core_world *world)
         step(world, (struct event){.kind = EVENT_LOAD_DAG, .dag = rows->dags[i]});
     for (size_t i = 0; i < rows->worker_count; i++)
         step(world, (struct event){.kind = EVENT_LOAD_WORKER, .worker = rows->workers[i]});
+    for (size_t i = 0; i < rows->token_count; i++)
+        step(world, (struct event){.kind = EVENT_LOAD_TOKEN, .token = rows->tokens[i]});
+    for (size_t i = 0; i < rows->peer_count; i++)
+        step(world, (struct event){.kind = EVENT_LOAD_PEER, .peer = rows->peers[i]});
     for (size_t i = 0; i < rows->session_count; i++)
         step(world, (struct event){.kind = EVENT_LOAD_SESSION, .session = rows->sessions[i]});
     for (size_t i = 0; i < rows->run_count; i++) {
@@ -258,7 +271,7 @@ void world_restart(struct core_world *world)
 
 /* ---- clients ---- */
 
-static void ask(struct core_world *world, struct event event)
+void world_ask(struct core_world *world, struct event event)
 {
     world->answer = (struct message){0};
     if (event.request == 0)
@@ -279,30 +292,30 @@ uint64_t world_submit(struct core_world *world, const char *yaml)
     diagnostics_fini(&diagnostics);
     assert_int_equal(plan_open(buffer_slice(&world->plans[at]), &world->views[at], NULL), 0);
     world->keys[at] = 0x100 + at;
-    ask(world, (struct event){.kind = EVENT_SUBMIT,
-                   .submit = {
-                       .key = world->keys[at],
-                       .plan = world->views[at],
-                       .context = slice_of(world->context),
-                       .logical_date = world->now_wall,
-                   }});
+    world_ask(world, (struct event){.kind = EVENT_SUBMIT,
+                         .submit = {
+                             .key = world->keys[at],
+                             .plan = world->views[at],
+                             .context = slice_of(world->context),
+                             .logical_date = world->now_wall,
+                         }});
     return world->keys[at];
 }
 
 void world_cancel(struct core_world *world, uint64_t run, uint32_t task)
 {
-    ask(world, (struct event){.kind = EVENT_CANCEL, .change = {.run = run, .task = task}});
+    world_ask(world, (struct event){.kind = EVENT_CANCEL, .change = {.run = run, .task = task}});
 }
 
 void world_retry(struct core_world *world, uint64_t run, uint32_t task, bool only)
 {
-    ask(world,
+    world_ask(world,
         (struct event){.kind = EVENT_RETRY, .change = {.run = run, .task = task, .only = only}});
 }
 
 void world_mark(struct core_world *world, uint64_t run, uint32_t task, uint32_t state)
 {
-    ask(world,
+    world_ask(world,
         (struct event){.kind = EVENT_MARK, .change = {.run = run, .task = task, .state = state}});
 }
 
@@ -311,7 +324,7 @@ const char *world_drain_worker(struct core_world *world, const char *worker, boo
     struct event event = {.kind = EVENT_DRAIN};
     event.worker_change.worker = slice_of(worker);
     event.worker_change.undo = undo;
-    ask(world, event);
+    world_ask(world, event);
     struct slice text = world->answer.number == MESSAGE_done
                             ? ((const struct msg_done *)world->answer.body)->text
                             : ((const struct msg_refused *)world->answer.body)->text;
@@ -321,6 +334,21 @@ const char *world_drain_worker(struct core_world *world, const char *worker, boo
 bool world_was_refused(const struct core_world *world)
 {
     return world->answer.number == MESSAGE_refused;
+}
+
+const char *world_answer_text(const struct core_world *world)
+{
+    struct slice text = {"", 0};
+    if (world->answer.number == MESSAGE_refused)
+        text = ((const struct msg_refused *)world->answer.body)->text;
+    else if (world->answer.number == MESSAGE_done)
+        text = ((const struct msg_done *)world->answer.body)->text;
+    return text.length > 0 ? text.ptr : "";
+}
+
+const struct audit_row *world_last_audit(const struct core_world *world)
+{
+    return world->rows.audit_count > 0 ? &world->rows.audits[world->rows.audit_count - 1] : NULL;
 }
 
 /* ---- what is seen ---- */
@@ -373,8 +401,12 @@ struct fake *fake_add(struct core_world *world, uint32_t slots)
 
 void fake_send(struct core_world *world, const struct fake *fake, struct slice bytes)
 {
-    world_event(
-        world, (struct event){.kind = EVENT_FRAME, .frame = {.peer = fake->peer, .bytes = bytes}});
+    struct event event = {.kind = EVENT_FRAME, .frame = {.peer = fake->peer, .bytes = bytes}};
+    if (fake->proven != NULL)
+        event.actor = (struct actor){.role = ROLE_WORKER,
+            .key = slice_make(fake->proven, WORKER_KEY_BYTES),
+            .address = slice_of("10.0.0.9")};
+    world_event(world, event);
 }
 
 static void send_plain(

@@ -28,6 +28,8 @@ struct fake {
     bool leaving, full;               /* so its heartbeats say */
     uint32_t slots;
     bool beats; /* heartbeats while time passes */
+    const unsigned char
+        *proven; /* by the handshake of its connection: 32 bytes; NULL: it is local */
     uint64_t next_beat_ms;
     struct channel channel;
     /* What it was told, in order, since it was last emptied. */
@@ -60,6 +62,8 @@ struct core_world {
     /* Of the last batch. */
     struct fact *facts;
     size_t fact_count;
+    struct access_effect *accesses;
+    size_t access_count;
 };
 
 struct core_world *world_create(void);
@@ -69,6 +73,8 @@ void world_restart(struct core_world *world);
 
 /* One event and the end of its batch. */
 void world_event(struct core_world *world, struct event event);
+/* A client's event, under a request of its own unless it has one, until it is answered. */
+void world_ask(struct core_world *world, struct event event);
 /* Lets time pass, in steps of at most 100 ms, while the fakes that beat do so. */
 void world_pass(struct core_world *world, uint64_t ms);
 /* Steps until the core has no work left; returns how many steps that took. */
@@ -82,6 +88,10 @@ void world_mark(struct core_world *world, uint64_t run, uint32_t task, uint32_t 
 /* `undo`: undrain. Returns the answer's text. */
 const char *world_drain_worker(struct core_world *world, const char *worker, bool undo);
 bool world_was_refused(const struct core_world *world);
+/* What the last answer says, when it is a refusal or `done`; else "". Ends with a NUL. */
+const char *world_answer_text(const struct core_world *world);
+/* The newest row of the audit log, or NULL. */
+const struct audit_row *world_last_audit(const struct core_world *world);
 
 uint32_t world_task_state(const struct core_world *world, uint64_t run, uint32_t task);
 uint32_t world_run_state(const struct core_world *world, uint64_t run);
