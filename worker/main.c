@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "worker/io/folder.h"
 #include "worker/io/host.h"
+#include "worker/io/join.h"
 #include "worker/io/options.h"
 #include "worker/io/stop.h"
 
@@ -36,7 +37,7 @@ static int check_master(
     const struct options *options, const struct folder *folder, struct error *error)
 {
     char store[4096];
-    if (access(folder->join, F_OK) == 0)
+    if (options->master == NULL || access(folder->join, F_OK) == 0)
         return 0;
     (void)snprintf(store, sizeof store, "%s/store.db", options->master);
     if (access(store, F_OK) == 0)
@@ -59,9 +60,16 @@ static int serve(
     if (rc == 0)
         rc = folder_open(folder, error);
     if (rc == 0)
-        rc = options_remember(options, folder->join, error);
+        rc = join_if_wanted(options, folder, error);
     if (rc == 0)
         rc = host_run(options, folder, ret_status, error);
+    /* Its key was removed, and somebody gave it a token: that is what tokens are for. */
+    if (rc == 0 && *ret_status == error_exit_status(ERR_DENIED) && options->token != NULL) {
+        options->joined.address_count = 0;
+        rc = join_if_wanted(options, folder, error);
+        if (rc == 0)
+            rc = host_run(options, folder, ret_status, error);
+    }
     return rc;
 }
 
@@ -84,7 +92,7 @@ int main(int argc, char **argv)
     } else if (rc == 0) {
         rc = folder_init(&folder, options.data, &error);
         if (rc == 0 && options.stop)
-            rc = stop_now(&options, &folder, &error);
+            rc = stop_worker(&options, &folder, &status, &error);
         else if (rc == 0)
             rc = serve(&options, &folder, &status, &error);
     }

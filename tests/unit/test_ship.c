@@ -29,7 +29,6 @@ struct fixture {
     /* The worker. */
     struct bulk *bulk;
     struct ship *ship;
-    struct jobs *jobs;
     struct blob_client *blobs;
     struct stream *stream;
     uint64_t now_ms;
@@ -47,7 +46,6 @@ struct fixture {
     uint64_t end_bytes;   /* of log_end */
     bool deaf;            /* answers nothing */
     bool gives_no_credit; /* after the first */
-    struct slice stored;  /* answered to blob_read */
     /* What is waited for. */
     uint32_t until;
     bool awaits_removal; /* of the spool */
@@ -89,19 +87,6 @@ static void take_log_chunk(struct fixture *f, const struct msg_log_chunk *chunk)
     take_chunk(f, chunk->data);
 }
 
-static void answer_read(struct fixture *f, const struct msg_blob_read *read)
-{
-    size_t length = f->stored.length - (size_t)read->offset;
-    if (length > 100)
-        length = 100;
-    say(f, MESSAGE_blob_data,
-        &(struct msg_blob_data){.request = read->request,
-            .hash = read->hash,
-            .offset = read->offset,
-            .data = slice_make(f->stored.ptr + read->offset, length),
-            .bytes = f->stored.length});
-}
-
 static void take(struct fixture *f, const struct message *message)
 {
     switch (message->number) {
@@ -123,9 +108,6 @@ static void take(struct fixture *f, const struct message *message)
     case MESSAGE_blob_chunk:
         buffer_append_slice(&f->blob, ((const struct msg_blob_chunk *)message->body)->data);
         take_chunk(f, ((const struct msg_blob_chunk *)message->body)->data);
-        break;
-    case MESSAGE_blob_read:
-        answer_read(f, message->body);
         break;
     default:
         fail();
@@ -165,13 +147,21 @@ static bool spool_is_there(const struct fixture *f)
 static bool on_round(void *context)
 {
     struct fixture *f = context;
-    (void)jobs_take(f->jobs);
     ship_pump(f->ship, f->now_ms);
     blob_client_pump(f->blobs, f->now_ms);
     bulk_flush(f->bulk);
     if (f->done || (f->awaits_removal && !spool_is_there(f)))
         loop_stop(f->loop);
     return false;
+}
+
+static int connect_bulk(void *context, transport_frame_fn frame, void *frame_context,
+    struct transport **ret_transport, struct error *error)
+{
+    const struct fixture *f = context;
+    char endpoint[64];
+    (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/bulk.sock", f->folder);
+    return transport_connect(f->loop, endpoint, frame, frame_context, ret_transport, error);
 }
 
 static int set_up(void **state)
@@ -187,17 +177,15 @@ static int set_up(void **state)
     if (transport_bind(f->loop, endpoint, on_frame, f, &f->server, NULL) != 0)
         return -1;
     loop_on_round(f->loop, on_round, f);
-    f->jobs = jobs_create(f->loop);
-    f->bulk = bulk_create(f->loop, endpoint);
+    f->bulk = bulk_create(connect_bulk, f);
     f->ship = ship_create(f->bulk);
-    f->blobs = blob_client_create(f->bulk, f->jobs);
+    f->blobs = blob_client_create(f->bulk);
     return bulk_renew(f->bulk, 7, NULL);
 }
 
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
-    jobs_destroy(f->jobs);
     blob_client_destroy(f->blobs);
     ship_destroy(f->ship);
     bulk_destroy(f->bulk);
@@ -257,6 +245,18 @@ static void assert_log(const struct fixture *f, size_t length)
 }
 
 /* ---- logs ---- */
+
+static void ship_counts_what_lies_on_disk(void **state)
+{
+    struct fixture *f = *state;
+    f->deaf = true;
+    fill(f, 5000, false);
+    assert_int_equal(ship_bytes(f->ship), 5000);
+    assert_int_equal(ship_count(f->ship), 1);
+    ship_drop(f->ship, f->stream);
+    assert_int_equal(ship_bytes(f->ship), 0);
+    assert_int_equal(ship_count(f->ship), 0);
+}
 
 static void ship_whole_log_arrives_and_the_spool_goes(void **state)
 {
@@ -378,54 +378,12 @@ static void blob_upload_refused_says_why(void **state)
     assert_string_equal(f->error.text, "not today");
 }
 
-static void fetch(struct fixture *f, struct slice wanted, struct slice sent)
-{
-    char path[64];
-    struct hash hash;
-    hash_of(wanted, &hash);
-    f->stored = sent;
-    (void)snprintf(path, sizeof path, "%s/fetched", f->folder);
-    blob_fetch(f->blobs, &hash, path, on_done, f);
-    run_until(f, MESSAGE_NONE);
-}
-
-static void blob_fetch_brings_the_whole_content(void **state)
-{
-    struct fixture *f = *state;
-    char path[64], bytes[1050];
-    struct buffer read = {0};
-    memset(bytes, 'z', sizeof bytes);
-    fetch(f, slice_make(bytes, sizeof bytes), slice_make(bytes, sizeof bytes));
-    assert_int_equal(f->error.code, 0);
-    assert_int_equal(heard(f, MESSAGE_blob_read), 11);
-    (void)snprintf(path, sizeof path, "%s/fetched", f->folder);
-    assert_int_equal(file_read(path, 2000, &read, NULL), 0);
-    assert_true(slice_equal(buffer_slice(&read), slice_make(bytes, sizeof bytes)));
-    buffer_fini(&read);
-}
-
-static void blob_fetch_of_nothing_makes_an_empty_file(void **state)
-{
-    struct fixture *f = *state;
-    fetch(f, slice_of(""), slice_of(""));
-    assert_int_equal(f->error.code, 0);
-}
-
-static void blob_fetch_of_other_content_is_refused(void **state)
-{
-    struct fixture *f = *state;
-    char path[64];
-    fetch(f, slice_of("wanted"), slice_of("sent"));
-    assert_int_equal(f->error.code, ERR_CORRUPT);
-    (void)snprintf(path, sizeof path, "%s/fetched", f->folder);
-    assert_int_equal(access(path, F_OK), -1);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(ship_counts_what_lies_on_disk),
         TEST(ship_whole_log_arrives_and_the_spool_goes),
         TEST(ship_log_that_grows_is_followed),
         TEST(ship_log_begun_before_goes_on_where_the_master_is),
@@ -434,9 +392,6 @@ int main(void)
         TEST(ship_that_is_not_answered_is_stuck),
         TEST(blob_upload_sends_and_waits_until_kept),
         TEST(blob_upload_refused_says_why),
-        TEST(blob_fetch_brings_the_whole_content),
-        TEST(blob_fetch_of_nothing_makes_an_empty_file),
-        TEST(blob_fetch_of_other_content_is_refused),
     };
     hash_start();
     transport_start();

@@ -1,13 +1,11 @@
 /*
- * blob_client.h - files by content to and from the master, over the bulk connection: one upload and
- * one fetch at a time, in order, each gone on with on the next connection. A master that is away is
- * waited for. One thread.
+ * blob_client.h - files by content to the master, over the bulk connection: one at a time, in
+ * order, gone on with on the next connection. A master that is away is waited for. One thread.
  */
 #ifndef WORKER_IO_BLOB_CLIENT_H
 #define WORKER_IO_BLOB_CLIENT_H
 
 #include "common/hash.h"
-#include "common/jobs.h"
 #include "worker/io/bulk.h"
 
 struct blob_client;
@@ -15,8 +13,8 @@ struct blob_client;
 /* `error` is NULL when it worked. */
 typedef void (*blob_done_fn)(void *context, const struct error *error);
 
-/* Both are borrowed and outlive it; what was fetched is checked on the thread of `jobs`. */
-struct blob_client *blob_client_create(struct bulk *bulk, struct jobs *jobs);
+/* `bulk` is borrowed and outlives it. */
+struct blob_client *blob_client_create(struct bulk *bulk);
 /* What is waited for is never answered. */
 void blob_client_destroy(struct blob_client *client);
 
@@ -32,9 +30,6 @@ struct blob_source {
 };
 void blob_upload(
     struct blob_client *client, const struct blob_source *source, blob_done_fn done, void *context);
-/* Gets the content into a new file at `path` (copied), whole and checked or not at all. */
-void blob_fetch(struct blob_client *client, const struct hash *hash, const char *path,
-    blob_done_fn done, void *context);
 
 /* Sends what credit allows; call in each round, before bulk_flush. */
 void blob_client_pump(struct blob_client *client, uint64_t now_ms);

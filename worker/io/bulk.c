@@ -3,14 +3,13 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "common/transport.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 struct bulk {
-    struct loop *loop;
-    char *endpoint;
+    bulk_connect_fn connect;
+    void *context;
     struct transport *transport; /* NULL: closed */
     uint64_t session;
     uint64_t credit;
@@ -21,11 +20,11 @@ struct bulk {
     struct arena arena;
 };
 
-struct bulk *bulk_create(struct loop *loop, const char *endpoint)
+struct bulk *bulk_create(bulk_connect_fn connect, void *context)
 {
     struct bulk *bulk = xcalloc(1, sizeof *bulk);
-    bulk->loop = loop;
-    bulk->endpoint = xstrdup(endpoint);
+    bulk->connect = connect;
+    bulk->context = context;
     return bulk;
 }
 
@@ -36,7 +35,6 @@ void bulk_destroy(struct bulk *bulk)
     bulk_close(bulk);
     buffer_fini(&bulk->frame);
     arena_fini(&bulk->arena);
-    free(bulk->endpoint);
     free(bulk);
 }
 
@@ -76,7 +74,7 @@ static void on_frame(void *context, transport_peer peer, struct slice frame)
 int bulk_renew(struct bulk *bulk, uint64_t session, struct error *error)
 {
     bulk_close(bulk);
-    int rc = transport_connect(bulk->loop, bulk->endpoint, on_frame, bulk, &bulk->transport, error);
+    int rc = bulk->connect(bulk->context, on_frame, bulk, &bulk->transport, error);
     if (rc != 0)
         return rc;
     bulk->session = session;

@@ -9,7 +9,7 @@
 #ifndef WORKER_IO_BULK_H
 #define WORKER_IO_BULK_H
 
-#include "common/loop.h"
+#include "common/transport.h"
 #include "proto/proto.h"
 
 struct bulk;
@@ -22,10 +22,14 @@ struct bulk_user {
     void *context;
 };
 
-struct bulk *bulk_create(struct loop *loop, const char *endpoint);
+/* Connects to the bulk port of the master that is spoken to now, as transport_connect. */
+typedef int (*bulk_connect_fn)(void *context, transport_frame_fn frame, void *frame_context,
+    struct transport **ret_transport, struct error *error);
+
+struct bulk *bulk_create(bulk_connect_fn connect, void *context);
 void bulk_destroy(struct bulk *bulk);
 /* Every user hears every message. At most BULK_USERS_MAX. */
-enum { BULK_USERS_MAX = 2 };
+enum { BULK_USERS_MAX = 3 };
 void bulk_add_user(struct bulk *bulk, const struct bulk_user *user);
 
 /* Connects (anew) for this session. */

@@ -26,10 +26,12 @@ static void remember_leader(struct host *host, const struct agent_effect *effect
 static void registered(struct host *host, struct slice bundles)
 {
     struct error error = {0};
-    log_info("registered with the master in %s", host->options->master);
+    log_info("registered with the master at %s", uplink_name(host->uplink));
     if (identity_forget_dead(&host->identity, host->folder, &error) != 0)
         log_warn("%s", error.text);
-    trees_set_bundles(host->trees, bundles);
+    /* Elsewhere its folder is none of ours. */
+    if (uplink_is_local(host->uplink))
+        trees_set_bundles(host->trees, bundles);
     if (bulk_renew(host->bulk, agent_session(host->agent), &error) != 0)
         log_error("logs are not shipped: %s", error.text);
 }
@@ -73,7 +75,7 @@ static void carry_out(struct host *host, const struct agent_effect *effect)
 {
     switch (effect->kind) {
     case AGENT_SEND:
-        transport_send(host->control, 0, effect->frame);
+        uplink_send(host->uplink, effect->frame);
         break;
     case AGENT_RUNNER:
         runner_link_say(host, &effect->runner);

@@ -37,6 +37,7 @@ int folder_init(struct folder *folder, const char *path, struct error *error)
     folder->results = xasprintf("%s/results", folder->secret);
     folder->spool = xasprintf("%s/spool", folder->secret);
     folder->cache = xasprintf("%s/cache", folder->secret);
+    folder->agent = xasprintf("%s/agent.sock", folder->secret);
     return 0;
 }
 
@@ -101,7 +102,7 @@ void folder_fini(struct folder *folder)
         (void)close(folder->lock_fd);
     char *texts[] = {folder->path, folder->lock, folder->work, folder->secret, folder->key,
         folder->join, folder->leader, folder->dead, folder->runner, folder->results, folder->spool,
-        folder->cache};
+        folder->cache, folder->agent};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
     *folder = (struct folder){.lock_fd = -1};

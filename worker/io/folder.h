@@ -4,7 +4,8 @@
  *     DIR/            0711
  *       lock          who has it
  *       work/ID/      0700, an attempt's own: files/ is its working directory
- *       private/      0700: keys, what it joined, results, spool/, cache/, the runner's socket
+ *       private/      0700: keys, what it joined, results, spool/, cache/, the runner's socket and
+ *                     the agent's, agent.sock
  */
 #ifndef WORKER_IO_FOLDER_H
 #define WORKER_IO_FOLDER_H
@@ -16,7 +17,7 @@ struct folder {
     char *lock;
     char *work;
     char *secret; /* private/ */
-    char *key, *join, *leader, *dead, *runner, *results, *spool, *cache;
+    char *key, *join, *leader, *dead, *runner, *results, *spool, *cache, *agent;
     int lock_fd; /* -1: not locked */
 };
 

@@ -7,6 +7,7 @@
 #include "common/memory.h"
 #include "common/random.h"
 
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -19,12 +20,23 @@ enum {
     RUNNER_END_MS = 20000,
 };
 
+static void step(struct host *host, struct agent_event *event)
+{
+    event->random = random_id();
+    agent_step(host->agent, event, &host->effects);
+    host->stepped = true;
+}
+
 void host_step(struct host *host, struct agent_event event)
 {
     event.now_ms = clock_boot_ms();
-    event.random = random_id();
-    agent_step(host->agent, &event, &host->effects);
-    host->stepped = true;
+    /* Any step may be the one that makes the heartbeat. */
+    if (event.now_ms >= agent_beat_ms(host->agent)) {
+        struct agent_event load = {.kind = AGENT_EVENT_LOAD, .now_ms = event.now_ms};
+        load_read(&host->load, &load.load);
+        step(host, &load);
+    }
+    step(host, &event);
 }
 
 void host_end(struct host *host, int status)
@@ -64,7 +76,7 @@ static void on_collected(void *context, const struct collected *collected)
 
 static void tell_disk(struct host *host)
 {
-    bool full = host->results_full || attempts_is_full(host->attempts);
+    bool full = host->results_full || host->spools_full || attempts_is_full(host->attempts);
     host_step(host, (struct agent_event){.kind = AGENT_EVENT_DISK, .full = full});
 }
 
@@ -86,20 +98,19 @@ static void on_loaded(void *context, const struct msg_ended *ended)
 
 static void on_signal(void *context, int number)
 {
+    (void)number;
+    leaving_say_goodbye(context);
+    host_end(context, 0);
+}
+
+/* Bulk goes to the same address as heartbeats. */
+static void on_moved(void *context)
+{
     struct host *host = context;
-    uint32_t running = agent_running(host->agent);
-    if (number == SIGUSR1) {
-        /* What runs is known when the runner has said it. */
-        host->stop_wanted = true;
-        log_info("stopping: %u tasks are killed", running);
-        if (host->listed)
-            host_step(host, (struct agent_event){.kind = AGENT_EVENT_STOP});
-        return;
-    }
-    if (running > 0)
-        log_info(
-            "%u tasks go on until their lease; start the worker again to take them back", running);
-    host_end(host, 0);
+    struct error error = {0};
+    uint64_t session = agent_session(host->agent);
+    if (session != 0 && bulk_renew(host->bulk, session, &error) != 0)
+        log_error("logs are not shipped: %s", error.text);
 }
 
 /* ---- rounds ---- */
@@ -123,27 +134,70 @@ static void check_results(struct host *host)
     tell_disk(host);
 }
 
+/* Logs that no master takes are the disk's; running tasks may yet write theirs to their end. */
+static void check_spools(struct host *host)
+{
+    uint64_t bytes = ship_bytes(host->ship);
+    bool full = host->spools_full ? bytes > host->spool_max - host->spool_max / 10
+                                  : bytes > host->spool_max;
+    if (full == host->spools_full)
+        return;
+    host->spools_full = full;
+    if (full)
+        log_error("no more tasks are taken: %" PRIu64 " MiB of logs wait for the master, which is "
+                  "more than --spool-max allows",
+            bytes >> 20);
+    else
+        log_info("logs have gone to the master: tasks are taken again");
+    tell_disk(host);
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static uint64_t next_ms(const struct host *host)
 {
-    uint64_t due = agent_next_ms(host->agent);
-    if (results_due_ms(host->results) < due)
-        due = results_due_ms(host->results);
+    uint64_t due = least(agent_next_ms(host->agent), results_due_ms(host->results));
+    due = least(due, uplink_due_ms(host->uplink));
+    due = least(due, leaving_due_ms(host));
     uint64_t retry = clock_boot_ms() + RETRY_EVERY_MS;
     if ((host->results_full || attempts_is_full(host->attempts)) && retry < due)
         due = retry;
     return due;
 }
 
-/* Each may use up the credit that is there: they take turns in going first. */
+static void pump_ship(struct host *host, uint64_t now_ms)
+{
+    ship_pump(host->ship, now_ms);
+}
+
+static void pump_blobs(struct host *host, uint64_t now_ms)
+{
+    blob_client_pump(host->blobs, now_ms);
+}
+
+/* Logs and uploads may use up the credit that is there: they take turns in going first. */
 static void send_bulk(struct host *host, uint64_t now_ms)
 {
-    host->blobs_first = !host->blobs_first;
-    if (host->blobs_first)
-        blob_client_pump(host->blobs, now_ms);
-    ship_pump(host->ship, now_ms);
-    if (!host->blobs_first)
-        blob_client_pump(host->blobs, now_ms);
+    void (*const pumps[])(struct host * host, uint64_t now_ms) = {pump_ship, pump_blobs};
+    host->bulk_turn ^= 1;
+    pumps[host->bulk_turn](host, now_ms);
+    pumps[host->bulk_turn ^ 1](host, now_ms);
+    fetcher_pump(host->fetcher, now_ms);
     bulk_flush(host->bulk);
+}
+
+/* A handshake that is refused: the key was removed while this agent was away. */
+static void check_admission(struct host *host)
+{
+    if (host->ending || !uplink_is_denied(host->uplink))
+        return;
+    log_error("the master at %s does not admit this worker: its key was removed; %u tasks go on "
+              "until their lease",
+        uplink_name(host->uplink), agent_running(host->agent));
+    host_end(host, error_exit_status(ERR_DENIED));
 }
 
 static bool on_round(void *context)
@@ -152,7 +206,11 @@ static bool on_round(void *context)
     (void)jobs_take(host->syncs);
     (void)jobs_take(host->slow);
     check_results(host);
+    check_spools(host);
     uint64_t now_ms = clock_boot_ms();
+    leaving_round(host, now_ms);
+    uplink_tick(host->uplink, now_ms);
+    check_admission(host);
     /* What waited for a cut, or for space. */
     results_write(host->results, now_ms);
     if (host->stepped)
@@ -173,7 +231,8 @@ static void on_timer(void *context)
     if (attempts_is_full(host->attempts))
         attempts_retry(host->attempts);
     if (bulk_is_open(host->bulk) &&
-        (ship_is_stuck(host->ship, now_ms) || blob_client_is_stuck(host->blobs, now_ms)) &&
+        (ship_is_stuck(host->ship, now_ms) || blob_client_is_stuck(host->blobs, now_ms) ||
+            fetcher_is_stuck(host->fetcher, now_ms)) &&
         bulk_renew(host->bulk, agent_session(host->agent), &error) != 0)
         log_error("logs are not shipped: %s", error.text);
     host_step(host, (struct agent_event){.kind = AGENT_EVENT_TIMER});
@@ -183,12 +242,15 @@ static void on_timer(void *context)
 
 static void make_agent(struct host *host)
 {
-    struct slice queues[WORKER_QUEUES_MAX];
+    struct slice queues[WORKER_QUEUES_MAX], labels[LABELS_MAX];
     const struct options *options = host->options;
     const struct identity *identity = &host->identity;
     (void)gethostname(host->name, sizeof host->name - 1);
     for (size_t i = 0; i < options->queue_count; i++)
         queues[i] = slice_of(options->queues[i]);
+    for (size_t i = 0; i < options->label_count; i++)
+        labels[i] = slice_of(options->labels[i]);
+    bool known = identity->cluster[0] != '\0';
     struct agent_config config = {
         .name = slice_of(options->name),
         .host = slice_of(host->name),
@@ -197,9 +259,10 @@ static void make_agent(struct host *host)
         .queues = {queues, (uint32_t)options->queue_count},
         .epoch = identity->epoch,
         .leader = identity->leader,
-        .cluster = slice_of(identity->cluster),
+        .cluster = slice_of(known ? identity->cluster : options->joined.cluster),
         .dead_instance = identity->dead_instance,
         .now_ms = clock_boot_ms(),
+        .labels = {labels, (uint32_t)options->label_count},
     };
     memcpy(config.key, identity->keys.public_key, sizeof config.key);
     memcpy(config.boot, identity->boot, sizeof config.boot);
@@ -222,31 +285,52 @@ static void make_attempts(struct host *host)
     host->attempts = attempts_create(&config);
 }
 
-static int make_bulk(struct host *host)
+static int make_bulk(struct host *host, struct error *error)
 {
-    char *endpoint = xasprintf("ipc://%s/bulk.sock", host->options->master);
-    host->bulk = bulk_create(host->loop, endpoint);
-    free(endpoint);
+    host->bulk = bulk_create(uplink_connect_bulk, host->uplink);
     host->ship = ship_create(host->bulk);
-    host->blobs = blob_client_create(host->bulk, host->slow);
-    host->trees = trees_create(host->folder->cache, host->blobs, host->slow);
-    return 0;
+    host->blobs = blob_client_create(host->bulk);
+    host->fetcher = fetcher_create(host->bulk, host->slow);
+    const struct trees_config config = {
+        .cache = host->folder->cache,
+        .cache_max = host->options->cache_max,
+        .fetcher = host->fetcher,
+        .jobs = host->slow,
+    };
+    return trees_create(&config, host->identity.boot, &host->trees, error);
 }
 
-static int connect_master(struct host *host, struct error *error)
+static int open_uplink(struct host *host, struct error *error)
 {
-    char *endpoint = xasprintf("ipc://%s/worker.sock", host->options->master);
-    int rc = transport_connect(host->loop, endpoint, on_frame, host, &host->control, error);
-    free(endpoint);
-    return rc;
+    const struct uplink_config config = {
+        .loop = host->loop,
+        .options = host->options,
+        .keys = &host->identity.keys,
+        .frame = on_frame,
+        .moved = on_moved,
+        .context = host,
+    };
+    return uplink_open(&config, &host->uplink, error);
+}
+
+/* Half of the disk at most: the rest is for what the tasks themselves write. */
+static void bound_spools(struct host *host)
+{
+    struct agent_load load;
+    host->load = (struct load_meter){
+        .proc = "/proc", .cgroup = "/sys/fs/cgroup", .folder = host->folder->path};
+    load_read(&host->load, &load);
+    host->spool_max = host->options->spool_max;
+    if (load.disk_bytes > 0)
+        host->spool_max = least(host->spool_max, load.disk_bytes / 2);
 }
 
 static int open_loop(struct host *host, struct error *error)
 {
-    static const int signals[] = {SIGTERM, SIGINT, SIGUSR1};
+    static const int signals[] = {SIGTERM, SIGINT};
     int rc = loop_create(&host->loop, error);
     if (rc == 0)
-        rc = loop_on_signals(host->loop, signals, 3, on_signal, host, error);
+        rc = loop_on_signals(host->loop, signals, 2, on_signal, host, error);
     if (rc != 0)
         return rc;
     loop_on_round(host->loop, on_round, host);
@@ -262,11 +346,15 @@ static int open_parts(struct host *host, struct error *error)
     if (rc == 0)
         rc = results_open(host->folder->results, host->syncs, &host->results, error);
     if (rc == 0)
-        rc = make_bulk(host);
+        rc = open_uplink(host, error);
     if (rc == 0)
-        rc = connect_master(host, error);
+        rc = make_bulk(host, error);
+    if (rc == 0)
+        rc = stop_port_open(
+            host->loop, host->folder->agent, leaving_wish, host, &host->stop_port, error);
     if (rc != 0)
         return rc;
+    bound_spools(host);
     make_agent(host);
     make_attempts(host);
     results_on_saved(host->results, on_saved, host);
@@ -300,14 +388,16 @@ static void close_parts(struct host *host)
     jobs_destroy(host->syncs);
     attempts_destroy(host->attempts);
     trees_destroy(host->trees);
+    fetcher_destroy(host->fetcher);
     blob_client_destroy(host->blobs);
     ship_destroy(host->ship);
     bulk_destroy(host->bulk);
     results_close(host->results);
-    transport_destroy(host->control);
+    uplink_close(host->uplink);
     agent_destroy(host->agent);
     agent_effects_fini(&host->effects);
     runner_link_fini(&host->runner);
+    stop_port_close(host->stop_port);
     loop_destroy(host->loop);
     arena_fini(&host->arena);
 }
@@ -323,6 +413,8 @@ static int serve(struct host *host, struct error *error)
         loop_run(host->loop);
         if (host->stopped)
             wait_for_runner(host);
+        if (host->stopped)
+            stop_port_tell(host->stop_port, STOP_SAID);
     }
     close_parts(host);
     transport_stop();
@@ -332,7 +424,10 @@ static int serve(struct host *host, struct error *error)
 int host_run(const struct options *options, const struct folder *folder, int *ret_status,
     struct error *error)
 {
-    struct host host = {.options = options, .folder = folder, .stop_wanted = options->stop};
+    struct host host = {.options = options, .folder = folder, .leaving.by_ms = UINT64_MAX};
+    const struct stop_wish wish = {.now = options->now, .within_ms = options->within_ms};
+    if (options->stop)
+        leaving_wish(&host, &wish);
     int rc = identity_load(&host.identity, folder, error);
     if (rc == 0)
         rc = runners_open(&host.identity, folder, options->stop, &host.runner.client,

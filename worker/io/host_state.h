@@ -1,15 +1,17 @@
 /*
- * host_state.h - what host.c, effects.c and runner_link.c share. Internal.
+ * host_state.h - what host.c, effects.c, leaving.c and runner_link.c share. Internal.
  */
 #ifndef WORKER_IO_HOST_STATE_H
 #define WORKER_IO_HOST_STATE_H
 
-#include "common/transport.h"
 #include "worker/core/agent.h"
 #include "worker/io/attempts.h"
 #include "worker/io/host.h"
 #include "worker/io/identity.h"
+#include "worker/io/load.h"
 #include "worker/io/results.h"
+#include "worker/io/stop_port.h"
+#include "worker/io/uplink.h"
 #include "worker/runner_client.h"
 
 /* The connection to the runner. */
@@ -23,15 +25,26 @@ struct runner_link {
     struct arena arena; /* of the frame that is being taken */
 };
 
+/* What `reeve-worker stop` wished. */
+struct leaving {
+    bool now;  /* kill what runs */
+    bool done; /* let it end */
+    bool begun;
+    uint64_t by_ms; /* boot time: then kill it; UINT64_MAX: never */
+    size_t logs;    /* as was said to the core */
+    char told[STOP_TEXT_MAX];
+};
+
 struct host {
     const struct options *options;
     const struct folder *folder;
     struct identity identity;
     struct loop *loop;
-    struct transport *control;
+    struct uplink *uplink;
     struct bulk *bulk;
     struct ship *ship;
     struct blob_client *blobs;
+    struct fetcher *fetcher;
     struct trees *trees;
     struct attempts *attempts;
     struct results *results;
@@ -39,13 +52,17 @@ struct host {
     struct runner_link runner;
     struct agent *agent;
     struct agent_effects effects;
+    struct load_meter load;
+    struct stop_port *stop_port;
+    struct leaving leaving;
+    uint64_t spool_max; /* bytes */
     struct arena arena; /* for the life of the host: the tasks' first environment */
     char name[256];     /* of the machine */
     bool stepped;       /* since the last FLUSH */
     bool listed;        /* the runner's first list is complete */
-    bool stop_wanted;   /* `stop --now`: once it is */
     bool results_full;  /* as was said to the core */
-    bool blobs_first;   /* of what goes over bulk, in this round */
+    bool spools_full;   /* likewise */
+    uint32_t bulk_turn; /* of what goes over bulk, in this round */
     bool stopped;       /* nothing runs any more, and the runner was told to end */
     bool ending;
     int status;
@@ -60,6 +77,18 @@ void host_end(struct host *host, int status);
 
 /* FLUSH, and carries out all effects since the last batch, also those that come of doing so. */
 void host_batch(struct host *host);
+
+/* ---- leaving.c ---- */
+
+/* A wish of `reeve-worker stop`; the last one counts, and none is taken back. */
+void leaving_wish(void *host, const struct stop_wish *wish);
+/* The runner has said what it holds: what was wished can begin. */
+void leaving_listed(struct host *host);
+/* Tells the core what has changed, and those who wait. In each round. */
+void leaving_round(struct host *host, uint64_t now_ms);
+uint64_t leaving_due_ms(const struct host *host);
+/* For people: how many tasks go on without an agent, for how long, and how to come back. */
+void leaving_say_goodbye(const struct host *host);
 
 /* ---- runner_link.c ---- */
 

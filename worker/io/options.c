@@ -1,13 +1,22 @@
 #include "worker/io/options.h"
 
+#include "common/duration.h"
 #include "common/flags.h"
 #include "common/limits.h"
 #include "common/memory.h"
+#include "common/size.h"
+#include "proto/roles.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 static const char system_folder[] = "/var/lib/reeve/worker";
+
+/* Less would not hold one log, or one bundle. */
+enum { SIZE_MIN_BYTES = 16 * 1024 * 1024 };
+
+static const char join_variable[] = "REEVE_JOIN";
 
 static int set_data(void *of, struct flag_word word, struct error *error)
 {
@@ -28,16 +37,61 @@ static bool is_token(const char *word)
            (word[0] != '\0' && strchr(word, '/') == NULL && access(word, F_OK) != 0);
 }
 
-static int set_master(void *of, struct flag_word word, struct error *error)
+void options_drop_token(struct options *options)
+{
+    if (options->token == NULL)
+        return;
+    token_wipe(options->token);
+    free(options->token);
+    options->token = NULL;
+}
+
+/* The word lies where the kernel shows it to everybody who may look at this process. */
+static void wipe_word(const char *word)
+{
+    explicit_bzero((char *)(uintptr_t)word, strlen(word));
+}
+
+static int set_token(struct options *options, struct flag_word word, struct error *error)
+{
+    struct token token;
+    int rc = token_read(word.value, &token, error);
+    if (word.value[0] != '@')
+        wipe_word(word.value);
+    if (rc != 0)
+        return error_prefix(error, "%s", word.source);
+    if (token.role != ROLE_WORKER) {
+        rc = error_set(error, ERR_USAGE,
+            "%s: this token is for the role %s: on a person's host, reeve join TOKEN; a worker "
+            "needs one of reeve token create --role worker",
+            word.source, role_name(token.role));
+        token_wipe(&token);
+        return rc;
+    }
+    options_drop_token(options);
+    options->token = xmalloc(sizeof token);
+    *options->token = token;
+    token_wipe(&token);
+    return 0;
+}
+
+static int set_join(void *of, struct flag_word word, struct error *error)
 {
     struct options *options = of;
     if (is_token(word.value))
-        return error_set(error, ERR_UNSUPPORTED,
-            "%s: joining by token is not supported in this version; name the master's folder on "
-            "this host",
-            word.source);
+        return set_token(options, word, error);
     options->master_source = word.source;
     return flag_take_folder(word, "the master's folder", &options->master, error);
+}
+
+/* Neither this process nor what it starts goes on carrying it, whichever way it was said. */
+static void forget_variable(void)
+{
+    const char *value = getenv(join_variable);
+    if (value == NULL)
+        return;
+    wipe_word(value);
+    (void)unsetenv(join_variable);
 }
 
 /* Names of workers and queues. */
@@ -63,6 +117,13 @@ static int set_name(void *of, struct flag_word word, struct error *error)
     options->name = xstrdup(word.value);
     options->name_source = word.source;
     return 0;
+}
+
+void options_set_name(struct options *options, struct slice name)
+{
+    free(options->name);
+    options->name = xstrndup(name.ptr, name.length);
+    options->name_source = "its join";
 }
 
 static int set_slots(void *of, struct flag_word word, struct error *error)
@@ -96,18 +157,99 @@ static int add_queue(void *of, struct flag_word word, struct error *error)
     return 0;
 }
 
-static int add_queues(void *of, struct flag_word word, struct error *error)
+/* Calls `add` for each of the names, which commas separate. */
+static int add_each(void *of, struct flag_word word,
+    int (*add)(void *of, struct flag_word word, struct error *error), struct error *error)
 {
     int rc = 0;
     const char *at = word.value;
     while (rc == 0 && *at != '\0') {
         size_t length = strcspn(at, ",");
         char *name = xstrndup(at, length);
-        rc = add_queue(of, (struct flag_word){name, word.source}, error);
+        rc = add(of, (struct flag_word){name, word.source}, error);
         free(name);
         at += length + (at[length] == ',');
     }
     return rc;
+}
+
+static int add_queues(void *of, struct flag_word word, struct error *error)
+{
+    return add_each(of, word, add_queue, error);
+}
+
+static int add_label(void *of, struct flag_word word, struct error *error)
+{
+    struct options *options = of;
+    int rc = label_check(slice_of(word.value), error);
+    if (rc != 0)
+        return error_set(error, ERR_USAGE, "%s: \"%.200s\" is no label: NAME or NAME=VALUE",
+            word.source, word.value);
+    for (size_t i = 0; i < options->label_count; i++) {
+        if (strcmp(options->labels[i], word.value) == 0)
+            return 0;
+    }
+    if (options->label_count == LABELS_MAX)
+        return error_set(error, ERR_USAGE, "at most %d labels", LABELS_MAX);
+    options->labels[options->label_count++] = xstrdup(word.value);
+    options->labels_source = word.source;
+    return 0;
+}
+
+static int add_labels(void *of, struct flag_word word, struct error *error)
+{
+    return add_each(of, word, add_label, error);
+}
+
+/* A value's error is one of the command line. */
+static int said_wrongly(struct flag_word word, struct error *error)
+{
+    (void)error_prefix(error, "%s", word.source);
+    if (error != NULL)
+        error->code = ERR_USAGE;
+    return ERR_USAGE;
+}
+
+static int take_size(
+    struct flag_word word, uint64_t *ret_bytes, const char **ret_source, struct error *error)
+{
+    int rc = size_parse(slice_of(word.value), ret_bytes, error);
+    if (rc == 0 && *ret_bytes < SIZE_MIN_BYTES)
+        rc = error_set(error, ERR_USAGE, "at least %d MiB", SIZE_MIN_BYTES / (1024 * 1024));
+    if (rc != 0)
+        return said_wrongly(word, error);
+    *ret_source = word.source;
+    return 0;
+}
+
+static int set_cache_max(void *of, struct flag_word word, struct error *error)
+{
+    struct options *options = of;
+    return take_size(word, &options->cache_max, &options->cache_max_source, error);
+}
+
+static int default_cache_max(void *options, struct error *error)
+{
+    return set_cache_max(options, (struct flag_word){"10GiB", "default"}, error);
+}
+
+static int set_spool_max(void *of, struct flag_word word, struct error *error)
+{
+    struct options *options = of;
+    return take_size(word, &options->spool_max, &options->spool_max_source, error);
+}
+
+static int default_spool_max(void *options, struct error *error)
+{
+    return set_spool_max(options, (struct flag_word){"10GiB", "default"}, error);
+}
+
+static int set_within(void *of, struct flag_word word, struct error *error)
+{
+    struct options *options = of;
+    options->has_within = true;
+    int rc = duration_parse(slice_of(word.value), &options->within_ms, error);
+    return rc == 0 ? 0 : said_wrongly(word, error);
 }
 
 static int set_level(void *of, struct flag_word word, struct error *error)
@@ -126,9 +268,10 @@ static const struct flag rows[] = {
         .take_default = default_data},
     {.name = "--join",
         .variable = "$REEVE_JOIN",
-        .value = "DIR",
-        .help = "the master's folder, on this host ($REEVE_JOIN)",
-        .take = set_master},
+        .value = "TOKEN",
+        .help = "a token, @FILE with one, or the master's folder on this host\n"
+                "($REEVE_JOIN); once",
+        .take = set_join},
     {.name = "--name",
         .variable = "$REEVE_WORKER_NAME",
         .value = "NAME",
@@ -146,15 +289,39 @@ static const struct flag rows[] = {
                 "separated by commas; default: \"default\")",
         .take = add_queue,
         .take_variable = add_queues},
+    {.name = "--label",
+        .variable = "$REEVE_WORKER_LABELS",
+        .value = "L",
+        .help = "what its host has, NAME or NAME=VALUE; may be repeated\n"
+                "($REEVE_WORKER_LABELS, separated by commas)",
+        .take = add_label,
+        .take_variable = add_labels},
+    {.name = "--cache-max",
+        .variable = "$REEVE_WORKER_CACHE_MAX",
+        .value = "SIZE",
+        .help = "of files from the master that it keeps ($REEVE_WORKER_CACHE_MAX;\n"
+                "default 10GiB)",
+        .take = set_cache_max,
+        .take_default = default_cache_max},
+    {.name = "--spool-max",
+        .variable = "$REEVE_WORKER_SPOOL_MAX",
+        .value = "SIZE",
+        .help = "of logs that no master has taken: above it no more tasks are taken\n"
+                "($REEVE_WORKER_SPOOL_MAX; default 10GiB, half of the disk at most)",
+        .take = set_spool_max,
+        .take_default = default_spool_max},
     {.name = "--log-level",
         .variable = "$REEVE_LOG_LEVEL",
         .value = "L",
         .help = "error, warn, info (default) or debug ($REEVE_LOG_LEVEL)",
         .take = set_level},
-    {.name = "--within", .take = flag_refuse},
+    {.name = "--within",
+        .value = "DURATION",
+        .help = "stop: then kill what still runs",
+        .take = set_within},
+    {.name = "--now", .help = "stop: kill at once", .sets = offsetof(struct options, now)},
     {.name = "--run-as", .take = flag_refuse},
     {.name = "--config", .take = flag_refuse},
-    {.name = "--now", .sets = offsetof(struct options, now)},
     {.name = "--print-config",
         .help = "show what was resolved, and from where",
         .sets = offsetof(struct options, print_config)},
@@ -172,13 +339,22 @@ static const struct flags flags = {
 
 static int check_verb(const struct options *options, struct error *error)
 {
-    if (!options->stop && options->now)
-        return error_set(error, ERR_USAGE, "--now belongs to `reeve-worker stop`");
-    if (options->stop && !options->now)
-        return error_set(error, ERR_UNSUPPORTED,
-            "stopping when the work is done is not supported in this version; `reeve-worker stop "
-            "--now` ends it at once");
+    const char *only = options->now ? "--now" : options->has_within ? "--within" : NULL;
+    if (!options->stop && only != NULL)
+        return error_set(error, ERR_USAGE, "%s belongs to `reeve-worker stop`", only);
+    if (options->now && options->has_within)
+        return error_set(error, ERR_USAGE, "either --now or --within");
     return 0;
+}
+
+static int parse(struct options *options, char **words, struct error *error)
+{
+    uint32_t given = 0;
+    int rc = flags_parse(&flags, words, options, &given, error);
+    if (rc != 0 || options->help || options->version)
+        return rc;
+    rc = check_verb(options, error);
+    return rc != 0 ? rc : flags_complete(&flags, given, options, error);
 }
 
 int options_parse(struct options *options, char **argv, struct error *error)
@@ -189,12 +365,9 @@ int options_parse(struct options *options, char **argv, struct error *error)
         options->stop = true;
         words++;
     }
-    uint32_t given = 0;
-    int rc = flags_parse(&flags, words, options, &given, error);
-    if (rc != 0 || options->help || options->version)
-        return rc;
-    rc = check_verb(options, error);
-    return rc != 0 ? rc : flags_complete(&flags, given, options, error);
+    int rc = parse(options, words, error);
+    forget_variable();
+    return rc;
 }
 
 void options_fini(struct options *options)
@@ -204,29 +377,53 @@ void options_fini(struct options *options)
     free(options->name);
     for (size_t i = 0; i < options->queue_count; i++)
         free(options->queues[i]);
+    for (size_t i = 0; i < options->label_count; i++)
+        free(options->labels[i]);
+    options_drop_token(options);
     *options = (struct options){0};
 }
 
 void options_usage(struct buffer *out)
 {
     buffer_append_text(out,
-        "usage: reeve-worker [--data DIR] [--join DIR] [--name NAME] [--slots N] [--queue Q]...\n"
-        "       reeve-worker stop --now [--data DIR]\n"
+        "usage: reeve-worker [--data DIR] [--join TOKEN|@FILE|DIR] [--name NAME] [--slots N]\n"
+        "                    [--queue Q]... [--label L]...\n"
+        "       reeve-worker stop [--within DURATION | --now] [--data DIR]\n"
         "\n"
         "Runs the tasks that a master gives to this host. It joins once; later --data is enough.\n"
-        "`stop --now` kills what runs, reports it, and ends.\n"
+        "`stop` takes no more tasks, waits for those that run, and ends it with its runner.\n"
+        "A signal ends the agent alone: its tasks go on until their lease.\n"
         "\n");
     flags_help(&flags, out);
+}
+
+static void print_join(const struct options *options, struct buffer *out)
+{
+    const struct joined *joined = &options->joined;
+    if (options->master != NULL) {
+        flag_print(out, "join", (struct flag_word){options->master, options->master_source});
+    } else if (joined->address_count > 0) {
+        buffer_printf(out, "join = cluster %s at %s  (from its join)\n", joined->cluster,
+            joined->addresses[0]);
+    } else {
+        buffer_printf(
+            out, "join = a token of cluster %s  (from --join)\n", options->token->cluster);
+    }
 }
 
 void options_print(const struct options *options, struct buffer *out)
 {
     flag_print(out, "data", (struct flag_word){options->data, options->data_source});
-    flag_print(out, "join", (struct flag_word){options->master, options->master_source});
+    print_join(options, out);
     flag_print(out, "name", (struct flag_word){options->name, options->name_source});
     buffer_printf(out, "slots = %u  (from %s)\n", options->slots, options->slots_source);
     for (size_t i = 0; i < options->queue_count; i++)
         flag_print(out, "queue", (struct flag_word){options->queues[i], options->queues_source});
+    for (size_t i = 0; i < options->label_count; i++)
+        flag_print(out, "label", (struct flag_word){options->labels[i], options->labels_source});
+    buffer_printf(out, "cache-max = %" PRIu64 "B  (from %s)\nspool-max = %" PRIu64 "B  (from %s)\n",
+        options->cache_max, options->cache_max_source, options->spool_max,
+        options->spool_max_source);
     flag_print(out, "log-level",
         (struct flag_word){flag_level_word(options->log_level), options->log_level_source});
 }

@@ -1,14 +1,17 @@
 /*
  * options.h - what the command line, the environment and the folder of reeve-worker say: flags
  * first, then REEVE_*, then what an earlier start remembered in private/join. Made once at the
- * start.
+ * start. A token's text is wiped from the command line and the environment as soon as it was read:
+ * /proc shows both to others.
  */
 #ifndef WORKER_IO_OPTIONS_H
 #define WORKER_IO_OPTIONS_H
 
 #include "common/buffer.h"
 #include "common/error.h"
+#include "common/label.h"
 #include "common/log.h"
+#include "common/token.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,11 +21,21 @@ enum {
     WORKER_SLOTS_MAX = 100000,
 };
 
+/* The cluster that it joined by a token. */
+struct joined {
+    char cluster[TOKEN_CLUSTER_MAX + 1];
+    unsigned char server_key[KEY_BYTES];
+    char addresses[TOKEN_ADDRESSES_MAX][TOKEN_ADDRESS_MAX_BYTES + 1];
+    uint32_t address_count; /* 0: none */
+};
+
 struct options {
     char *data; /* absolute, as master */
     const char *data_source;
-    char *master; /* the master's folder; NULL: not joined */
+    char *master; /* the master's folder, on this host; NULL: it did not join that way */
     const char *master_source;
+    struct joined joined;
+    struct token *token; /* that was given, until it was used or found to be of no use */
     char *name;
     const char *name_source;
     uint32_t slots; /* 0: not given */
@@ -30,10 +43,17 @@ struct options {
     char *queues[WORKER_QUEUES_MAX];
     size_t queue_count;
     const char *queues_source;
+    char *labels[LABELS_MAX];
+    size_t label_count;
+    const char *labels_source;
+    uint64_t cache_max, spool_max; /* bytes */
+    const char *cache_max_source, *spool_max_source;
     enum log_level log_level;
     const char *log_level_source;
     bool stop; /* the verb */
     bool now;
+    uint64_t within_ms; /* 0: not given */
+    bool has_within;
     bool print_config, version, help;
 };
 
@@ -41,11 +61,15 @@ struct options {
 int options_parse(struct options *options, char **argv, struct error *error);
 void options_fini(struct options *options);
 
+/* Another name, of the master's choice. */
+void options_set_name(struct options *options, struct slice name);
+/* Of no use any more: wipes it. */
+void options_drop_token(struct options *options);
+
 /*
  * Takes from the file that an earlier start wrote what neither flags nor environment said, and the
  * rest from the host (name, slots, queue "default"). ERR_REFUSED when it had joined another master,
- * ERR_USAGE when it never joined and no
- * --join was given. `path` need not be there.
+ * ERR_USAGE when it never joined and no --join was given. `path` need not be there.
  */
 int options_complete(struct options *options, const char *path, struct error *error);
 /* Remembers what must be the same at the next start; writes only what changed. */

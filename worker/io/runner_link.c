@@ -26,8 +26,7 @@ static void on_listed(struct host *host)
         return;
     host->listed = true;
     attempts_clean(host->attempts);
-    if (host->stop_wanted)
-        host_step(host, (struct agent_event){.kind = AGENT_EVENT_STOP});
+    leaving_listed(host);
 }
 
 static void take_message(struct host *host, const struct message *message, int *fd)

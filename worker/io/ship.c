@@ -32,6 +32,7 @@ struct stream {
     bool ended;
     bool queued; /* it is in the list of those that have something to send */
     uint64_t sent;
+    uint64_t counted;               /* of its bytes, in ship->bytes */
     uint64_t waits_since;           /* boot time: for an answer, or for credit; 0: it does not */
     struct stream *next, *previous; /* all */
     struct stream *next_queued;
@@ -40,6 +41,7 @@ struct stream {
 struct ship {
     struct bulk *bulk;
     struct names streams;
+    uint64_t bytes; /* of all spools */
     struct stream *first;
     struct stream *queue_first, *queue_last;
     struct buffer data;
@@ -92,9 +94,16 @@ static struct stream *find(const struct ship *ship, const struct attempt_id *id)
                                                               : NULL;
 }
 
+static void count(struct ship *ship, struct stream *stream, uint64_t bytes)
+{
+    ship->bytes = ship->bytes - stream->counted + bytes;
+    stream->counted = bytes;
+}
+
 static void forget(struct ship *ship, struct stream *stream)
 {
     unqueue(ship, stream);
+    count(ship, stream, 0);
     *(stream->previous != NULL ? &stream->previous->next : &ship->first) = stream->next;
     if (stream->next != NULL)
         stream->next->previous = stream->previous;
@@ -115,6 +124,7 @@ struct stream *ship_add(
         ship->first->previous = stream;
     ship->first = stream;
     names_set(&ship->streams, attempt_key(id), (uintptr_t)stream);
+    count(ship, stream, spool_bytes(&stream->spool));
     return stream;
 }
 
@@ -125,6 +135,7 @@ struct spool *stream_spool(struct stream *stream)
 
 void ship_grown(struct ship *ship, struct stream *stream)
 {
+    count(ship, stream, spool_bytes(&stream->spool));
     if (bulk_is_open(ship->bulk) && stream->spool.length > 0)
         enqueue(ship, stream);
 }
@@ -251,6 +262,16 @@ void ship_pump(struct ship *ship, uint64_t now_ms)
             stream->waits_since = now_ms;
         return;
     }
+}
+
+size_t ship_count(const struct ship *ship)
+{
+    return ship->streams.count;
+}
+
+uint64_t ship_bytes(const struct ship *ship)
+{
+    return ship->bytes;
 }
 
 bool ship_is_stuck(const struct ship *ship, uint64_t now_ms)

@@ -36,6 +36,10 @@ void ship_drop(struct ship *ship, struct stream *stream);
 
 /* Sends what may be sent; call in each round, before bulk_flush. */
 void ship_pump(struct ship *ship, uint64_t now_ms);
+/* Logs that the master has not kept, of tasks that run too. */
+size_t ship_count(const struct ship *ship);
+/* Bytes that their spools hold on disk. */
+uint64_t ship_bytes(const struct ship *ship);
 /* Some log has waited so long for the master that the connection should be renewed. */
 bool ship_is_stuck(const struct ship *ship, uint64_t now_ms);
 

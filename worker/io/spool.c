@@ -47,6 +47,12 @@ void spool_set_limit(struct spool *spool, uint64_t limit)
         spool->head_end = block_after(limit / 2);
 }
 
+uint64_t spool_bytes(const struct spool *spool)
+{
+    uint64_t cut = spool->cut_end > spool->head_end ? spool->cut_end - spool->head_end : 0;
+    return spool->length - cut;
+}
+
 static int open_file(struct spool *spool, int flags, struct error *error)
 {
     if (spool->fd >= 0)

@@ -45,6 +45,9 @@ void spool_rest(struct spool *spool);
 /* The attempt's log_limit; the first one counts. */
 void spool_set_limit(struct spool *spool, uint64_t limit);
 
+/* On disk: the stream less what was cut. */
+uint64_t spool_bytes(const struct spool *spool);
+
 enum spool_moved { SPOOL_EMPTY, SPOOL_MORE, SPOOL_END };
 /*
  * Moves what the pipe holds, at most SPOOL_ROUND_BYTES: SPOOL_EMPTY when no more is there now,

@@ -1,6 +1,7 @@
 /*
- * stop.h - `reeve-worker stop --now`: ends the worker of a folder, its tasks and its runner, and
- * waits until they are gone.
+ * stop.h - `reeve-worker stop`: ends the worker for good, once its work is done, or at once. The
+ * agent does it where one lives; else this process takes its place, takes what runs back, and does
+ * it itself.
  */
 #ifndef WORKER_IO_STOP_H
 #define WORKER_IO_STOP_H
@@ -8,10 +9,9 @@
 #include "worker/io/folder.h"
 #include "worker/io/options.h"
 
-/*
- * Tells a living agent to do it; where none lives, takes back what its runner holds and does it
- * itself. 0 also when nothing lives there. ERR_NOT_FOUND: it is no worker's folder.
- */
-int stop_now(struct options *options, struct folder *folder, struct error *error);
+/* 0 when nothing of the worker runs any more, or the waiting was interrupted (*ret_status is not 0
+ * then); what it waits for is told on stderr. ERR_TIMEOUT. */
+int stop_worker(
+    struct options *options, struct folder *folder, int *ret_status, struct error *error);
 
 #endif

@@ -1,39 +1,39 @@
 #include "worker/io/trees.h"
 
+#include "common/clock.h"
 #include "common/file.h"
-#include "common/log.h"
 #include "common/manifest.h"
 #include "common/memory.h"
+#include "common/table.h"
+#include "worker/io/cache.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     MANIFEST_MAX_BYTES = 64 * 1024 * 1024,
-    /* A manifest has to come before it is known what else is missing: so it takes three looks, and
-       one when the cache was emptied in between. */
-    LOOKS_MAX = 4,
+    /* A manifest has to come before it is known what else is missing: so it takes three looks. */
+    LOOKS_MAX = 3,
 };
-
-/* At this size the cache is emptied as soon as nothing is being laid out. */
-#define CACHE_MAX_BYTES (UINT64_C(1) << 30)
 
 struct trees {
     char *cache;
+    uint64_t cache_max;
     char *bundles; /* or NULL */
-    struct blob_client *blobs;
+    struct fetcher *fetcher;
     struct jobs *jobs;
     struct tree_job *at_work;
-    uint64_t cached_bytes;
+    uint64_t cached_bytes; /* at most; what two jobs fetched is counted twice until it is counted
+                              anew */
+    bool evicting;         /* the thread has what follows */
+    uint64_t keep_ms, left_bytes;
 };
 
 struct missing {
     struct hash hash;
-    uint64_t size;
+    int64_t size; /* or FETCH_SIZE_UNKNOWN */
 };
 
 /* The thread has it between jobs_run and its `done`. */
@@ -45,20 +45,15 @@ struct tree_job {
     size_t count;
     trees_fn done;
     void *context;
+    uint64_t began_ms; /* what it found or fetched since then is not evicted */
     struct missing *missing;
     size_t missing_count, missing_capacity;
-    size_t waiting; /* fetches that were not answered */
+    struct names noted; /* hashes of `missing` */
+    size_t waiting;     /* fetches that were not answered */
     uint32_t looks;
     bool cancelled;
     struct error error;
 };
-
-static void blob_path(char *path, size_t size, const char *root, const struct hash *hash)
-{
-    char hex[HASH_HEX_MAX];
-    hash_hex(hash, hex);
-    (void)snprintf(path, size, "%s/%.2s/%s", root, hex, hex + 2);
-}
 
 static const char *root_of(const struct tree_job *job, const struct tree *tree)
 {
@@ -67,12 +62,12 @@ static const char *root_of(const struct tree_job *job, const struct tree *tree)
 
 /* ---- on the thread ---- */
 
-static void add_missing(struct tree_job *job, const struct hash *hash, uint64_t size)
+static void add_missing(struct tree_job *job, const struct hash *hash, int64_t size)
 {
-    for (size_t i = 0; i < job->missing_count; i++) {
-        if (memcmp(&job->missing[i].hash, hash, sizeof *hash) == 0)
-            return;
-    }
+    struct slice key = slice_make(hash->bytes, sizeof hash->bytes);
+    if (names_get(&job->noted, key, NULL))
+        return;
+    names_set(&job->noted, key, 1);
     vector_reserve(&job->missing, job->missing_count, &job->missing_capacity);
     job->missing[job->missing_count++] = (struct missing){*hash, size};
 }
@@ -81,9 +76,9 @@ static void add_missing(struct tree_job *job, const struct hash *hash, uint64_t 
 static int read_manifest(const char *root, const struct hash *hash, struct arena *arena,
     struct manifest *manifest, struct error *error)
 {
-    char path[4096];
+    char path[CACHE_PATH_MAX];
     struct buffer text = {0};
-    blob_path(path, sizeof path, root, hash);
+    cache_path(root, hash, path);
     int rc = file_read(path, MANIFEST_MAX_BYTES, &text, error);
     if (rc == 0)
         rc = manifest_parse(arena_copy(arena, buffer_slice(&text)), arena, manifest, error);
@@ -99,15 +94,16 @@ static int look(struct tree_job *job, const struct tree *tree)
     struct manifest manifest = {0};
     if (root != job->trees->cache)
         return 0;
+    uint64_t now_ms = clock_boot_ms();
+    (void)cache_use(root, &tree->manifest, now_ms);
     int rc = read_manifest(root, &tree->manifest, &arena, &manifest, &job->error);
     for (size_t i = 0; rc == 0 && i < manifest.count; i++) {
-        char path[4096];
-        blob_path(path, sizeof path, root, &manifest.files[i].hash);
-        if (access(path, F_OK) != 0)
-            add_missing(job, &manifest.files[i].hash, manifest.files[i].size);
+        const struct manifest_file *file = &manifest.files[i];
+        if (!cache_use(root, &file->hash, now_ms))
+            add_missing(job, &file->hash, (int64_t)file->size);
     }
     if (rc == ERR_NOT_FOUND)
-        add_missing(job, &tree->manifest, 0);
+        add_missing(job, &tree->manifest, FETCH_SIZE_UNKNOWN);
     arena_fini(&arena);
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
@@ -148,6 +144,8 @@ static void look_and_lay(void *context)
     struct tree_job *job = context;
     int rc = 0;
     job->missing_count = 0;
+    names_fini(&job->noted);
+    job->noted = (struct names){0};
     job->looks++;
     for (size_t i = 0; rc == 0 && i < job->count; i++)
         rc = look(job, &job->list[i]);
@@ -160,20 +158,35 @@ static void look_and_lay(void *context)
         rc = lay(job, &job->list[i]);
 }
 
-static void empty_cache(void *context)
+static void evict(void *context)
 {
-    const struct trees *trees = context;
-    struct error error = {0};
-    if (file_remove_tree(trees->cache, &error) != 0 ||
-        file_make_folder(trees->cache, 0700, &error) != 0)
-        log_warn("the cache of files cannot be emptied: %s", error.text);
+    struct trees *trees = context;
+    /* A little more, so that the next fetch is not followed by the next count of all. */
+    trees->left_bytes =
+        cache_evict(trees->cache, trees->cache_max - trees->cache_max / 10, trees->keep_ms);
 }
 
 /* ---- in the loop ---- */
 
-static void nothing(void *context)
+static void evicted(void *context)
 {
-    (void)context;
+    struct trees *trees = context;
+    trees->evicting = false;
+    trees->cached_bytes = trees->left_bytes;
+}
+
+/* What a job has found, or fetched, stays until it is over. */
+static void check_size(struct trees *trees)
+{
+    if (trees->evicting || trees->cached_bytes <= trees->cache_max)
+        return;
+    trees->evicting = true;
+    trees->keep_ms = UINT64_MAX;
+    for (const struct tree_job *job = trees->at_work; job != NULL; job = job->next) {
+        if (job->began_ms < trees->keep_ms)
+            trees->keep_ms = job->began_ms;
+    }
+    jobs_run(trees->jobs, evict, evicted, trees);
 }
 
 static void tree_job_free(struct tree_job *job)
@@ -185,6 +198,7 @@ static void tree_job_free(struct tree_job *job)
         free((char *)(uintptr_t)job->list[i].folder);
     free(job->list);
     free(job->missing);
+    names_fini(&job->noted);
     free(job->bundles);
     free(job);
 }
@@ -196,11 +210,7 @@ static void finish(struct tree_job *job)
     trees_fn done = job->done;
     void *work = job->context;
     tree_job_free(job);
-    /* Whoever comes later looks after this. */
-    if (trees->at_work == NULL && trees->cached_bytes > CACHE_MAX_BYTES) {
-        trees->cached_bytes = 0;
-        jobs_run(trees->jobs, empty_cache, nothing, trees);
-    }
+    check_size(trees);
     done(work, error.code != 0 ? &error : NULL);
 }
 
@@ -221,16 +231,17 @@ static void fetched(void *context, const struct error *error)
 
 static int fetch(struct tree_job *job, const struct missing *missing)
 {
-    char path[4096];
-    blob_path(path, sizeof path, job->trees->cache, &missing->hash);
-    char *slash = strrchr(path, '/');
-    *slash = '\0';
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return error_set_errno(&job->error, ERR_IO, errno, "%s", path);
-    *slash = '/';
+    char path[CACHE_PATH_MAX];
+    struct trees *trees = job->trees;
+    int rc = cache_make_room(trees->cache, &missing->hash, &job->error);
+    if (rc != 0)
+        return rc;
+    cache_path(trees->cache, &missing->hash, path);
     job->waiting++;
-    job->trees->cached_bytes += missing->size;
-    blob_fetch(job->trees->blobs, &missing->hash, path, fetched, job);
+    if (missing->size > 0)
+        trees->cached_bytes += (uint64_t)missing->size;
+    struct fetch_wish wish = {.hash = missing->hash, .size = missing->size, .path = path};
+    fetcher_get(trees->fetcher, &wish, fetched, job);
     return 0;
 }
 
@@ -262,6 +273,7 @@ struct tree_job *trees_lay(
     job->count = count;
     job->done = done;
     job->context = context;
+    job->began_ms = clock_boot_ms();
     for (size_t i = 0; i < count; i++) {
         job->list[i] = list[i];
         job->list[i].folder = xstrdup(list[i].folder);
@@ -280,14 +292,21 @@ void trees_cancel(struct tree_job *job, trees_fn gone)
     job->done = gone;
 }
 
-struct trees *trees_create(const char *cache, struct blob_client *blobs, struct jobs *jobs)
+int trees_create(const struct trees_config *config, const unsigned char boot[BOOT_BYTES],
+    struct trees **ret_trees, struct error *error)
 {
+    uint64_t bytes;
+    int rc = cache_open(config->cache, boot, &bytes, error);
+    if (rc != 0)
+        return rc;
     struct trees *trees = xcalloc(1, sizeof *trees);
-    trees->cache = xstrdup(cache);
-    trees->blobs = blobs;
-    trees->jobs = jobs;
-    empty_cache(trees);
-    return trees;
+    trees->cache = xstrdup(config->cache);
+    trees->cache_max = config->cache_max;
+    trees->cached_bytes = bytes;
+    trees->fetcher = config->fetcher;
+    trees->jobs = config->jobs;
+    *ret_trees = trees;
+    return 0;
 }
 
 void trees_destroy(struct trees *trees)

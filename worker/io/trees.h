@@ -7,14 +7,22 @@
 #ifndef WORKER_IO_TREES_H
 #define WORKER_IO_TREES_H
 
+#include "common/boot.h"
 #include "common/hash.h"
-#include "worker/io/blob_client.h"
+#include "worker/io/fetch.h"
 
 struct trees;
 struct tree_job;
 
-/* All are borrowed and outlive it. Empties the cache. */
-struct trees *trees_create(const char *cache, struct blob_client *blobs, struct jobs *jobs);
+struct trees_config {
+    const char *cache;       /* a folder (copied) */
+    uint64_t cache_max;      /* bytes; past it goes what was used longest ago */
+    struct fetcher *fetcher; /* borrowed, as jobs: both outlive it */
+    struct jobs *jobs;
+};
+/* Takes up what the cache holds since this boot. */
+int trees_create(const struct trees_config *config, const unsigned char boot[BOOT_BYTES],
+    struct trees **ret_trees, struct error *error);
 /* After the threads have ended; what is at work is not answered. */
 void trees_destroy(struct trees *trees);
 /* The master's folder of blobs on this host; empty: it has none. */
