@@ -156,7 +156,7 @@ static void transport_curve_peer_that_chooses_its_id_is_not_heard(void **state)
 /* The routing id of the peer that spoke last. */
 static struct slice id_of_last(struct stage *s, char id[8])
 {
-    const struct peer *peer = peer_find(s->server, s->last_peer);
+    const struct peer *peer = transport_peer_find(s->server, s->last_peer);
     assert_int_equal(peer->length, 5);
     memcpy(id, peer->routing_id, peer->length);
     return slice_make(id, peer->length);
