@@ -6,6 +6,7 @@
 #include "cli/dag_file.h"
 #include "cli/follow.h"
 #include "cli/log_print.h"
+#include "cli/run_output.h"
 #include "cli/session.h"
 #include "cli/submission.h"
 #include "cli/supervisor.h"
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 enum {
+    IN_SIGHT_LINES = 40,    /* of output, that need not be shown again */
     SHOWN_FAILURES_MAX = 3, /* failed tasks whose last lines are shown */
     SHOWN_LINES = 20,
     ANSWER_WITHIN_MS = 60000, /* the master's first answer, on a busy machine */
@@ -232,16 +234,19 @@ static int follow_to_end(struct local *local, struct follow *follow, const char 
     }
 }
 
-static int follow_run(struct local *local, const char *run, bool *ret_now)
+static int follow_run(struct local *local, const char *run, bool quiet, bool *ret_now)
 {
     struct error error = {0};
     int signal;
     struct follow *follow = follow_create(local->client, run, true, false);
+    struct run_output *output = quiet ? NULL : run_output_create(local->client, follow, run);
     int rc = follow_to_end(local, follow, run, &signal, &error);
+    bool in_sight = output != NULL && run_output_lines(output) <= IN_SIGHT_LINES;
+    run_output_destroy(output);
     int status = STATUS_OK;
     if (rc == 0) {
         status = follow_conclude(follow, NULL);
-        if (follow_state(follow) == RUN_FAILED)
+        if (follow_state(follow) == RUN_FAILED && !in_sight)
             show_failures(local, run);
         if (follow_state(follow) == RUN_CANCELLED && signal != 0)
             status = STATUS_SIGNAL + signal;
@@ -275,7 +280,7 @@ static int run_here(const struct arguments *arguments, const struct submission *
     if (rc == CLIENT_BROKEN)
         rc = broken(&local, error);
     if (rc == 0)
-        status = follow_run(&local, run, &now);
+        status = follow_run(&local, run, arguments_flag(arguments, "quiet"), &now);
     else if (rc == CLIENT_INTERRUPTED)
         status = STATUS_SIGNAL + client_take_signal(local.client);
     else

@@ -31,6 +31,7 @@ static const struct option_row run_options[] = {
     PARAM_OPTION,
     DATE_OPTION,
     SLOTS_OPTION,
+    {"quiet", 'q', OPTION_FLAG, NULL, "not what the tasks write, only the end of what failed"},
     {"keep", 0, OPTION_FLAG, NULL, "keep the data folder, and say where it is"},
     OPTIONS_END,
 };
@@ -143,9 +144,9 @@ enum { MANY = 10000 };
 
 static const struct command rows[] = {
     {"run", "FILE [-p NAME=VALUE]… [--date DATE]", "Run a DAG file once, here, without a server",
-        "A master and a worker of its own run it, in a private folder that goes with them. "
-        "Progress\n"
-        "comes on stderr. Ctrl-C cancels the run, a second one ends at once.",
+        "A master and a worker of its own run it, in a private folder that goes with them. What\n"
+        "tasks write comes on stdout, each line under its task's name; progress on stderr. Ctrl-C\n"
+        "cancels the run, a second one ends at once.",
         run_options, 1, 1, cmd_run},
     {"standalone", "[--workers N] [--dags DIR]…", "A master and local workers, in the foreground",
         "For a laptop: `reeve submit` in another terminal finds it. Ctrl-C ends all of it, a "

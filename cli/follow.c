@@ -12,9 +12,10 @@
 #include <stdlib.h>
 
 enum {
-    REDRAW_MS = 100, /* at most so often while things happen */
-    TICK_MS = 1000,  /* and so often while nothing does: clocks go on */
-    LOOK_MS = 5000,  /* when nothing runs, the master is asked so often why */
+    REDRAW_MS = 100,           /* at most so often while things happen */
+    TICK_MS = 1000,            /* and so often while nothing does: clocks go on */
+    LOOK_MS = 5000,            /* when nothing runs, the master is asked so often why */
+    OUT_MAX_BYTES = 64 * 1024, /* for stdout, that wait for the next drawing */
 };
 
 struct follow {
@@ -30,6 +31,8 @@ struct follow {
     uint64_t looked_ms; /* BOOT: when the run's own state was read */
     bool dirty;
     uint64_t drawn_ms;
+    const struct follow_beside *beside; /* or NULL */
+    struct buffer out;                  /* for stdout, with the next drawing */
 };
 
 static void on_push(void *context, const struct message *message);
@@ -65,6 +68,7 @@ void follow_destroy(struct follow *follow)
     progress_destroy(follow->progress);
     live_fini(&follow->live);
     buffer_fini(&follow->lines);
+    buffer_fini(&follow->out);
     free(follow->run);
     free(follow);
 }
@@ -72,6 +76,11 @@ void follow_destroy(struct follow *follow)
 uint32_t follow_state(const struct follow *follow)
 {
     return progress_state(follow->progress);
+}
+
+bool follow_has_ended(const struct follow *follow)
+{
+    return progress_has_ended(follow->progress);
 }
 
 /* What of a change is told as a line; NULL: nothing. */
@@ -121,6 +130,13 @@ static void on_push(void *context, const struct message *message)
     const struct msg_run_changed *changed = watch_take(&follow->watch, message);
     if (changed != NULL)
         see_changes(follow, changed);
+    if (follow->beside != NULL)
+        follow->beside->take(follow->beside->context, message);
+}
+
+void follow_add_beside(struct follow *follow, const struct follow_beside *beside)
+{
+    follow->beside = beside;
 }
 
 /* A page's task as if it had just changed. */
@@ -198,6 +214,12 @@ static int synchronise(struct follow *follow, struct error *error)
     return rc;
 }
 
+static void write_lines(struct slice lines)
+{
+    (void)fwrite(lines.ptr, 1, lines.length, stdout);
+    (void)fflush(stdout);
+}
+
 static void draw(struct follow *follow, bool visible)
 {
     struct progress_view view = {.now = session_now(), .colour = terminal_has_colour(stderr)};
@@ -207,6 +229,13 @@ static void draw(struct follow *follow, bool visible)
     /* A line that fills the last column may wrap, a block as high as the screen would scroll. */
     view.columns = view.columns > 1 ? view.columns - 1 : 1;
     view.rows = rows > 3 ? rows - 2 : 1;
+    if (follow->out.length > 0) {
+        live_draw(&follow->live, slice_of(""), view.columns + 1, &out);
+        (void)fwrite(out.data, 1, out.length, stderr);
+        buffer_clear(&out);
+        write_lines(buffer_slice(&follow->out));
+        buffer_clear(&follow->out);
+    }
     if (visible)
         progress_draw(follow->progress, &view, &block);
     live_draw(&follow->live, buffer_slice(&block), view.columns + 1, &out);
@@ -237,8 +266,20 @@ static uint64_t show(struct follow *follow)
 
 void follow_hide(struct follow *follow)
 {
-    if (follow->style == FOLLOW_LIVE && follow->live.drawn.length > 0)
+    if (follow->style == FOLLOW_LIVE && follow->live.drawn.length + follow->out.length > 0)
         draw(follow, false);
+}
+
+void follow_write(struct follow *follow, struct slice lines)
+{
+    if (follow->style != FOLLOW_LIVE || !terminal_is_tty(stdout)) {
+        write_lines(lines);
+        return;
+    }
+    buffer_append_slice(&follow->out, lines);
+    follow->dirty = true;
+    if (follow->out.length >= OUT_MAX_BYTES)
+        draw(follow, true);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -248,21 +289,26 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 static bool is_over(const struct follow *follow)
 {
-    return progress_has_ended(follow->progress) && !watch_is_stale(&follow->watch);
+    return progress_has_ended(follow->progress) && !watch_is_stale(&follow->watch) &&
+           (follow->beside == NULL || follow->beside->is_over(follow->beside->context));
 }
 
 /* One message, or whatever else is due first. */
 static int step(struct follow *follow, uint64_t until_ms, struct error *error)
 {
     struct message message;
+    uint64_t until_beside = UINT64_MAX;
     int rc = watch_renew(&follow->watch, error);
     if (rc == 0 && watch_is_stale(&follow->watch))
         rc = synchronise(follow, error);
     if (rc == 0 && clock_boot_ms() >= look_due(follow))
         rc = read_head(follow, error);
+    if (rc == 0 && follow->beside != NULL)
+        rc = follow->beside->step(follow->beside->context, &until_beside, error);
     if (rc != 0)
         return rc;
     uint64_t due = earlier(show(follow), watch_due(&follow->watch));
+    due = earlier(due, until_beside);
     due = earlier(due, look_due(follow));
     if (is_over(follow))
         return 0;

@@ -10,7 +10,9 @@
 #include <stdlib.h>
 
 enum {
-    STREAMS_MAX = 64,      /* logs that are read at a time; others wait for one to end */
+    LOOK_UP_EACH = 50, /* tasks that are asked for one by one */
+    LOOK_REST = 4,     /* after a look at all of a run so many times its time pass to the next */
+    STREAMS_MAX = 64,  /* logs that are read at a time; others wait for one to end */
     EMPTY_AGAIN_MS = 1000, /* a read that brought nothing is followed by the next after this */
     READ_AGAIN_MS = 15000, /* the master answers a waiting read within 10 s */
 };
@@ -28,7 +30,7 @@ struct stream {
     bool over; /* all is printed; how the attempt ended is not known yet */
 };
 
-struct following {
+struct log_follower {
     struct client *client;
     const struct log_job *job;
     const struct log_wish *wish;
@@ -41,11 +43,12 @@ struct following {
     struct names asked; /* task -> 1: its attempts are to be looked up */
     char **tasks;       /* the same, in order */
     size_t task_count, task_capacity;
+    uint64_t look_all_ms; /* BOOT: not before then is the whole run looked at again */
     bool ended;           /* the run, or the task that is followed */
     struct error refusal; /* of a read; code 0: none */
 };
 
-static bool is_wanted(const struct following *following, struct slice task)
+static bool is_wanted(const struct log_follower *following, struct slice task)
 {
     const char *wanted = following->wish->selector.task;
     return wanted[0] == '\0' || slice_is(task, wanted);
@@ -62,7 +65,7 @@ static bool task_has_ended(uint32_t state)
            state == TASK_UPSTREAM_FAILED || state == TASK_CANCELLED;
 }
 
-static void ask_later(struct following *following, struct slice task)
+static void ask_later(struct log_follower *following, struct slice task)
 {
     if (names_get(&following->asked, task, NULL))
         return;
@@ -72,7 +75,7 @@ static void ask_later(struct following *following, struct slice task)
 }
 
 /* A log that was read to its end gets its last word once the attempt's end is known. */
-static void note_end(struct following *following, const struct msg_run_info *page,
+static void note_end(struct log_follower *following, const struct msg_run_info *page,
     const struct task_info *task, const struct attempt_info *attempt)
 {
     for (size_t i = 0; i < following->stream_count; i++) {
@@ -92,7 +95,7 @@ static void note_end(struct following *following, const struct msg_run_info *pag
 }
 
 static void see_task(
-    struct following *following, const struct msg_run_info *page, const struct task_info *task)
+    struct log_follower *following, const struct msg_run_info *page, const struct task_info *task)
 {
     uint64_t above = 0;
     bool known = names_get(&following->seen, task->task, &above);
@@ -117,7 +120,7 @@ static void see_task(
 static int see_page(
     void *context, const struct msg_run_info *page, uint32_t before, struct error *error)
 {
-    struct following *following = context;
+    struct log_follower *following = context;
     (void)before;
     (void)error;
     for (uint32_t i = 0; i < page->tasks.count; i++)
@@ -127,7 +130,7 @@ static int see_page(
     return 0;
 }
 
-static int synchronise(struct following *following, struct error *error)
+static int synchronise(struct log_follower *following, struct error *error)
 {
     int rc = watch_begin(&following->watch, error);
     size_t before = following->queue.count;
@@ -145,17 +148,42 @@ static int synchronise(struct following *following, struct error *error)
     return rc;
 }
 
-/* Looks up the tasks that have changed. */
-static int look_up(struct following *following, struct error *error)
+/* BOOT: when the tasks that have changed are looked up. */
+static uint64_t look_up_due(const struct log_follower *following)
 {
+    if (following->task_count == 0)
+        return UINT64_MAX;
+    bool at_once = following->task_count <= LOOK_UP_EACH || following->ended;
+    return at_once ? 0 : following->look_all_ms;
+}
+
+static int look_up_all(struct log_follower *following, struct error *error)
+{
+    uint64_t begin = clock_boot_ms();
+    int rc =
+        session_read_run(following->client, following->job->run, "", see_page, following, error);
+    uint64_t end = clock_boot_ms();
+    following->look_all_ms = end + (end - begin) * LOOK_REST;
+    return rc;
+}
+
+/* Looks up the tasks that have changed; when they are many, the whole run, page by page. */
+static int look_up(struct log_follower *following, struct error *error)
+{
+    if (clock_boot_ms() < look_up_due(following))
+        return 0;
     int rc = 0;
     size_t count = following->task_count;
     char **tasks = following->tasks;
     following->tasks = NULL;
     following->task_count = following->task_capacity = 0;
+    /* Before anything is asked: what changes from now on is asked for again. */
+    names_fini(&following->asked);
+    following->asked = (struct names){0};
+    if (count > LOOK_UP_EACH)
+        rc = look_up_all(following, error);
     for (size_t i = 0; i < count; i++) {
-        (void)names_remove(&following->asked, slice_of(tasks[i]));
-        if (rc == 0)
+        if (rc == 0 && count <= LOOK_UP_EACH)
             rc = session_read_run(
                 following->client, following->job->run, tasks[i], see_page, following, error);
         if (rc != 0)
@@ -166,7 +194,7 @@ static int look_up(struct following *following, struct error *error)
     return rc;
 }
 
-static void open_streams(struct following *following)
+static void open_streams(struct log_follower *following)
 {
     while (following->stream_count < STREAMS_MAX && following->queue_at < following->queue.count) {
         struct log_choice *choice = &following->queue.items[following->queue_at++];
@@ -180,13 +208,19 @@ static void open_streams(struct following *following)
             following->job->run, stream->choice.task, stream->label, stream->choice.id.attempt};
         log_lines_init(&stream->lines, &following->job->style, &name);
     }
+    if (following->queue_at == following->queue.count)
+        following->queue_at = following->queue.count = 0;
 }
 
-static void write_out(const struct following *following, struct buffer *out)
+static void write_out(const struct log_follower *following, struct buffer *out)
 {
-    if (out->length > 0)
-        (void)fwrite(out->data, 1, out->length, following->job->stream);
-    (void)fflush(following->job->stream);
+    const struct log_job *job = following->job;
+    if (out->length > 0 && job->write != NULL)
+        job->write(job->context, buffer_slice(out));
+    else if (out->length > 0)
+        (void)fwrite(out->data, 1, out->length, job->stream);
+    if (job->write == NULL)
+        (void)fflush(job->stream);
     buffer_fini(out);
 }
 
@@ -197,21 +231,26 @@ static bool read_is_due(const struct stream *stream, uint64_t now)
     return stream->request == 0 || now - stream->sent_ms >= READ_AGAIN_MS;
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* BOOT: when the next read is to be sent that waits for its time. */
-static uint64_t read_due(const struct following *following)
+static uint64_t read_due(const struct log_follower *following)
 {
     uint64_t due = UINT64_MAX;
     for (size_t i = 0; i < following->stream_count; i++) {
         const struct stream *stream = &following->streams[i];
         uint64_t when = stream->request == 0 ? stream->not_before_ms
                                              : stream->sent_ms + (uint64_t)READ_AGAIN_MS;
-        if (!stream->over && when < due)
-            due = when;
+        if (!stream->over)
+            due = earlier(when, due);
     }
     return due;
 }
 
-static int read_streams(struct following *following, struct error *error)
+static int read_streams(struct log_follower *following, struct error *error)
 {
     uint64_t now = clock_boot_ms();
     for (size_t i = 0; i < following->stream_count; i++) {
@@ -248,7 +287,7 @@ static void end_lines(struct stream *stream, struct buffer *out)
 }
 
 static void take_data(
-    struct following *following, struct stream *stream, const struct msg_log_data *data)
+    struct log_follower *following, struct stream *stream, const struct msg_log_data *data)
 {
     struct buffer out = {0};
     bool moved = data->data.length > 0 || data->next > stream->offset;
@@ -271,7 +310,7 @@ static void take_data(
 
 /* An attempt has begun or ended: what it is to the master is asked when the messages in hand are
  * done. */
-static void take_change(struct following *following, const struct message *message)
+static void take_change(struct log_follower *following, const struct message *message)
 {
     const struct msg_run_changed *changed = watch_take(&following->watch, message);
     if (changed == NULL)
@@ -290,9 +329,8 @@ static void take_change(struct following *following, const struct message *messa
 }
 
 /* Answers to reads of logs, too: they come in between when something else is asked for. */
-static void on_push(void *context, const struct message *message)
+void log_follower_take(struct log_follower *following, const struct message *message)
 {
-    struct following *following = context;
     uint64_t request = 0;
     if (message->number == MESSAGE_log_data)
         request = ((const struct msg_log_data *)message->body)->request;
@@ -318,8 +356,9 @@ static void stream_fini(struct stream *stream)
     free(stream->label);
 }
 
-/* Lets go of the logs that are done: all printed, and the attempt's end known, or never to be. */
-static void close_streams(struct following *following)
+/* Lets go of the logs that are done: all printed, and the attempt's end known, or never to be.
+ * Whether there were any. */
+static bool close_streams(struct log_follower *following)
 {
     size_t kept = 0;
     for (size_t i = 0; i < following->stream_count; i++) {
@@ -331,25 +370,27 @@ static void close_streams(struct following *following)
             write_out(following, &out);
         }
         if (stream->over && (told || (following->ended && following->task_count == 0))) {
-            if (!log_choice_is_dull(&stream->choice, &following->job->style))
+            if (!following->job->ends_untold &&
+                !log_choice_is_dull(&stream->choice, &following->job->style))
                 log_print_end(following->job, &stream->choice);
             stream_fini(stream);
         } else {
             following->streams[kept++] = *stream;
         }
     }
+    bool closed = kept < following->stream_count;
     following->stream_count = kept;
+    return closed;
 }
 
-static bool is_over(const struct following *following)
+bool log_follower_is_over(const struct log_follower *following)
 {
     return following->ended && following->stream_count == 0 && following->task_count == 0 &&
            following->queue_at == following->queue.count && !watch_is_stale(&following->watch);
 }
 
-static int step(struct following *following, struct error *error)
+int log_follower_step(struct log_follower *following, uint64_t *ret_due, struct error *error)
 {
-    struct message message;
     int rc = watch_renew(&following->watch, error);
     if (rc == 0 && watch_is_stale(&following->watch))
         rc = synchronise(following, error);
@@ -361,25 +402,34 @@ static int step(struct following *following, struct error *error)
     }
     if (rc != 0)
         return rc;
-    open_streams(following);
-    close_streams(following);
+    do
+        open_streams(following);
+    while (close_streams(following));
     rc = read_streams(following, error);
     /* What came while tasks were looked up has brought more to look up. */
-    if (rc != 0 || is_over(following) || following->task_count > 0)
-        return rc;
-    uint64_t due = read_due(following);
-    if (watch_due(&following->watch) < due)
-        due = watch_due(&following->watch);
-    rc = client_receive(following->client, due, &message, error);
-    if (rc == 1)
-        on_push(following, &message);
-    return rc == 1 ? 0 : rc;
+    *ret_due =
+        earlier(earlier(read_due(following), watch_due(&following->watch)), look_up_due(following));
+    return rc;
+}
+
+struct log_follower *log_follower_create(
+    struct client *client, const struct log_job *job, const struct log_wish *wish)
+{
+    struct log_follower *following = xcalloc(1, sizeof *following);
+    following->client = client;
+    following->job = job;
+    following->wish = wish;
+    watch_init(&following->watch, client, job->run);
+    return following;
 }
 
 /* What is held of unfinished lines is shown when it is let go of. */
-static void finish(struct following *following)
+void log_follower_destroy(struct log_follower *following)
 {
     struct buffer out = {0};
+    if (following == NULL)
+        return;
+    watch_end(&following->watch);
     for (size_t i = 0; i < following->stream_count; i++) {
         if (!following->streams[i].over)
             log_lines_end(&following->streams[i].lines, &out);
@@ -393,21 +443,34 @@ static void finish(struct following *following)
     log_choices_fini(&following->queue);
     names_fini(&following->seen);
     names_fini(&following->asked);
+    free(following);
+}
+
+static void on_push(void *context, const struct message *message)
+{
+    log_follower_take(context, message);
 }
 
 int log_follow(struct client *client, const struct log_job *job, const struct log_wish *wish,
     struct error *error)
 {
-    struct following following = {.client = client, .job = job, .wish = wish};
-    int rc = 0;
-    watch_init(&following.watch, client, job->run);
+    struct log_follower *following = log_follower_create(client, job, wish);
+    int rc;
     client_be_patient(client);
-    client_on_push(client, on_push, &following);
-    do {
-        rc = step(&following, error);
-    } while (rc == 0 && !is_over(&following));
+    client_on_push(client, on_push, following);
+    for (;;) {
+        struct message message;
+        uint64_t due;
+        rc = log_follower_step(following, &due, error);
+        if (rc != 0 || log_follower_is_over(following))
+            break;
+        rc = client_receive(client, due, &message, error);
+        if (rc == 1)
+            log_follower_take(following, &message);
+        else if (rc != 0)
+            break;
+    }
     client_on_push(client, NULL, NULL);
-    watch_end(&following.watch);
-    finish(&following);
+    log_follower_destroy(following);
     return rc;
 }

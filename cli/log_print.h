@@ -17,8 +17,12 @@ struct log_job {
     struct log_style style;
     uint64_t tail; /* lines; 0: all */
     FILE *stream;
-    bool attempts; /* labels carry the attempt */
-    bool wait;     /* log_print stays until the log is whole, or nothing more came for 10 s */
+    bool attempts;    /* labels carry the attempt */
+    bool ends_untold; /* log_follow: how attempts ended is told by somebody else */
+    /* log_follow: takes what is printed in the stream's place; NULL: the stream does. */
+    void (*write)(void *context, struct slice text);
+    void *context;
+    bool wait; /* log_print stays until the log is whole, or nothing more came for 10 s */
 };
 
 /* 0, or the error of the reading. A log that nothing has come of is none. */

@@ -284,11 +284,45 @@ def test_artifacts_are_listed_and_fetched(started):
     assert started.reeve("artifacts", f"{run}/a", "--get", "answer.txt").status == 7
 
 
-def test_run_that_fails_shows_the_last_lines_of_its_failed_tasks(cluster):
-    result = cluster.reeve("run", cluster.dag("d", {"a": {"bash": "echo the reason; exit 3"}}))
+def test_run_shows_what_its_tasks_write_on_stdout_under_their_names(cluster):
+    result = cluster.reeve("run", cluster.dag("d", {
+        "a": {"bash": "echo one; echo two >&2; printf rest"}, "b": {"needs": "a", "bash": "seq 3"},
+        "c": {"needs": "b", "bash": "echo the reason; exit 3"}}))
     assert result.status == 1
-    assert "a | the reason" in result.err
+    assert result.out == "a | one\na | two\na | rest\nb | 1\nb | 2\nb | 3\nc | the reason\n"
+    assert "the reason" not in result.err, "what is in sight is not shown twice"
     assert not cluster.processes_left()
+
+
+def test_run_shows_output_while_its_task_runs(cluster):
+    mark = cluster.folder / "go"
+    file = cluster.dag("d", {"a": {"bash": f"echo begun; until [ -e {mark} ]; do sleep 0.05; done"}})
+    with subprocess.Popen([reeve.program("reeve"), "run", str(file)], env=cluster.env, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout.readline() == "a | begun\n"
+        mark.touch()
+        assert process.wait(timeout=60) == 0
+
+
+def test_run_that_wrote_much_shows_the_last_lines_of_its_failed_tasks(cluster):
+    result = cluster.reeve("run", cluster.dag("d", {
+        "a": {"bash": "echo the reason; exit 3"}, "b": {"needs": "a", "bash": "seq 1000", "trigger_rule": "all_done"}}))
+    assert result.status == 1 and len(result.out.splitlines()) == 1001
+    assert "a | the reason" in result.err
+
+
+def test_quiet_run_shows_only_the_end_of_what_failed(cluster):
+    result = cluster.reeve("run", "-q", cluster.dag("d", {"a": {"bash": "echo fine"}, "b": {"bash": "echo the reason; exit 3"}}))
+    assert result.status == 1 and result.out == ""
+    assert "b | the reason" in result.err and "fine" not in result.err
+
+
+def test_run_on_a_terminal_writes_output_above_its_block(cluster):
+    terminal = Terminal(cluster, "run", cluster.dag("d", {"a": {"bash": "for i in {1..5}; do echo line $i; sleep 0.2; done"}}))
+    assert terminal.end() == 0
+    shown = [line.split("\x1b[J")[-1] for line in terminal.shown.split("\r\n")]
+    assert [line for line in shown if "line" in line] == [f"a | line {i}" for i in range(1, 6)]
+    assert "1/1" in terminal.shown.split("a | line 5")[1], "the block stands below what was written last"
 
 
 def test_run_serves_every_queue_that_the_dag_names(cluster):

@@ -65,7 +65,7 @@ static void answer_run(const struct msg_get_run *ask)
             .state = script.state == RUN_RUNNING ? ATTEMPT_RUNNING : ATTEMPT_SUCCESS,
             .started_at = 1000 + i,
             .ended_at = script.state == RUN_RUNNING ? 0 : 2000,
-            .log_bytes = 10};
+            .log_bytes = script.log != NULL ? strlen(script.log) : 10};
         tasks[at] = (struct task_info){.task = slice_make(names[at], name.length),
             .state = script.state == RUN_RUNNING ? TASK_RUNNING : TASK_SUCCESS,
             .index = i,
