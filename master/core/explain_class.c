@@ -95,8 +95,8 @@ static void append_absent(const struct core *core, const struct class *class, st
     uint32_t count = 0;
     for (size_t i = 0; i < core->worker_count; i++) {
         const struct worker *worker = core->workers[i];
-        if (worker->open || worker->queues.count == 0 || !class_suits(class, worker) ||
-            count++ >= EXPLAIN_NAMES_MAX)
+        if (worker->open || worker->removed || worker->queues.count == 0 ||
+            !class_suits(class, worker) || count++ >= EXPLAIN_NAMES_MAX)
             continue;
         buffer_append_text(text, "; ");
         explain_worker_name(worker, text);

@@ -488,7 +488,7 @@ void rebalance(struct core *core);
 /* Asks whether the attempt, in its worker's hand, can be given back. */
 void attempt_ask_back(struct core *core, struct attempt *attempt);
 
-/* ---- worker.c, message.c ---- */
+/* ---- worker.c, register.c, message.c ---- */
 
 enum worker_event {
     WORKER_EVENT_REGISTER,
@@ -503,9 +503,20 @@ enum worker_event {
 
 /* The next state by the table, 0 when it is illegal. */
 uint32_t worker_next_state(uint32_t state, enum worker_event event);
+/* Whoever is up again and is to take no tasks drains at once. */
+void worker_move(struct core *core, struct worker *worker, enum worker_event event);
 struct worker *worker_by_key(const struct core *core, const unsigned char *key);
 struct worker *worker_create(struct core *core, const unsigned char *key);
 void worker_destroy(struct worker *worker);
+void worker_free_description(struct worker *worker);
+/* Attempts that no heartbeat of this session can renew any more: their leases count from the last
+ * one that could. Questions have died with the session. */
+void worker_arm_attempts(struct core *core, const struct worker *worker);
+/*
+ * A worker of this very boot has the same clock; of another, the way of its message is in the
+ * difference. Without sign, so that no worker's clock can overflow it.
+ */
+void worker_set_clock(const struct core *core, struct worker *worker, uint64_t boot_ms);
 void worker_register(struct core *core, uint64_t peer, const struct frame_header *header,
     const struct msg_register *message);
 /* The silence of one, and the end of its session. */
