@@ -30,7 +30,11 @@ static void refuse(struct core *core, uint64_t peer, int code, const char *text)
 
 void frame_refuse(struct core *core, uint64_t peer, int code, struct audit_row row)
 {
-    refuse(core, peer, code, row.text.ptr);
+    /* Not before the commit: who is denied ends, and what it was denied for may be in this batch.
+     */
+    struct msg_refused refused = {.code = code, .text = row.text};
+    effects_add_send(
+        core->effects, peer, plain_frame(core, NULL, MESSAGE_refused, &refused), false);
     audit_refusal(core, row);
 }
 

@@ -43,7 +43,12 @@ struct checker {
     struct seen_attempt *attempts;
     size_t attempt_count, attempt_capacity;
     uint64_t epoch;
-    uint64_t draining; /* workers, a bit each */
+    uint64_t draining, removed; /* workers, a bit each */
+    struct {
+        unsigned char key[32];
+        bool removed;
+    } peers[2 * HOSTS_MAX];
+    uint32_t peer_count;
 };
 
 struct checker *checker_create(void)
@@ -246,6 +251,10 @@ static void see_attempt(struct world *world, const struct attempt_row *row)
         (world->checker->draining >> row->worker & 1) != 0)
         violated(world, "task %u of run %llx was assigned to a worker that drains", row->id.task,
             (unsigned long long)run->key);
+    if (first && (row->state == ATTEMPT_ASSIGNED || row->state == ATTEMPT_SUCCESS) &&
+        (world->checker->removed >> row->worker & 1) != 0)
+        violated(world, "%u@%u of run %llx: worker %u was removed, and is listened to",
+            row->id.task, row->id.attempt, (unsigned long long)run->key, row->worker);
     seen->state = row->state;
     if (row->round != task->round || !first)
         return;
@@ -310,9 +319,36 @@ static void see_worker(struct world *world, const struct worker_row *row)
         tell(world, "durable: worker %u %s", row->number, row->draining ? "drains" : "takes tasks");
     if (before && !row->draining && !undrain_was_asked(world, row))
         violated(world, "a person's wish that worker %u drains was forgotten", row->number);
+    if ((world->checker->removed & bit) != 0)
+        violated(world, "worker %u, which was removed, has a new row", row->number);
+    if (row->removed)
+        world->checker->removed |= bit;
     world->checker->draining &= ~bit;
     if (row->draining)
         world->checker->draining |= bit;
+}
+
+/* A key that was removed stays so, and no more keys join than the token has uses. */
+static void see_peer(struct world *world, const struct peer_row *row)
+{
+    struct checker *checker = world->checker;
+    uint32_t i = 0;
+    while (i < checker->peer_count && memcmp(checker->peers[i].key, row->key, 32) != 0)
+        i++;
+    if (i == checker->peer_count && ++checker->peer_count > world->joins_wanted)
+        violated(world, "%u keys joined by a token of %u uses", i + 1, world->joins_wanted);
+    if (checker->peers[i].removed && row->removed_at == 0)
+        violated(world, "a key that was removed came back");
+    memcpy(checker->peers[i].key, row->key, 32);
+    checker->peers[i].removed = row->removed_at != 0;
+    tell(world, "durable: %.*s %s", SLICE_PRINT(row->name),
+        row->removed_at != 0 ? "was removed" : "has joined");
+}
+
+static void see_session(struct world *world, const struct session_row *row)
+{
+    if ((world->checker->removed >> row->worker & 1) != 0)
+        violated(world, "worker %u, which was removed, has a session", row->worker);
 }
 
 void checker_committed(struct world *world, const struct fact *facts, size_t count)
@@ -326,6 +362,10 @@ void checker_committed(struct world *world, const struct fact *facts, size_t cou
             see_run(world, &facts[i].run);
         else if (facts[i].kind == FACT_WORKER)
             see_worker(world, &facts[i].worker);
+        else if (facts[i].kind == FACT_PEER)
+            see_peer(world, &facts[i].peer);
+        else if (facts[i].kind == FACT_SESSION)
+            see_session(world, &facts[i].session);
     }
 }
 

@@ -1,6 +1,6 @@
 /*
  * People: they submit, and ask again until they are answered; they cancel, retry and mark; they
- * drain workers, and undrain them again.
+ * drain workers, and undrain them again; they let hosts join, and remove them.
  */
 #include "tests/sim/world.h"
 
@@ -13,13 +13,13 @@ static void ask(struct world *world, const struct happening *happening)
     plan_ahead(world, 1000 + draw_below(world, 1000), ask)->number = happening->number;
 }
 
-static void plan_request(struct world *world, uint64_t at_ms, struct asked asked)
+void client_plan(struct world *world, uint64_t after_ms, struct asked asked)
 {
     if (world->asked_count == REQUESTS_MAX)
         return;
     asked.request = draw(world) | 1;
     world->asked[world->asked_count] = asked;
-    plan_ahead(world, at_ms, ask)->number = world->asked_count++;
+    plan_ahead(world, after_ms, ask)->number = world->asked_count++;
 }
 
 static void plan_change(struct world *world, uint32_t run, uint64_t after_ms)
@@ -31,18 +31,19 @@ static void plan_change(struct world *world, uint32_t run, uint64_t after_ms)
     asked.task = asked.kind == EVENT_MARK || draw_percent(world, 50) ? task : TASK_ALL;
     asked.state = marks[draw_below(world, 3)];
     asked.only = draw_percent(world, 20);
-    plan_request(world, after_ms + draw_below(world, 200000), asked);
+    client_plan(world, after_ms + draw_below(world, 200000), asked);
 }
 
 /* The second wish follows upon the first, so that no worker drains for ever. */
 static void plan_drain(struct world *world, uint32_t host, bool undo)
 {
     struct asked asked = {.kind = EVENT_DRAIN, .run = host, .only = undo};
-    plan_request(world, draw_below(world, undo ? 60000 : 200000), asked);
+    client_plan(world, draw_below(world, undo ? 60000 : 200000), asked);
 }
 
 void clients_start(struct world *world)
 {
+    joins_plan(world);
     for (uint32_t i = 0; i < world->host_count; i++) {
         if (draw_percent(world, 20))
             plan_drain(world, i, false);
@@ -51,7 +52,7 @@ void clients_start(struct world *world)
     for (uint32_t i = 0; i < world->run_count; i++) {
         workload_make(world, &world->runs[i], i);
         uint64_t at_ms = draw_below(world, 60000);
-        plan_request(world, at_ms, (struct asked){.kind = EVENT_SUBMIT, .run = i});
+        client_plan(world, at_ms, (struct asked){.kind = EVENT_SUBMIT, .run = i});
         uint32_t changes = draw_percent(world, 50) ? draw_below(world, 4) : 0;
         for (uint32_t c = 0; c < changes; c++)
             plan_change(world, i, at_ms);
@@ -94,6 +95,10 @@ void client_answer(struct world *world, uint64_t request, struct slice message)
         world->runs[asked->run].acknowledged = true;
     }
     asked->answered = !early;
+    if (!before && !early &&
+        (asked->kind == EVENT_CREATE_TOKEN || asked->kind == EVENT_JOIN ||
+            asked->kind == EVENT_REMOVE_WORKER))
+        asked->answered = joins_answered(world, asked, &answer);
     if (asked->kind == EVENT_DRAIN && !asked->only && answer.number == MESSAGE_done && !before)
         plan_drain(world, asked->run, true);
     tell(world, "request %llx is answered by %s", (unsigned long long)request,

@@ -385,13 +385,13 @@ static void agent_starts_again(struct world *world, const struct happening *happ
     host_start(world, happening->host);
 }
 
-/* It was stopped, and a person starts it again. Its last word to the runner may be lost. */
+/* It was stopped, or removed, and is started again. Its last word to the runner may be lost. */
 static void agent_exits(struct world *world, struct host *host, const struct agent_effect *effect)
 {
     static const struct msg_runner_stop stop = {0};
-    if (!host->stopped)
+    if (!host->stopped && !joins_may_bar(world, host))
         violated(world, "an agent exits: %.*s", SLICE_PRINT(effect->exit.text));
-    tell(world, "agent %u was stopped", host->index);
+    tell(world, "agent %u ends: %.*s", host->index, SLICE_PRINT(effect->exit.text));
     if (host->runner != NULL && draw_percent(world, 50)) {
         struct runner_event event = {.kind = RUNNER_EVENT_MESSAGE,
             .now_ms = host_clock(world, host),
@@ -565,14 +565,14 @@ static void load_results(struct world *world, struct host *host)
 void host_start(struct world *world, uint32_t index)
 {
     struct host *host = &world->hosts[index];
-    if (host->agent != NULL)
-        return;
     host->index = index;
+    if (host->agent != NULL || (host->remote && !host->joined))
+        return;
     host->up = true;
     host->agent_life = ++world->next_life;
     host->agent_paused_until = 0;
     host->peer = ++world->next_life * HOSTS_MAX + index;
-    host->slots = 1 + (uint32_t)(hash_mix(world->seed + index) % 3);
+    host->slots = 1 + (uint32_t)(hash_mix(world->seed + host->like) % 3);
     if (host->runner == NULL)
         runner_start(world, host);
     struct slice queue = slice_of("default"), labels[2], user = slice_of("etl");
@@ -583,7 +583,7 @@ void host_start(struct world *world, uint32_t index)
         labels[label_count++] = slice_of("zone=eu");
     host->stopped = false;
     char name[16];
-    (void)snprintf(name, sizeof name, "w%u", index);
+    (void)snprintf(name, sizeof name, "w%u", host->like);
     struct agent_config config = {
         .name = slice_of(name),
         .host = slice_of(name),
@@ -641,7 +641,7 @@ void agent_stop(struct world *world, uint32_t index, bool now)
 
 uint32_t host_has(const struct world *world, uint32_t index)
 {
-    return (uint32_t)hash_mix(world->seed * 31 + index) & HAS_ALL;
+    return (uint32_t)hash_mix(world->seed * 31 + world->hosts[index].like) & HAS_ALL;
 }
 
 void agent_pause(struct world *world, uint32_t index, uint64_t ms)

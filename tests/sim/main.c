@@ -33,9 +33,11 @@ static void create(struct world *world, uint64_t seed, bool story)
         host->clock_rate = 1000;
         if (draw_percent(world, 50))
             host->clock_rate += draw_below(world, 2 * CLOCK_DRIFT_MAX + 1) - CLOCK_DRIFT_MAX;
+        host->like = i;
         host_start(world, i);
     }
     faults_begin(world);
+    joins_begin(world);
 }
 
 static void destroy(struct world *world)

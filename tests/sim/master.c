@@ -297,6 +297,8 @@ void master_frame(struct world *world, uint64_t peer, struct slice frame)
         return;
     }
     struct event event = event_now(world, EVENT_FRAME);
+    unsigned char key[32];
+    event.actor = joins_actor(world, peer, key);
     event.frame.peer = peer;
     event.frame.bytes = frame;
     step(world, &event);
@@ -347,6 +349,9 @@ void master_request(struct world *world, const struct asked *asked)
         (void)snprintf(name, sizeof name, "w%u", asked->run);
         event.worker_change.worker = slice_of(name);
         event.worker_change.undo = asked->only;
+    } else if (asked->kind == EVENT_CREATE_TOKEN || asked->kind == EVENT_JOIN ||
+               asked->kind == EVENT_REMOVE_WORKER) {
+        joins_ask(world, asked, &event);
     } else {
         uint64_t key = world->runs[asked->run].key;
         event.change.run = key;

@@ -122,6 +122,10 @@ struct host {
     uint64_t registered_ms, answered_ms;
     bool up;
     bool stopped; /* a person told its agent to stop */
+    /* Whose name and machine it has: its own index, but for the host of a copied directory. */
+    uint32_t like;
+    bool remote, joined;   /* it speaks by its key, and belongs to the cluster */
+    uint64_t renewed_peer; /* connections since have proven its present key */
 };
 
 /* ---- the master ---- */
@@ -195,7 +199,8 @@ struct world {
     struct asked asked[REQUESTS_MAX];
     uint32_t asked_count;
     struct checker *checker;
-    bool story; /* print what happens */
+    uint32_t joins_wanted; /* so many uses has the token */
+    bool story;            /* print what happens */
 };
 
 /* ---- world.c ---- */
@@ -235,6 +240,19 @@ void master_frame(struct world *world, uint64_t peer, struct slice frame);
 void master_request(struct world *world, const struct asked *asked);
 void master_fini(struct world *world);
 
+/* ---- joins.c ---- */
+
+void joins_plan(struct world *world);
+void joins_begin(struct world *world);
+/* CREATE_TOKEN, JOIN and REMOVE_WORKER. */
+void joins_ask(struct world *world, const struct asked *asked, struct event *event);
+/* False: to be asked again. */
+bool joins_answered(struct world *world, struct asked *asked, const struct message *answer);
+/* Who speaks by this connection; its key is put into `key`. */
+struct actor joins_actor(const struct world *world, uint64_t peer, unsigned char key[32]);
+/* Whether a person may have removed this host. */
+bool joins_may_bar(const struct world *world, const struct host *host);
+
 /* ---- host.c ---- */
 
 void host_start(struct world *world, uint32_t index);
@@ -254,6 +272,7 @@ uint64_t host_clock(const struct world *world, const struct host *host);
 /* ---- client.c ---- */
 
 void clients_start(struct world *world);
+void client_plan(struct world *world, uint64_t after_ms, struct asked asked);
 void client_answer(struct world *world, uint64_t request, struct slice message);
 
 /* ---- workload.c ---- */
