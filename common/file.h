@@ -75,5 +75,10 @@ void file_unmap(struct slice bytes);
  * it and never into a file system mounted in it (ERR_REFUSED). A missing one is fine.
  */
 int file_remove_tree(const char *path, struct error *error);
+/*
+ * Gives a folder and all below it to a user, itself last, so that until then only its maker can
+ * reach what is in it. Links are given, not followed. ERR_DENIED, ERR_IO.
+ */
+int file_give_tree(const char *path, uid_t uid, gid_t gid, struct error *error);
 
 #endif

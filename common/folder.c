@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -304,5 +305,25 @@ int file_remove_tree(const char *path, struct error *error)
         rc = empty_top(&removal);
     if (rc == 0 && rmdir(path) != 0)
         rc = fail(path, error);
+    return rc;
+}
+
+int file_give_tree(const char *path, uid_t uid, gid_t gid, struct error *error)
+{
+    char *root = xstrdup(path);
+    char *const roots[] = {root, NULL};
+    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+    int rc = walk == NULL ? fail(path, error) : 0;
+    for (FTSENT *entry; rc == 0 && (entry = fts_read(walk)) != NULL;) {
+        if (entry->fts_info == FTS_ERR || entry->fts_info == FTS_DNR || entry->fts_info == FTS_NS) {
+            errno = entry->fts_errno;
+            rc = fail(entry->fts_path, error);
+        } else if (entry->fts_info != FTS_D && lchown(entry->fts_accpath, uid, gid) != 0) {
+            rc = fail(entry->fts_path, error);
+        }
+    }
+    if (walk != NULL)
+        (void)fts_close(walk);
+    free(root);
     return rc;
 }

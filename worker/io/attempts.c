@@ -180,6 +180,13 @@ bool attempts_start(struct attempts *attempts, struct msg_runner_start *start, i
     start->arguments = order->command.arguments;
     start->env = order->command.env;
     start->folder = order->place.files;
+    if (order->user != NULL) {
+        start->other_user = true;
+        start->uid = order->user->uid;
+        start->gid = order->user->gid;
+        start->groups = slice_make((const char *)order->user->groups,
+            (size_t)order->user->group_count * sizeof *order->user->groups);
+    }
     /* The sender gives away what it is given, and this side needs the read end itself. */
     work->pipe = fcntl(order->pipe[0], F_DUPFD_CLOEXEC, 0);
     ret_pipe[0] = order->pipe[0];
@@ -213,13 +220,18 @@ void attempts_adopt(struct attempts *attempts, const struct attempt_id *id, int 
     work_watch(work);
 }
 
+void work_abandon(struct work *work)
+{
+    work_folder_remove(work);
+    work_free(work);
+}
+
 static void cancelled(void *context, const struct error *error)
 {
     struct work *work = context;
     (void)error;
     work->trees = NULL;
-    work_folder_remove(work);
-    work_free(work);
+    work_abandon(work);
 }
 
 void attempts_discard(struct attempts *attempts, const struct attempt_id *id)
@@ -231,12 +243,12 @@ void attempts_discard(struct attempts *attempts, const struct attempt_id *id)
     if (work->stream != NULL)
         ship_drop(attempts->config.ship, work->stream);
     work->stream = NULL;
-    if (work->trees != NULL) {
+    if (work->trees != NULL)
         trees_cancel(work->trees, cancelled);
-        return;
-    }
-    work_folder_remove(work);
-    work_free(work);
+    else if (work->giving)
+        work->unwanted = true;
+    else
+        work_abandon(work);
 }
 
 void attempts_drop(struct attempts *attempts, const struct attempt_id *id)
@@ -248,8 +260,7 @@ void attempts_drop(struct attempts *attempts, const struct attempt_id *id)
     if (work->stream != NULL && work_drain(work))
         (void)ship_end(attempts->config.ship, work->stream);
     work->stream = NULL;
-    work_folder_remove(work);
-    work_free(work);
+    work_abandon(work);
 }
 
 /* ---- disk space ---- */

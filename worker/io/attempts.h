@@ -41,6 +41,7 @@ struct attempts_config {
     struct ship *ship;
     struct blob_client *blobs;
     struct trees *trees;
+    const struct task_users *users;
     struct command_base base;
     struct attempts_events events;
 };

@@ -12,7 +12,9 @@ struct order {
     struct arena arena;
     struct place place;
     struct command command;
-    struct slice file; /* of bash: to be there before it starts */
+    struct slice file;            /* of bash: to be there before it starts */
+    const struct task_user *user; /* as whom it runs; NULL: as the agent */
+    struct error given;           /* of the thread that gives its folder to the user */
     int pipe[2];
 };
 
@@ -32,6 +34,8 @@ struct work {
     uint64_t log_bytes;
     struct order *order;
     struct tree_job *trees; /* being laid out */
+    bool giving;            /* its folder is being given to its user, on a thread */
+    bool unwanted;          /* it was discarded meanwhile */
     struct collection *collection;
 };
 
@@ -52,6 +56,8 @@ struct work *work_find(const struct attempts *attempts, const struct attempt_id 
 struct work *work_create(struct attempts *attempts, const struct attempt_id *id);
 /* Frees what it is known by; files stay. */
 void work_free(struct work *work);
+/* As work_free, and its folder goes. */
+void work_abandon(struct work *work);
 void order_free(struct order *order);
 
 /* Watches the pipe for what the attempt writes. */

@@ -104,9 +104,15 @@ static void send_next(struct collection *collection)
 static void find(void *context)
 {
     struct collection *collection = context;
+    struct task_guise guise;
+    if (task_guise_take(collection->place.folder.ptr, &guise, &collection->error) != 0) {
+        collection->reason = REASON_ARTIFACT;
+        return;
+    }
     if (artifacts_find(collection->place.files.ptr, &collection->patterns, &collection->arena,
             &collection->artifacts, &collection->error) != 0)
         collection->reason = REASON_ARTIFACT;
+    task_guise_drop(&guise);
 }
 
 static void found(void *context)
@@ -120,12 +126,27 @@ static void found(void *context)
 
 /* ---- outputs ---- */
 
+/* The descriptor, or -1 and errno, or -1 and an error. */
+static int open_outputs(const struct collection *collection, struct error *error)
+{
+    struct task_guise guise;
+    if (task_guise_take(collection->place.folder.ptr, &guise, error) != 0)
+        return -1;
+    int fd = open(collection->place.output.ptr, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int number = errno;
+    task_guise_drop(&guise);
+    errno = number;
+    return fd;
+}
+
 static int read_outputs(struct collection *collection)
 {
     struct error *error = &collection->error;
     struct stat status;
     struct buffer text = {0};
-    int fd = open(collection->place.output.ptr, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = open_outputs(collection, error);
+    if (fd < 0 && error->code != 0)
+        return error->code;
     if (fd < 0 && errno == ENOENT)
         return 0;
     if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {

@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+enum { TASK_USER_ENTRIES = 4 };
+
 static const struct slice mark = {ASSIGN_ARTIFACTS_MARK, sizeof ASSIGN_ARTIFACTS_MARK - 1};
 
 void place_make(
@@ -133,17 +135,42 @@ static bool is_named(const struct texts *list, struct slice name)
     return false;
 }
 
+/* What a login would say of the user. */
+static void add_user(
+    struct texts *list, const struct task_user *user, const struct texts *own, struct arena *arena)
+{
+    const struct {
+        const char *name, *value;
+    } entries[TASK_USER_ENTRIES] = {{"HOME", user->home}, {"USER", user->name},
+        {"LOGNAME", user->name}, {"SHELL", user->shell}};
+    for (size_t i = 0; i < TASK_USER_ENTRIES; i++) {
+        if (!is_named(own, slice_of(entries[i].name)))
+            add(list, arena_printf(arena, "%s=%s", entries[i].name, entries[i].value));
+    }
+}
+
+/* Another user's task has that user's, not the agent's. */
+static bool is_users_own(struct slice name)
+{
+    return slice_is(name, "HOME") || slice_is(name, "USER") || slice_is(name, "LOGNAME") ||
+           slice_is(name, "SHELL");
+}
+
 static void make_env(struct command *command, const struct msg_assign *assign,
     const struct place *place, const struct command_base *base, struct arena *arena)
 {
     enum { OWN = 3 };
     struct texts *list = &command->env;
-    list->items = arena_alloc(
-        arena, ((size_t)base->env.count + assign->env.count + OWN) * sizeof *list->items);
+    list->items =
+        arena_alloc(arena, ((size_t)base->env.count + assign->env.count + TASK_USER_ENTRIES + OWN) *
+                               sizeof *list->items);
     for (uint32_t i = 0; i < base->env.count; i++) {
-        if (!is_named(&assign->env, name_of(base->env.items[i])))
+        struct slice name = name_of(base->env.items[i]);
+        if (!is_named(&assign->env, name) && (base->user == NULL || !is_users_own(name)))
             add(list, arena_copy(arena, base->env.items[i]));
     }
+    if (base->user != NULL)
+        add_user(list, base->user, &assign->env, arena);
     for (uint32_t i = 0; i < assign->env.count; i++) {
         struct slice entry = assign->env.items[i];
         /* A name alone: unset. */

@@ -7,6 +7,7 @@
 
 #include "common/arena.h"
 #include "proto/proto.h"
+#include "worker/io/task_user.h"
 
 /* Where an attempt lives: all of it below DIR/work/ID. Texts are NUL-terminated. */
 struct place {
@@ -21,8 +22,9 @@ void place_make(
 
 /* Of the agent, for all its tasks. */
 struct command_base {
-    struct slice worker; /* REEVE_WORKER */
-    struct texts env;    /* the agent's own, less what tasks do not get */
+    struct slice worker;          /* REEVE_WORKER */
+    struct texts env;             /* the agent's own, less what tasks do not get */
+    const struct task_user *user; /* as whom it runs; NULL: as the agent */
 };
 /* The environment without REEVE_* and AIRFLOW_*, with PYTHONUNBUFFERED=1. Borrows its texts. */
 void command_base_env(char *const *environment, struct arena *arena, struct texts *ret_env);

@@ -242,7 +242,7 @@ static void on_timer(void *context)
 
 static void make_agent(struct host *host)
 {
-    struct slice queues[WORKER_QUEUES_MAX], labels[LABELS_MAX];
+    struct slice queues[WORKER_QUEUES_MAX], labels[LABELS_MAX], users[TASK_USERS_MAX];
     const struct options *options = host->options;
     const struct identity *identity = &host->identity;
     (void)gethostname(host->name, sizeof host->name - 1);
@@ -250,6 +250,8 @@ static void make_agent(struct host *host)
         queues[i] = slice_of(options->queues[i]);
     for (size_t i = 0; i < options->label_count; i++)
         labels[i] = slice_of(options->labels[i]);
+    for (size_t i = 0; i < host->users.count; i++)
+        users[i] = slice_of(host->users.items[i].name);
     bool known = identity->cluster[0] != '\0';
     struct agent_config config = {
         .name = slice_of(options->name),
@@ -257,6 +259,7 @@ static void make_agent(struct host *host)
         .software = slice_of("reeve-worker " REEVE_VERSION),
         .slots = options->slots,
         .queues = {queues, (uint32_t)options->queue_count},
+        .users = {users, (uint32_t)host->users.count},
         .epoch = identity->epoch,
         .leader = identity->leader,
         .cluster = slice_of(known ? identity->cluster : options->joined.cluster),
@@ -278,6 +281,7 @@ static void make_attempts(struct host *host)
         .ship = host->ship,
         .blobs = host->blobs,
         .trees = host->trees,
+        .users = &host->users,
         .base = {.worker = slice_of(host->options->name)},
         .events = {on_prepared, on_collected, on_disk, host},
     };
@@ -402,6 +406,18 @@ static void close_parts(struct host *host)
     arena_fini(&host->arena);
 }
 
+static void log_users(const struct host *host)
+{
+    const struct task_users *users = &host->users;
+    if (users->count > 0)
+        log_info("tasks run as %s%s, and cannot act as this worker", users->items[0].name,
+            users->count > 1 ? " unless they ask for another of --run-as" : "");
+    else
+        log_info("tasks run as this worker's own user%s: every task here can act as this worker, "
+                 "and read what it keeps (see --run-as)",
+            geteuid() == 0 ? ", root" : "");
+}
+
 static int serve(struct host *host, struct error *error)
 {
     raise_files();
@@ -410,6 +426,7 @@ static int serve(struct host *host, struct error *error)
     if (rc == 0) {
         log_info("worker %s with %u slots, runner %d", host->options->name, host->options->slots,
             (int)runner_client_pid(host->runner.client));
+        log_users(host);
         loop_run(host->loop);
         if (host->stopped)
             wait_for_runner(host);
@@ -429,6 +446,8 @@ int host_run(const struct options *options, const struct folder *folder, int *re
     if (options->stop)
         leaving_wish(&host, &wish);
     int rc = identity_load(&host.identity, folder, error);
+    if (rc == 0 && !options->stop)
+        rc = task_users_read(options->users, options->user_count, folder->work, &host.users, error);
     if (rc == 0)
         rc = runners_open(&host.identity, folder, options->stop, &host.runner.client,
             &host.runner.instance, error);
@@ -436,5 +455,6 @@ int host_run(const struct options *options, const struct folder *folder, int *re
         return rc;
     rc = serve(&host, error);
     *ret_status = host.status;
+    task_users_fini(&host.users);
     return rc;
 }

@@ -39,6 +39,7 @@ struct host {
     const struct options *options;
     const struct folder *folder;
     struct identity identity;
+    struct task_users users;
     struct loop *loop;
     struct uplink *uplink;
     struct bulk *bulk;

@@ -40,6 +40,8 @@ static int write_text(const struct options *options, struct buffer *out, struct 
         buffer_printf(out, "queue %s\n", options->queues[i]);
     for (size_t i = 0; i < options->label_count; i++)
         buffer_printf(out, "label %s\n", options->labels[i]);
+    for (size_t i = 0; i < options->user_count; i++)
+        buffer_printf(out, "user %s\n", options->users[i]);
     return 0;
 }
 
@@ -72,7 +74,7 @@ static int take_master(struct options *options, const char *value, struct error 
 
 /* What was said anew: the old ones do not count. */
 struct anew {
-    bool queues, labels;
+    bool queues, labels, users;
 };
 
 /* False for a line of another kind. */
@@ -115,6 +117,9 @@ static int take_line(
     } else if (strcmp(line, "label") == 0 && !anew->labels && options->label_count < LABELS_MAX) {
         options->labels[options->label_count++] = xstrdup(value);
         options->labels_source = "its join";
+    } else if (strcmp(line, "user") == 0 && !anew->users && options->user_count < TASK_USERS_MAX) {
+        options->users[options->user_count++] = xstrdup(value);
+        options->users_source = "its join";
     }
     return 0;
 }
@@ -122,7 +127,11 @@ static int take_line(
 static int take_file(struct options *options, const char *path, struct error *error)
 {
     struct buffer text = {0};
-    const struct anew anew = {options->queue_count > 0, options->label_count > 0};
+    const struct anew anew = {
+        .queues = options->queue_count > 0,
+        .labels = options->label_count > 0,
+        .users = options->user_count > 0,
+    };
     int rc = file_read(path, JOINED_MAX_BYTES, &text, error);
     if (rc == 0 && strncmp(buffer_text(&text), first_line, sizeof first_line - 1) != 0)
         rc = error_set(error, ERR_VERSION, "not of this version");

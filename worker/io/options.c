@@ -157,6 +157,34 @@ static int add_queue(void *of, struct flag_word word, struct error *error)
     return 0;
 }
 
+static int check_user(struct flag_word word, struct error *error)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_-$.";
+    size_t length = strlen(word.value);
+    if (length == 0 || length > TASK_USER_NAME_MAX || strspn(word.value, letters) != length ||
+        word.value[0] == '-')
+        return error_set(
+            error, ERR_USAGE, "%s: \"%.200s\" is no user's name", word.source, word.value);
+    return 0;
+}
+
+static int add_user(void *of, struct flag_word word, struct error *error)
+{
+    struct options *options = of;
+    int rc = check_user(word, error);
+    for (size_t i = 0; rc == 0 && i < options->user_count; i++) {
+        if (strcmp(options->users[i], word.value) == 0)
+            return 0;
+    }
+    if (rc == 0 && options->user_count == TASK_USERS_MAX)
+        rc = error_set(error, ERR_USAGE, "at most %d users", TASK_USERS_MAX);
+    if (rc != 0)
+        return rc;
+    options->users[options->user_count++] = xstrdup(word.value);
+    options->users_source = word.source;
+    return 0;
+}
+
 /* Calls `add` for each of the names, which commas separate. */
 static int add_each(void *of, struct flag_word word,
     int (*add)(void *of, struct flag_word word, struct error *error), struct error *error)
@@ -199,6 +227,11 @@ static int add_label(void *of, struct flag_word word, struct error *error)
 static int add_labels(void *of, struct flag_word word, struct error *error)
 {
     return add_each(of, word, add_label, error);
+}
+
+static int add_users(void *of, struct flag_word word, struct error *error)
+{
+    return add_each(of, word, add_user, error);
 }
 
 /* A value's error is one of the command line. */
@@ -310,6 +343,12 @@ static const struct flag rows[] = {
                 "($REEVE_WORKER_SPOOL_MAX; default 10GiB, half of the disk at most)",
         .take = set_spool_max,
         .take_default = default_spool_max},
+    {.name = "--run-as",
+        .variable = "$REEVE_WORKER_RUN_AS",
+        .value = "U[,V...]",
+        .help = "users as whom tasks may run, the first by default; needs root\n"
+                "($REEVE_WORKER_RUN_AS; default: as the worker itself)",
+        .take = add_users},
     {.name = "--log-level",
         .variable = "$REEVE_LOG_LEVEL",
         .value = "L",
@@ -320,7 +359,6 @@ static const struct flag rows[] = {
         .help = "stop: then kill what still runs",
         .take = set_within},
     {.name = "--now", .help = "stop: kill at once", .sets = offsetof(struct options, now)},
-    {.name = "--run-as", .take = flag_refuse},
     {.name = "--config", .take = flag_refuse},
     {.name = "--print-config",
         .help = "show what was resolved, and from where",
@@ -379,6 +417,8 @@ void options_fini(struct options *options)
         free(options->queues[i]);
     for (size_t i = 0; i < options->label_count; i++)
         free(options->labels[i]);
+    for (size_t i = 0; i < options->user_count; i++)
+        free(options->users[i]);
     options_drop_token(options);
     *options = (struct options){0};
 }
@@ -424,6 +464,8 @@ void options_print(const struct options *options, struct buffer *out)
     buffer_printf(out, "cache-max = %" PRIu64 "B  (from %s)\nspool-max = %" PRIu64 "B  (from %s)\n",
         options->cache_max, options->cache_max_source, options->spool_max,
         options->spool_max_source);
+    for (size_t i = 0; i < options->user_count; i++)
+        flag_print(out, "run-as", (struct flag_word){options->users[i], options->users_source});
     flag_print(out, "log-level",
         (struct flag_word){flag_level_word(options->log_level), options->log_level_source});
 }

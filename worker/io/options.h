@@ -12,6 +12,7 @@
 #include "common/label.h"
 #include "common/log.h"
 #include "common/token.h"
+#include "worker/io/task_user.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,6 +49,9 @@ struct options {
     const char *labels_source;
     uint64_t cache_max, spool_max; /* bytes */
     const char *cache_max_source, *spool_max_source;
+    char *users[TASK_USERS_MAX]; /* --run-as: the first is the default; none: tasks run as we do */
+    size_t user_count;
+    const char *users_source;
     enum log_level log_level;
     const char *log_level_source;
     bool stop; /* the verb */

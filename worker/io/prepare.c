@@ -45,6 +45,19 @@ static int write_script(const struct order *order, struct error *error)
 
 /* ---- files ---- */
 
+/* What opens /dev/stdout or /dev/stderr opens the pipe anew, and must be allowed to. */
+static int make_pipe(struct order *order, struct error *error)
+{
+    if (pipe2(order->pipe, O_CLOEXEC) != 0) {
+        order->pipe[0] = -1;
+        order->pipe[1] = -1;
+        return error_set_errno(error, ERR_IO, errno, "no pipe for its log");
+    }
+    if (order->user != NULL && fchown(order->pipe[1], order->user->uid, order->user->gid) != 0)
+        return error_set_errno(error, ERR_IO, errno, "the pipe of its log");
+    return 0;
+}
+
 /* The agent's last steps, once the files are there. */
 static void complete(struct work *work)
 {
@@ -55,15 +68,51 @@ static void complete(struct work *work)
         (void)error_set(
             &error, ERR_NOT_FOUND, "%.*s: not among the DAG's files", SLICE_PRINT(order->file));
         answer(work, REASON_NOT_FOUND, &error);
-    } else if (pipe2(order->pipe, O_CLOEXEC) != 0) {
-        order->pipe[0] = -1;
-        order->pipe[1] = -1;
-        (void)error_set_errno(&error, ERR_IO, errno, "no pipe for its log");
+    } else if (make_pipe(order, &error) != 0) {
         answer(work, REASON_WORKER_ERROR, &error);
     } else {
         answer(work, REASON_NONE, NULL);
     }
     free(path);
+}
+
+static int give(struct order *order, struct error *error)
+{
+    return file_give_tree(order->place.folder.ptr, order->user->uid, order->user->gid, error);
+}
+
+static void give_later(void *context)
+{
+    struct work *work = context;
+    (void)give(work->order, &work->order->given);
+}
+
+static void given(void *context)
+{
+    struct work *work = context;
+    work->giving = false;
+    if (work->unwanted)
+        work_abandon(work);
+    else if (work->order->given.code != 0)
+        answer_error(work, &work->order->given);
+    else
+        complete(work);
+}
+
+/* Its files are there; they become its user's, if that is another. */
+static void hand_over(struct work *work)
+{
+    struct error error = {0};
+    if (work->order->user == NULL) {
+        complete(work);
+    } else if (!work->plain) {
+        work->giving = true;
+        jobs_run(work->attempts->config.jobs, give_later, given, work);
+    } else if (give(work->order, &error) != 0) {
+        answer(work, REASON_WORKER_ERROR, &error);
+    } else {
+        complete(work);
+    }
 }
 
 static void laid(void *context, const struct error *error)
@@ -73,7 +122,7 @@ static void laid(void *context, const struct error *error)
     if (error != NULL)
         answer_error(work, error);
     else
-        complete(work);
+        hand_over(work);
 }
 
 static bool read_hash(struct slice bytes, struct hash *hash)
@@ -144,11 +193,16 @@ void attempts_prepare(struct attempts *attempts, const struct msg_assign *assign
     work->order = order;
     work->log_limit = assign->log_limit;
     place_make(&order->place, attempts->config.folder->work, &assign->id, &order->arena);
-    command_make(&order->command, assign, &order->place, &attempts->config.base, &order->arena);
+    struct command_base base = attempts->config.base;
+    int rc = task_users_choose(attempts->config.users, assign->run_as, &order->user, &error);
+    base.user = order->user;
+    command_make(&order->command, assign, &order->place, &base, &order->arena);
     if (assign->kind == OPERATOR_BASH)
         order->file = arena_copy(&order->arena, assign->file);
-    if (prepare(work, assign, &error) != 0)
+    if (rc == 0)
+        rc = prepare(work, assign, &error);
+    if (rc != 0)
         answer_error(work, &error);
     else if (work->trees == NULL)
-        complete(work);
+        hand_over(work);
 }

@@ -84,6 +84,31 @@ bool order_may_hang(const struct spawn_order *order, const struct mounts *mounts
     return !search_is_local(mounts, order);
 }
 
+/* False when the groups are no list. */
+static bool user_make(const struct msg_runner_start *start, struct arena *arena,
+    struct spawn_order *order, struct spawn_failure *failure)
+{
+    if (!start->other_user)
+        return true;
+    if (start->groups.length % sizeof(gid_t) != 0) {
+        *failure = (struct spawn_failure){
+            .reason = REASON_WORKER_ERROR, .text = "the groups of its user are malformed"};
+        return false;
+    }
+    struct spawn_user *user = arena_alloc(arena, sizeof *user);
+    gid_t *groups = arena_alloc(arena, start->groups.length + sizeof *groups);
+    if (start->groups.length > 0)
+        memcpy(groups, start->groups.ptr, start->groups.length);
+    *user = (struct spawn_user){
+        .uid = start->uid,
+        .gid = start->gid,
+        .groups = groups,
+        .group_count = start->groups.length / sizeof *groups,
+    };
+    order->user = user;
+    return true;
+}
+
 bool order_make(const struct msg_runner_start *start, const char *scope, struct arena *arena,
     struct spawn_order *ret_order, struct spawn_failure *ret_failure)
 {
@@ -101,5 +126,5 @@ bool order_make(const struct msg_runner_start *start, const char *scope, struct 
     ret_order->arguments = arguments;
     ret_order->env = env;
     ret_order->folder = arena_copy(arena, start->folder).ptr;
-    return true;
+    return user_make(start, arena, ret_order, ret_failure);
 }

@@ -10,7 +10,7 @@
 
 /*
  * Fills arguments, env (with the scope in place of any that is there) and folder; all in the arena.
- * False and *ret_failure when an argument holds a NUL.
+ * False and *ret_failure when an argument holds a NUL, or the user's groups are malformed.
  */
 bool order_make(const struct msg_runner_start *start, const char *scope, struct arena *arena,
     struct spawn_order *ret_order, struct spawn_failure *ret_failure);

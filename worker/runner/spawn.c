@@ -109,23 +109,42 @@ static void files_arrange(const struct birth *birth)
     (void)close_range(first, ~0U, 0);
 }
 
+/* For good: real, effective and saved. By the kernel's own calls, as there is but one thread. */
+static bool user_become(const struct spawn_user *user, struct spawn_failure *failure)
+{
+    if (user == NULL || (syscall(SYS_setgroups, user->group_count, user->groups) == 0 &&
+                            syscall(SYS_setresgid, user->gid, user->gid, user->gid) == 0 &&
+                            syscall(SYS_setresuid, user->uid, user->uid, user->uid) == 0))
+        return true;
+    failure->reason = REASON_WORKER_ERROR;
+    (void)snprintf(failure->text, sizeof failure->text, "cannot become user %lu: %s",
+        (unsigned long)user->uid, strerrordesc_np(errno));
+    return false;
+}
+
+static void enter_and_become(const struct spawn_order *order, struct spawn_failure *failure)
+{
+    if (!user_become(order->user, failure))
+        return;
+    if (chdir(order->folder) != 0) {
+        failure->reason = REASON_WORKER_ERROR;
+        (void)snprintf(failure->text, sizeof failure->text, "working directory %.300s: %s",
+            order->folder, strerrordesc_np(errno));
+        return;
+    }
+    signals_reset();
+    program_become(order->arguments, order->env, failure);
+}
+
 static int child_main(void *argument)
 {
     const struct birth *birth = argument;
-    const struct spawn_order *order = birth->order;
     struct spawn_failure *failure = birth->failure;
     (void)setsid();
     files_arrange(birth);
     oom_score_raise(birth->spawner->oom_score);
     (void)setrlimit(RLIMIT_NOFILE, &birth->spawner->files);
-    if (chdir(order->folder) != 0) {
-        failure->reason = REASON_WORKER_ERROR;
-        (void)snprintf(failure->text, sizeof failure->text, "working directory %.300s: %s",
-            order->folder, strerrordesc_np(errno));
-    } else {
-        signals_reset();
-        program_become(order->arguments, order->env, failure);
-    }
+    enter_and_become(birth->order, failure);
     if (birth->failure_fd >= 0)
         (void)!write(FAILURE_FD, failure, sizeof *failure);
     child_end(127);
@@ -279,7 +298,8 @@ pid_t spawn(const struct spawner *spawner, const struct spawn_order *order, int 
     sigset_t before;
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, &before);
-    pid_t pid = order->may_hang ? spawn_fork(&birth, ret_failure_fd) : spawn_vfork(&birth);
+    bool forks = order->may_hang || order->user != NULL;
+    pid_t pid = forks ? spawn_fork(&birth, ret_failure_fd) : spawn_vfork(&birth);
     int number = errno;
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid < 0 && ret_failure->reason == REASON_NONE) {

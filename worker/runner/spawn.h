@@ -4,7 +4,9 @@
  * them, killed before the runner when memory is short.
  *
  * By vfork where that cannot hang, by fork elsewhere (`may_hang`): exec on a dead network mount
- * does not return, and vfork's parent waits for it. After a vfork it is known at once whether exec
+ * does not return, and vfork's parent waits for it. Another user's process is made by fork, too: it
+ * is that user's before it is their program, who must not reach the runner's memory through it, nor
+ * stop what the runner waits for. After a vfork it is known at once whether exec
  * worked; after a fork it is asked with spawn_failure_read when the process has ended.
  */
 #ifndef WORKER_RUNNER_SPAWN_H
@@ -23,6 +25,14 @@ struct spawn_failure {
     char text[700];  /* one line */
 };
 
+/* As whom a process runs that does not run as the runner. */
+struct spawn_user {
+    uid_t uid;
+    gid_t gid;
+    const gid_t *groups; /* all of them */
+    size_t group_count;
+};
+
 struct spawn_order {
     char *const *arguments; /* ends with NULL; argv[0] is looked up in the PATH of env */
     char *const *env;       /* ends with NULL */
@@ -30,6 +40,7 @@ struct spawn_order {
     int output;    /* becomes stdout and stderr */
     int cgroup_fd; /* where it is born; -1: where the runner is */
     bool may_hang;
+    const struct spawn_user *user; /* NULL: as the runner */
 };
 
 /* Of the process that calls: what its children shall have back. Once, before spawn. */
