@@ -9,9 +9,9 @@
  * batch's facts and lets its messages out. While core_has_work() the owner goes on with EVENT_TIMER
  * steps without waiting for anything: a step does bounded work.
  *
- * A restart: core_create, then LOAD events for what store_load gives (dags, workers, sessions,
- * runs), then EVENT_LOADED, then anything else. Nothing is re-decided by loading: it appends no
- * facts.
+ * A restart: core_create, then LOAD events for what store_load gives (dags, workers, tokens, peers,
+ * sessions, runs), then EVENT_LOADED, which tells the ports of every key that may speak, then
+ * anything else. Nothing is re-decided by loading: it appends no facts.
  */
 #ifndef MASTER_CORE_CORE_H
 #define MASTER_CORE_CORE_H
@@ -203,7 +203,7 @@ struct worker_view {
     const struct slice *queues;
     uint32_t queue_count;
     bool full;
-    bool removed; /* not to be listed */
+    bool removed; /* not to be listed: its key was, and nothing of it can run any more */
     struct texts labels, users;
     struct msg_heartbeat load; /* the last: cpu, memory, disk; zeros when none came */
     struct slice address;      /* or empty: on the master's host */

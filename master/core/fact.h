@@ -106,8 +106,8 @@ struct request_row {
     int64_t at;
 };
 
-/* Key: key. Who joined by a token: a key of the cluster, with its role. Written at its join and at
- * its removal. */
+/* Key: key. Who joined by a token: a key of the cluster, with its role. Written at its join, when
+ * it goes by another name, and at its removal, after which it never comes back. */
 struct peer_row {
     unsigned char key[WORKER_KEY_BYTES];
     uint32_t role; /* enum role: ROLE_WORKER, ROLE_OPERATOR or ROLE_VIEWER */

@@ -443,34 +443,6 @@ void runs_evict(struct core *core);
 struct leaving *run_leaving(struct run *run, uint32_t task, bool create);
 void run_forget_leaving(struct run *run, uint32_t task);
 
-/* ---- attempt.c ---- */
-
-struct attempt *attempt_create(
-    struct core *core, struct run *run, uint32_t task, struct worker *worker);
-/* A loaded one, of a worker that has not registered yet. */
-struct attempt *attempt_restore(struct core *core, struct run *run, const struct attempt_row *row);
-void attempt_destroy(struct core *core, struct attempt *attempt);
-struct attempt *attempt_lookup(const struct core *core, const struct attempt_id *id);
-struct attempt_id attempt_id_of(const struct core *core, const struct attempt *attempt);
-void attempt_started(struct core *core, struct attempt *attempt, int64_t started_at);
-/* Its end by its worker's word. */
-void attempt_ended(struct core *core, struct attempt *attempt, const struct msg_ended *ended);
-/* It is gone, or will never start: over as lost, its task goes on at once. */
-void attempt_gone(
-    struct core *core, struct attempt *attempt, enum reason reason, struct slice error);
-/* Lease and margin are over: its task may go on; recorded as lost when another is assigned. */
-void attempt_expire(struct core *core, struct attempt *attempt);
-/* An expired attempt makes room for the next one, or for the task's end. */
-void attempt_bury(struct core *core, struct attempt *attempt);
-void attempt_kill(struct core *core, struct attempt *attempt, enum reason reason);
-/* An expired attempt whose result is on its worker's disk: nothing else is assigned while it is on
- * its way. */
-void attempt_revive(struct core *core, struct attempt *attempt);
-void attempt_clear_asked(struct core *core, struct attempt *attempt);
-/* Arms its expiry, counted from `base_ms`. */
-void attempt_arm(struct core *core, struct attempt *attempt, uint64_t base_ms);
-uint32_t attempt_shown_state(const struct core *core, const struct attempt *attempt);
-
 /* ---- assign.c ---- */
 
 /*
@@ -488,84 +460,6 @@ void rebalance(struct core *core);
 /* Asks whether the attempt, in its worker's hand, can be given back. */
 void attempt_ask_back(struct core *core, struct attempt *attempt);
 
-/* ---- worker.c, register.c, message.c ---- */
-
-enum worker_event {
-    WORKER_EVENT_REGISTER,
-    WORKER_EVENT_TRAFFIC,
-    WORKER_EVENT_SILENCE,
-    WORKER_EVENT_CLOSE, /* its session ended, attempts are open */
-    WORKER_EVENT_GONE,  /* its session ended, nothing is open */
-    WORKER_EVENT_DRAIN, /* it is to take no more tasks */
-    WORKER_EVENT_UNDRAIN,
-    WORKER_EVENT_COUNT
-};
-
-/* The next state by the table, 0 when it is illegal. */
-uint32_t worker_next_state(uint32_t state, enum worker_event event);
-/* Whoever is up again and is to take no tasks drains at once. */
-void worker_move(struct core *core, struct worker *worker, enum worker_event event);
-struct worker *worker_by_key(const struct core *core, const unsigned char *key);
-struct worker *worker_create(struct core *core, const unsigned char *key);
-void worker_destroy(struct worker *worker);
-void worker_free_description(struct worker *worker);
-/* Attempts that no heartbeat of this session can renew any more: their leases count from the last
- * one that could. Questions have died with the session. */
-void worker_arm_attempts(struct core *core, const struct worker *worker);
-/*
- * A worker of this very boot has the same clock; of another, the way of its message is in the
- * difference. Without sign, so that no worker's clock can overflow it.
- */
-void worker_set_clock(const struct core *core, struct worker *worker, uint64_t boot_ms);
-void worker_register(struct core *core, uint64_t peer, const struct frame_header *header,
-    const struct msg_register *message);
-/* The silence of one, and the end of its session. */
-void worker_timer(struct core *core, struct worker *worker);
-void worker_arm(struct core *core, struct worker *worker);
-void worker_fact(struct core *core, const struct worker *worker);
-/* The live worker of this name, or NULL: there is one at most. */
-struct worker *worker_live_named(const struct core *core, struct slice name);
-void worker_mark_dirty(struct core *core, struct worker *worker);
-/* True when it can be given work now. */
-bool worker_takes_work(const struct core *core, const struct worker *worker);
-/* Heard of lately: what it has is shown as it is. */
-static inline bool worker_is_heard(const struct worker *worker)
-{
-    return worker->state == WORKER_UP || worker->state == WORKER_DRAINING;
-}
-/* The wall time here of a boot time there, never in the future; its clock may say anything. */
-int64_t worker_wall(const struct core *core, const struct worker *worker, uint64_t boot_ms);
-static inline uint32_t worker_free_slots(const struct worker *worker)
-{
-    uint32_t used = worker->running + worker->in_hand;
-    return used < worker->slots ? worker->slots - used : 0;
-}
-void worker_show_attempts(struct core *core, const struct worker *worker);
-void worker_traffic(struct core *core, struct worker *worker);
-void worker_heartbeat(
-    struct core *core, struct worker *worker, const struct msg_heartbeat *message);
-/* It ends in good order. */
-void worker_leave(struct core *core, struct worker *worker);
-/* Draining or not: what was wished is shown, and what it has not started is asked back. */
-void worker_follow_wishes(struct core *core, struct worker *worker);
-/* A person's. */
-void request_drain(struct core *core, const struct event *event);
-/* Whom a person means; NULL: nobody. Names come again: a live worker goes before those that are
- * gone, then the youngest. */
-struct worker *worker_named(const struct core *core, struct slice name);
-void worker_refuse_unknown(struct core *core, const struct event *event);
-/* No ack goes out in this session any more; its attempts' leases run out. */
-void worker_close(struct core *core, struct worker *worker);
-/* An attempt of it is over: a worker without a session and without attempts is gone. */
-void worker_left(struct core *core, struct worker *worker);
-void frame_take(struct core *core, uint64_t peer, struct slice bytes);
-/* To this step's actor, with the row in the audit log; it says action, target and text. */
-void frame_refuse(struct core *core, uint64_t peer, int code, struct audit_row row);
-/* A frame with one PLAIN message, of an open session's channel or of none (NULL); lies in
- * core->frame until the next. */
-struct slice plain_frame(
-    struct core *core, const struct channel *channel, enum message_id number, const void *body);
-
 /* ---- load.c ---- */
 
 void load_run(struct core *core, const struct load_run_event *event);
@@ -574,5 +468,8 @@ void load_done(struct core *core);
 /* ---- check.c, in test builds ---- */
 
 void core_check_step(const struct core *core);
+
+#include "master/core/attempt.h"
+#include "master/core/worker.h"
 
 #endif

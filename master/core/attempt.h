@@ -1,0 +1,36 @@
+/*
+ * attempt.h - the life of an attempt, for the core's files. A part of state.h, which includes it;
+ * nobody else needs to.
+ */
+#ifndef MASTER_CORE_ATTEMPT_H
+#define MASTER_CORE_ATTEMPT_H
+
+#include "master/core/state.h"
+
+struct attempt *attempt_create(
+    struct core *core, struct run *run, uint32_t task, struct worker *worker);
+/* A loaded one, of a worker that has not registered yet. */
+struct attempt *attempt_restore(struct core *core, struct run *run, const struct attempt_row *row);
+void attempt_destroy(struct core *core, struct attempt *attempt);
+struct attempt *attempt_lookup(const struct core *core, const struct attempt_id *id);
+struct attempt_id attempt_id_of(const struct core *core, const struct attempt *attempt);
+void attempt_started(struct core *core, struct attempt *attempt, int64_t started_at);
+/* Its end by its worker's word. */
+void attempt_ended(struct core *core, struct attempt *attempt, const struct msg_ended *ended);
+/* It is gone, or will never start: over as lost, its task goes on at once. */
+void attempt_gone(
+    struct core *core, struct attempt *attempt, enum reason reason, struct slice error);
+/* Lease and margin are over: its task may go on; recorded as lost when another is assigned. */
+void attempt_expire(struct core *core, struct attempt *attempt);
+/* An expired attempt makes room for the next one, or for the task's end. */
+void attempt_bury(struct core *core, struct attempt *attempt);
+void attempt_kill(struct core *core, struct attempt *attempt, enum reason reason);
+/* An expired attempt whose result is on its worker's disk: nothing else is assigned while it is on
+ * its way. */
+void attempt_revive(struct core *core, struct attempt *attempt);
+void attempt_clear_asked(struct core *core, struct attempt *attempt);
+/* Arms its expiry, counted from `base_ms`. */
+void attempt_arm(struct core *core, struct attempt *attempt, uint64_t base_ms);
+uint32_t attempt_shown_state(const struct core *core, const struct attempt *attempt);
+
+#endif
