@@ -4,8 +4,8 @@
  * disk.
  *
  * Who changes what: task.c alone changes a task's state and every count that follows from it;
- * attempt.c alone makes and ends attempts; ready.c alone links tasks into lanes; worker.c alone
- * opens and closes sessions.
+ * attempt.c alone makes and ends attempts; ready.c alone links tasks into lanes, class.c workers
+ * into classes; register.c opens sessions, worker.c closes them.
  */
 #ifndef MASTER_CORE_STATE_H
 #define MASTER_CORE_STATE_H
