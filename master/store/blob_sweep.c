@@ -110,11 +110,11 @@ static void sweep_folder(struct blob_store *store, const char *path, unsigned fi
     if (folder == NULL)
         return;
     for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        char hex[HASH_HEX_MAX];
+        char hex[sizeof entry->d_name + 2];
         struct hash hash;
         if (entry->d_name[0] == '.' && named != NULL)
             continue;
-        (void)snprintf(hex, sizeof hex, "%02x%.*s", first, HASH_HEX_MAX - 3, entry->d_name);
+        (void)snprintf(hex, sizeof hex, "%02x%s", first & 0xff, entry->d_name);
         if (named == NULL || (hash_parse(slice_of(hex), &hash) && !is_named(named, &hash)))
             remove_old(store, dirfd(folder), entry->d_name, swept);
     }

@@ -185,8 +185,10 @@ static struct content *add(struct fixture *f, size_t length)
     content->fixture = f;
     content->bytes = slice_make(bytes, length);
     hash_of(content->bytes, &content->hash);
-    (void)snprintf(content->path, sizeof content->path, "%s/%zu", f->folder, f->content_count);
-    f->content_count++;
+    char *path = xasprintf("%s/%zu", f->folder, f->content_count++);
+    assert_true(strlen(path) < sizeof content->path);
+    memcpy(content->path, path, strlen(path) + 1);
+    free(path);
     return content;
 }
 
