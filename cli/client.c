@@ -33,11 +33,12 @@ struct client {
     struct loop *loop;
     struct port ports[CLIENT_PORT_COUNT];
     bool remote;
-    uint32_t address;    /* of search.joined's, the one in use */
-    uint64_t dialled_ms; /* BOOT: when it was begun with */
-    struct buffer frame; /* the one that is being read */
-    bool frame_came;     /* it is new */
-    bool frame_open;     /* `reader` is inside it */
+    uint32_t address;                    /* of search.joined's, the one in use */
+    uint64_t dialled_ms;                 /* BOOT: when it was begun with */
+    char *troubles[TOKEN_ADDRESSES_MAX]; /* what the network said of each; owned, or NULL */
+    struct buffer frame;                 /* the one that is being read */
+    bool frame_came;                     /* it is new */
+    bool frame_open;                     /* `reader` is inside it */
     struct frame_reader reader;
     struct arena arena;
     int signal; /* that came, or 0 */
@@ -134,6 +135,21 @@ static void close_port(struct client *client, enum client_port port)
     client->ports[port].transport = NULL;
 }
 
+/* A key that is refused stays refused: nobody waits for that. */
+static bool is_denied(const struct client *client)
+{
+    const struct transport *control = client->ports[CLIENT_CONTROL].transport;
+    return client->remote && control != NULL && transport_is_denied(control);
+}
+
+static bool on_round(void *context)
+{
+    struct client *client = context;
+    if (is_denied(client))
+        loop_stop(client->loop);
+    return false;
+}
+
 int client_create(
     const struct master_search *search, struct client **ret_client, struct error *error)
 {
@@ -155,6 +171,7 @@ int client_create(
         return rc;
     }
     loop_on_timer(client->loop, take_timer, client);
+    loop_on_round(client->loop, on_round, client);
     *ret_client = client;
     return 0;
 }
@@ -166,6 +183,9 @@ void client_destroy(struct client *client)
     for (int i = 0; i < CLIENT_PORT_COUNT; i++)
         close_port(client, (enum client_port)i);
     loop_destroy(client->loop);
+    for (int i = 0; i < TOKEN_ADDRESSES_MAX; i++)
+        free(client->troubles[i]);
+    key_pair_wipe(&client->search.joined.keys);
     arena_fini(&client->arena);
     buffer_fini(&client->frame);
     free(client);
@@ -328,6 +348,31 @@ static uint64_t later(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+static void note_trouble(struct client *client)
+{
+    const struct transport *control = client->ports[CLIENT_CONTROL].transport;
+    const char *trouble = client->remote && control != NULL ? transport_trouble(control) : NULL;
+    if (trouble == NULL)
+        return;
+    free(client->troubles[client->address]);
+    client->troubles[client->address] = xstrdup(trouble);
+}
+
+static int explain_denied(const struct client *client, struct error *error)
+{
+    const struct joined *joined = &client->search.joined;
+    const char *address = joined->addresses[client->address];
+    if (joined->role == ROLE_JOINER)
+        return error_set(error, ERR_DENIED,
+            "%s: this token is not taken there: it has expired, was revoked, or is another "
+            "cluster's; ask for a new one",
+            address);
+    return error_set(error, ERR_DENIED,
+        "%s: the key of %s, %s, is not known there: it was removed; with a new token, `reeve "
+        "masters --forget %s` and `reeve join TOKEN`",
+        address, joined->who, role_name(joined->role), joined->name);
+}
+
 /* Goes on to the next address when this one is silent for too long; what was sent is sent again by
  * those who wait for its answer. */
 static int try_next_address(struct client *client, uint64_t now, struct error *error)
@@ -351,8 +396,11 @@ static int keep_alive(struct client *client, struct error *error)
         client->heard_ms = now;
     uint64_t silence = now - client->heard_ms;
     bool waits = client->patient && client->contacted;
+    if (is_denied(client))
+        return explain_denied(client, error);
+    note_trouble(client);
     if (!waits && silence >= client->patience_ms)
-        return find_master_silent(&client->search, NULL, error);
+        return find_master_silent(&client->search, (const char *const *)client->troubles, error);
     int rc = try_next_address(client, now, error);
     if (rc != 0)
         return rc;

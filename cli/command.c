@@ -214,16 +214,16 @@ static const struct command rows[] = {
         "`reeve join` takes it. `revoke` ends it, and removes the people who joined by it (workers "
         "stay:\n"
         "`reeve workers --remove`). Only on the master's own host.",
-        token_options, 1, 2, NULL},
+        token_options, 1, 2, cmd_token},
     {"join", "TOKEN|@FILE|- [--name NAME] [--as WHO]", "Speak to a master on another host",
         "Makes a key for you and writes it to ~/.config/reeve/masters/NAME. From then on --master "
         "NAME\n"
         "or $REEVE_MASTER name that master, and every command works as on its host. - reads the "
         "token\n"
         "from stdin.",
-        join_options, 1, 1, NULL},
+        join_options, 1, 1, cmd_join},
     {"masters", "[--forget NAME]", "List the masters that were joined from here", NULL,
-        masters_options, 0, 0, NULL},
+        masters_options, 0, 0, cmd_masters},
     {"audit", "[--since TIME] [-n N]", "Show who changed what, and who was refused",
         "The newest first. Refusals that are alike are one line a minute.", audit_options, 0, 0,
         cmd_audit},

@@ -70,9 +70,10 @@ static void explain_addresses(
     const struct joined *joined, const char *const *troubles, struct buffer *text)
 {
     for (uint32_t i = 0; i < joined->address_count; i++) {
-        const char *trouble = troubles != NULL ? troubles[i] : NULL;
-        buffer_printf(text, "\n        %s: %s", joined->addresses[i],
-            trouble != NULL && trouble[0] != '\0' ? trouble : "does not answer");
+        if (troubles != NULL && troubles[i] != NULL)
+            buffer_printf(text, "\n        %s", troubles[i]);
+        else
+            buffer_printf(text, "\n        %s: does not answer", joined->addresses[i]);
     }
 }
 

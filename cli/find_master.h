@@ -45,8 +45,8 @@ struct master_wish {
 int find_master(
     const struct master_wish *wish, struct master_search *ret_search, struct error *error);
 bool find_master_is_remote(const struct master_search *search);
-/* The error for a master that was chosen and does not answer. `troubles`: what the network said,
- * by address of a joined one; NULL where nothing is known. */
+/* The error for a master that was chosen and does not answer. `troubles`: of each address of a
+ * joined one what the network said (the address first), or NULL. */
 int find_master_silent(const struct master_search *search,
     const char *const troubles[TOKEN_ADDRESSES_MAX], struct error *error);
 /* Where a master for this user alone lies: ~/.local/share/reeve/master. ERR_USAGE without $HOME. */

@@ -14,6 +14,19 @@ static void append_usage(const struct command *command, struct buffer *out)
         out, "reeve %s%s%s", command->name, command->usage[0] != '\0' ? " " : "", command->usage);
 }
 
+static void append_unsupported(struct buffer *out)
+{
+    size_t count;
+    const struct command *rows = commands(&count);
+    const char *separator = " ";
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].run == NULL) {
+            buffer_printf(out, "%s%s", separator, rows[i].name);
+            separator = ", ";
+        }
+    }
+}
+
 void help_overview(struct buffer *out)
 {
     size_t count;
@@ -27,14 +40,8 @@ void help_overview(struct buffer *out)
         append_padded(out, start, 14);
         buffer_printf(out, "%s\n", rows[i].summary);
     }
-    buffer_append_text(out, "\nNot in this version: ");
-    const char *separator = "";
-    for (size_t i = 0; i < count; i++) {
-        if (rows[i].run == NULL) {
-            buffer_printf(out, "%s%s", separator, rows[i].name);
-            separator = ", ";
-        }
-    }
+    buffer_append_text(out, "\nNot in this version:");
+    append_unsupported(out);
     buffer_append_text(out, "\n\nA run is salaries/17, a task salaries/17/load, an attempt "
                             "salaries/17/load@2.\n`reeve help COMMAND` says more.\n");
 }
@@ -77,8 +84,13 @@ void help_markdown(struct buffer *out)
     size_t count;
     const struct command *rows = commands(&count);
     for (size_t i = 0; i < count; i++) {
+        if (rows[i].run == NULL)
+            continue;
         buffer_printf(out, "### reeve %s\n\n```\n", rows[i].name);
         help_command(&rows[i], out);
         buffer_append_text(out, "```\n\n");
     }
+    buffer_append_text(out, "Known, and refused in this version:");
+    append_unsupported(out);
+    buffer_append_text(out, ".\n");
 }

@@ -8,11 +8,9 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { FILE_VERSION = 1, FILE_MAX_BYTES = 64 * 1024 };
@@ -153,20 +151,6 @@ static bool take_document(const json_t *document, struct joined *joined)
            take_addresses(json_object_get(document, "addresses"), joined);
 }
 
-static int check_mode(const char *path, struct error *error)
-{
-    struct stat status;
-    if (stat(path, &status) != 0)
-        return error_set_errno(
-            error, errno == ENOENT ? ERR_NOT_FOUND : ERR_DENIED, errno, "%s", path);
-    if ((status.st_mode & 077) != 0)
-        return error_set(error, ERR_DENIED,
-            "%s holds a secret key and others may use it (mode %04o): chmod 600 it, or join again "
-            "when somebody may have read it",
-            path, (unsigned)(status.st_mode & 07777));
-    return 0;
-}
-
 static int parse(
     const struct buffer *text, const char *path, struct joined *joined, struct error *error)
 {
@@ -185,12 +169,10 @@ static int parse(
 static int read_file(const char *path, struct joined *joined, struct error *error)
 {
     struct buffer text = {0};
-    int rc = check_mode(path, error);
-    if (rc == 0)
-        rc = file_read(path, FILE_MAX_BYTES, &text, error);
+    int rc = file_read_private(path, FILE_MAX_BYTES, &text, error);
     if (rc == 0)
         rc = parse(&text, path, joined, error);
-    buffer_fini(&text);
+    buffer_wipe(&text);
     return rc;
 }
 

@@ -300,8 +300,10 @@ static void take_data(
     if (data->skipped > 0)
         log_say_skipped(following->job, &stream->choice, data->skipped);
     log_lines_take(&stream->lines, data, &out);
+    if (data->expired)
+        log_say_expired(following->job, &stream->choice);
     /* The rest of a lost attempt's log may never come. */
-    if (data->end || (!moved && stream->choice.state == ATTEMPT_LOST)) {
+    if (data->end || data->expired || (!moved && stream->choice.state == ATTEMPT_LOST)) {
         end_lines(stream, &out);
         ask_later(following, slice_of(stream->choice.task));
     }

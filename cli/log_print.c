@@ -19,6 +19,12 @@ void log_say_skipped(const struct log_job *job, const struct log_choice *choice,
         choice->id.attempt, (unsigned long long)bytes);
 }
 
+void log_say_expired(const struct log_job *job, const struct log_choice *choice)
+{
+    terminal_say("%s/%s@%u: its log has expired, the master keeps it no longer", job->run,
+        choice->task, choice->id.attempt);
+}
+
 void log_print_end(const struct log_job *job, const struct log_choice *choice)
 {
     struct buffer text = {0};
@@ -43,6 +49,8 @@ static int read_on(struct client *client, const struct log_job *job,
     const struct msg_log_data *data = body;
     if (data->skipped > 0)
         log_say_skipped(job, choice, data->skipped);
+    if (data->expired)
+        log_say_expired(job, choice);
     log_lines_take(lines, data, &out);
     if (out.length > 0)
         (void)fwrite(out.data, 1, out.length, job->stream);
@@ -86,7 +94,8 @@ int log_await(
         .limit = 1,
         .wait = true};
     int rc = client_ask(client, MESSAGE_log_read, &ask, MESSAGE_log_data, &body, error);
+    const struct msg_log_data *data = body;
     if (rc == 0)
-        *ret_whole = ((const struct msg_log_data *)body)->end;
+        *ret_whole = data->end || data->expired;
     return rc;
 }

@@ -40,5 +40,7 @@ void log_print_end(const struct log_job *job, const struct log_choice *choice);
 char *log_label(const struct log_job *job, const struct log_choice *choice);
 /* Says that the log's limit cut bytes out. */
 void log_say_skipped(const struct log_job *job, const struct log_choice *choice, uint64_t bytes);
+/* Says that the master has removed the log. */
+void log_say_expired(const struct log_job *job, const struct log_choice *choice);
 
 #endif

@@ -18,6 +18,10 @@ struct port {
 
 struct fake_master {
     char folder[64];
+    bool remote;
+    struct key_pair keys;
+    uint32_t tcp_port; /* 0: any free one, with its next */
+    char address[64];
     fake_master_fn answer;
     void *context;
     struct loop *loop;
@@ -64,11 +68,34 @@ static void bind_port(struct fake_master *fake, struct port *port, const char *n
     (void)rc;
 }
 
+static int listen_port(struct fake_master *fake, struct port *port, uint32_t number)
+{
+    char endpoint[64];
+    (void)snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", number);
+    port->fake = fake;
+    return transport_bind_curve(
+        fake->loop, endpoint, &fake->keys, on_frame, port, &port->transport, NULL);
+}
+
+/* A free port whose next one is free, too. */
+static void listen_ports(struct fake_master *fake)
+{
+    for (int i = 0; i < 100; i++) {
+        int rc = listen_port(fake, &fake->control, fake->tcp_port);
+        assert(rc == 0);
+        uint32_t number = transport_port(fake->control.transport);
+        if (number < UINT16_MAX && listen_port(fake, &fake->bulk, number + 1) == 0) {
+            fake->tcp_port = number;
+            return;
+        }
+        transport_destroy(fake->control.transport);
+    }
+    abort();
+}
+
 static void *serve(void *context)
 {
     struct fake_master *fake = context;
-    bind_port(fake, &fake->control, "control.sock");
-    bind_port(fake, &fake->bulk, "bulk.sock");
     loop_on_round(fake->loop, on_round, fake);
     loop_run(fake->loop);
     transport_destroy(fake->control.transport);
@@ -81,13 +108,20 @@ static void begin(struct fake_master *fake)
     int rc = loop_create(&fake->loop, NULL);
     assert(rc == 0);
     fake->leader = random_id();
+    if (fake->remote) {
+        listen_ports(fake);
+        (void)snprintf(fake->address, sizeof fake->address, "tcp://127.0.0.1:%u", fake->tcp_port);
+    } else {
+        bind_port(fake, &fake->control, "control.sock");
+        bind_port(fake, &fake->bulk, "bulk.sock");
+    }
     atomic_store(&fake->over, false);
     rc = pthread_create(&fake->thread, NULL, serve, fake);
     assert(rc == 0);
     fake->running = true;
 }
 
-struct fake_master *fake_master_start(fake_master_fn answer, void *context)
+static struct fake_master *make(fake_master_fn answer, void *context)
 {
     struct fake_master *fake = xcalloc(1, sizeof *fake);
     (void)snprintf(fake->folder, sizeof fake->folder, "/tmp/rv.XXXXXX");
@@ -96,8 +130,45 @@ struct fake_master *fake_master_start(fake_master_fn answer, void *context)
     (void)made;
     fake->answer = answer;
     fake->context = context;
+    return fake;
+}
+
+struct fake_master *fake_master_start(fake_master_fn answer, void *context)
+{
+    struct fake_master *fake = make(answer, context);
     begin(fake);
     return fake;
+}
+
+struct fake_master *fake_master_start_remote(
+    fake_master_fn answer, void *context, transport_admit_fn admit)
+{
+    struct fake_master *fake = make(answer, context);
+    int rc = transport_admit_start(admit, context, NULL);
+    assert(rc == 0);
+    (void)rc;
+    fake->remote = true;
+    key_pair_make(&fake->keys);
+    begin(fake);
+    return fake;
+}
+
+const char *fake_master_address(const struct fake_master *fake)
+{
+    return fake->address;
+}
+
+const unsigned char *fake_master_key(const struct fake_master *fake)
+{
+    return fake->keys.public_key;
+}
+
+void fake_master_peer_key(const struct fake_master *fake, unsigned char ret_key[KEY_BYTES])
+{
+    char address[TRANSPORT_ADDRESS_MAX];
+    bool known = transport_peer_identity(fake->asked->transport, fake->peer, ret_key, address);
+    assert(known);
+    (void)known;
 }
 
 void fake_master_stop(struct fake_master *fake)
@@ -120,6 +191,8 @@ void fake_master_restart(struct fake_master *fake)
 void fake_master_destroy(struct fake_master *fake)
 {
     fake_master_stop(fake);
+    if (fake->remote)
+        transport_admit_stop();
     (void)file_remove_tree(fake->folder, NULL);
     free(fake);
 }

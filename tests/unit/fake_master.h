@@ -7,6 +7,7 @@
 #define TESTS_UNIT_FAKE_MASTER_H
 
 #include "cli/find_master.h"
+#include "common/transport.h"
 #include "proto/proto.h"
 
 struct fake_master;
@@ -17,6 +18,17 @@ typedef void (*fake_master_fn)(
 
 /* Makes the folder; call transport_start before. */
 struct fake_master *fake_master_start(fake_master_fn answer, void *context);
+/*
+ * One of another host: on 127.0.0.1 with CURVE, bulk on the next port. `admit` is asked about keys,
+ * as transport_admit_start says.
+ */
+struct fake_master *fake_master_start_remote(
+    fake_master_fn answer, void *context, transport_admit_fn admit);
+/* Its address, and its key. */
+const char *fake_master_address(const struct fake_master *fake);
+const unsigned char *fake_master_key(const struct fake_master *fake);
+/* Whose message is in hand. Only inside the script. */
+void fake_master_peer_key(const struct fake_master *fake, unsigned char ret_key[KEY_BYTES]);
 /* Ends the thread; the sockets are gone. The folder stays until fake_master_destroy. */
 void fake_master_stop(struct fake_master *fake);
 /* Another leadership on the same sockets. */

@@ -302,7 +302,7 @@ static void find_master_silent_names_every_address_and_its_trouble(void **state)
 {
     struct master_search search;
     struct error error;
-    const char *troubles[TOKEN_ADDRESSES_MAX] = {"connection refused"};
+    const char *troubles[TOKEN_ADDRESSES_MAX] = {"tcp://lab.example:7411: connection refused"};
     (void)state;
     write_joined("lab", ROLE_VIEWER);
     assert_int_equal(find(NULL, "lab", &search, &error), 0);
