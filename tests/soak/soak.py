@@ -31,6 +31,7 @@ import workload  # noqa: E402
 
 END_WITHIN_S = 180  # of every run, when the faults have stopped
 SPOOL_EMPTY_WITHIN_S = 30
+CALM_MAX_S = 600  # the store's page cache fills slowly, up to 32 MiB, and is no leak
 SHOWN_MAX = 40
 
 
@@ -162,9 +163,10 @@ class Soak:
 
     def run(self):
         seconds = self.options.minutes * 60
+        calm = min(seconds * 0.3, CALM_MAX_S)
         self.start()
-        self.torment(seconds * 0.7)
-        persons = self.load("calm", seconds * 0.3)
+        self.torment(seconds - calm)
+        persons = self.load("calm", calm)
         self.finish("end of the calm", persons)
         self.rest()
         wrong, statuses = verdict.check_all(self)
