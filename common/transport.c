@@ -130,6 +130,7 @@ static void transport_free(struct transport *transport)
 {
     transport_peers_fini(transport);
     trouble_destroy(transport->trouble);
+    door_destroy(transport->door);
     zsock_destroy(&transport->socket);
     free(transport);
 }

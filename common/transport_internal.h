@@ -1,11 +1,13 @@
 /*
  * transport_internal.h - what the files of the transport share: transport.c (a socket in a loop),
- * transport_peers.c (who is connected), transport_curve.c (tcp://), transport_admit.c (whose key is
- * let in), transport_trouble.c (why a client is not connected). Nobody else includes it.
+ * transport_peers.c (who is connected), transport_curve.c (tcp://), transport_door.c (its
+ * listeners), transport_admit.c (whose key is let in), transport_trouble.c (why a client is not
+ * connected). Nobody else includes it.
  */
 #ifndef COMMON_TRANSPORT_INTERNAL_H
 #define COMMON_TRANSPORT_INTERNAL_H
 
+#include "common/endpoint.h"
 #include "common/hex.h"
 #include "common/table.h"
 #include "common/transport.h"
@@ -13,6 +15,7 @@
 #include <czmq.h>
 
 struct trouble;
+struct door;
 
 /* A connection of a bound socket, in a list from the longest idle to the last heard. */
 struct peer {
@@ -44,6 +47,7 @@ struct transport {
     struct peer *idlest, *liveliest;
     transport_peer last_number;
     uint16_t port;           /* of a bound tcp socket */
+    struct door *door;       /* the same's listeners */
     struct trouble *trouble; /* of a client's tcp socket */
 };
 
@@ -75,6 +79,12 @@ enum {
     TRANSPORT_CONNECT_TIMEOUT_MS = 5000, /* an address that swallows packets: the next try comes */
     TRANSPORT_HANDSHAKE_MS = 5000 /* a connection that does not finish its handshake is cut */
 };
+
+/* ---- transport_door.c ---- */
+
+/* Binds, and sets transport->door, also when it fails, and transport->port. */
+int door_create(struct transport *transport, const struct endpoint *endpoint, struct error *error);
+void door_destroy(struct door *door);
 
 /* ---- transport_trouble.c ---- */
 

@@ -1,5 +1,4 @@
 #include "common/clock.h"
-#include "common/endpoint.h"
 #include "common/memory.h"
 #include "common/random.h"
 #include "common/transport_internal.h"
