@@ -63,13 +63,6 @@ static int serve(
         rc = join_if_wanted(options, folder, error);
     if (rc == 0)
         rc = host_run(options, folder, ret_status, error);
-    /* Its key was removed, and somebody gave it a token: that is what tokens are for. */
-    if (rc == 0 && *ret_status == error_exit_status(ERR_DENIED) && options->token != NULL) {
-        options->joined.address_count = 0;
-        rc = join_if_wanted(options, folder, error);
-        if (rc == 0)
-            rc = host_run(options, folder, ret_status, error);
-    }
     return rc;
 }
 

@@ -189,10 +189,15 @@ static void send_bulk(struct host *host, uint64_t now_ms)
     bulk_flush(host->bulk);
 }
 
-/* A handshake that is refused: the key was removed while this agent was away. */
-static void check_admission(struct host *host)
+/* A handshake that is refused: the key was removed while this agent was away. How much goes on is
+ * known when the runner has said it. */
+static void check_uplink(struct host *host, uint64_t now_ms)
 {
-    if (host->ending || !uplink_is_denied(host->uplink))
+    if (!uplink_is_denied(host->uplink)) {
+        uplink_tick(host->uplink, now_ms);
+        return;
+    }
+    if (host->ending || !host->listed)
         return;
     log_error("the master at %s does not admit this worker: its key was removed; %u tasks go on "
               "until their lease",
@@ -209,8 +214,7 @@ static bool on_round(void *context)
     check_spools(host);
     uint64_t now_ms = clock_boot_ms();
     leaving_round(host, now_ms);
-    uplink_tick(host->uplink, now_ms);
-    check_admission(host);
+    check_uplink(host, now_ms);
     /* What waited for a cut, or for space. */
     results_write(host->results, now_ms);
     if (host->stepped)

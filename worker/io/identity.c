@@ -43,6 +43,31 @@ int identity_save_leader(
 
 /* ---- the boot, and dead runners of it ---- */
 
+/* Field 22 of /proc/PID/stat; 0: it does not live. What stands before it may hold anything. */
+static uint64_t read_start(pid_t pid)
+{
+    char path[64], state;
+    struct buffer text = {0};
+    uint64_t start = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    const char *rest =
+        file_read(path, FILE_MAX_BYTES, &text, NULL) == 0 ? strrchr(buffer_text(&text), ')') : NULL;
+    if (rest == NULL ||
+        sscanf(rest,
+            ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64,
+            &state, &start) != 2 ||
+        state == 'Z' || state == 'X')
+        start = 0;
+    buffer_fini(&text);
+    return start;
+}
+
+bool identity_runner_lives(const struct identity *identity)
+{
+    return identity->same_boot && identity->runner_start != 0 &&
+           read_start(identity->runner_pid) == identity->runner_start;
+}
+
 static int runner_load(struct identity *identity, const char *path, struct error *error)
 {
     struct buffer text = {0};
@@ -53,7 +78,8 @@ static int runner_load(struct identity *identity, const char *path, struct error
         rc = file_read(path, FILE_MAX_BYTES, &text, error);
     if (rc == 0 &&
         (text.length < digits || !hex_decode(slice_make(text.data, digits), last, BOOT_BYTES) ||
-            sscanf(buffer_text(&text) + digits, "%16" SCNx64, &identity->instance) != 1))
+            sscanf(buffer_text(&text) + digits, "%16" SCNx64 " %d %" SCNu64, &identity->instance,
+                &identity->runner_pid, &identity->runner_start) < 1))
         rc = not_understood(path, error);
     if (rc == 0)
         identity->same_boot = memcmp(last, identity->boot, BOOT_BYTES) == 0;
@@ -61,18 +87,19 @@ static int runner_load(struct identity *identity, const char *path, struct error
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
-int identity_save_runner(
-    struct identity *identity, const struct folder *folder, uint64_t instance, struct error *error)
+int identity_save_runner(struct identity *identity, const struct folder *folder, uint64_t instance,
+    pid_t pid, struct error *error)
 {
-    if (identity->same_boot && identity->instance == instance)
+    if (identity->same_boot && identity->instance == instance && identity->runner_pid == pid)
         return 0;
+    uint64_t start = read_start(pid);
     struct buffer text = {0};
     char boot[HEX_TEXT_SIZE(BOOT_BYTES)];
     int rc = 0;
     if (!identity->same_boot && unlink(folder->dead) != 0 && errno != ENOENT)
         rc = error_set_errno(error, ERR_IO, errno, "%s", folder->dead);
     hex_encode(identity->boot, BOOT_BYTES, boot);
-    buffer_printf(&text, "%s\n%016" PRIx64 "\n", boot, instance);
+    buffer_printf(&text, "%s\n%016" PRIx64 "\n%d %" PRIu64 "\n", boot, instance, (int)pid, start);
     if (rc == 0)
         rc = file_replace(folder->runner, buffer_slice(&text), 0600, error);
     buffer_fini(&text);
@@ -80,6 +107,8 @@ int identity_save_runner(
         return rc;
     identity->same_boot = true;
     identity->instance = instance;
+    identity->runner_pid = pid;
+    identity->runner_start = start;
     return 0;
 }
 

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum { CLUSTER_MAX_BYTES = 128 };
 
@@ -24,14 +25,19 @@ struct identity {
     bool same_boot;         /* as when `instance` was written */
     uint64_t instance;      /* of the runner that was used last; 0: none */
     uint64_t dead_instance; /* of this boot; 0: none */
+    /* Its process, and when that started in the kernel's own units; 0: not known. */
+    pid_t runner_pid;
+    uint64_t runner_start;
 };
 
 /* Reads all of it; makes the key pair at the first start. ERR_CORRUPT names the file. */
 int identity_load(struct identity *identity, const struct folder *folder, struct error *error);
 /* This runner is used from now on, in this boot; after another boot earlier dead ones are no longer
  * spoken for. */
-int identity_save_runner(
-    struct identity *identity, const struct folder *folder, uint64_t instance, struct error *error);
+int identity_save_runner(struct identity *identity, const struct folder *folder, uint64_t instance,
+    pid_t pid, struct error *error);
+/* Whether the process of the runner that was used last is alive on this host. */
+bool identity_runner_lives(const struct identity *identity);
 /*
  * Remembers that this instance is dead, unless an earlier one is remembered: only an instance that
  * was registered can have had attempts, and a registration is what makes the earlier one forgotten.

@@ -113,13 +113,14 @@ static bool on_round(void *context)
         ask(joining);
         joining->next_ms = now_ms + ASK_EVERY_MS;
     }
-    uplink_tick(joining->uplink, now_ms);
     if (!joining->done && uplink_is_denied(joining->uplink)) {
         (void)error_set(&joining->error, ERR_DENIED,
             "the master at %s does not know this token: it was revoked, or is none of its own",
             uplink_name(joining->uplink));
         end(joining);
     }
+    if (!joining->done)
+        uplink_tick(joining->uplink, now_ms);
     uint64_t due_ms = uplink_due_ms(joining->uplink);
     loop_set_timer(joining->loop, due_ms < joining->next_ms ? due_ms : joining->next_ms);
     return false;
@@ -177,24 +178,26 @@ static int join(struct options *options, const struct identity *identity, struct
     return rc;
 }
 
-int join_if_wanted(struct options *options, const struct folder *folder, struct error *error)
+static int join_anew(struct options *options, const struct folder *folder, struct error *error)
 {
     struct identity identity;
-    if (options->token == NULL)
-        return options_remember(options, folder->join, error);
-    if (options->joined.address_count > 0) {
-        log_info("has joined cluster %s already: the token is not used", options->joined.cluster);
-        return options_remember(options, folder->join, error);
-    }
     int rc = identity_load(&identity, folder, error);
     if (rc == 0)
         rc = join(options, &identity, error);
-    explicit_bzero(&identity.keys, sizeof identity.keys);
+    key_pair_wipe(&identity.keys);
+    return rc;
+}
+
+int join_if_wanted(struct options *options, const struct folder *folder, struct error *error)
+{
+    bool joined = options->joined.address_count > 0;
+    if (options->token != NULL && joined)
+        log_info("has joined cluster %s already: the token is not used", options->joined.cluster);
+    int rc = options->token != NULL && !joined ? join_anew(options, folder, error) : 0;
     if (rc == 0)
         rc = options_remember(options, folder->join, error);
-    if (rc != 0)
-        return rc;
+    if (rc == 0 && options->token != NULL && !joined)
+        log_info("joined cluster %s as %s", options->joined.cluster, options->name);
     options_drop_token(options);
-    log_info("joined cluster %s as %s", options->joined.cluster, options->name);
-    return 0;
+    return rc;
 }

@@ -10,10 +10,9 @@
 
 /*
  * Joins by options->token when there is one and the folder belongs to no cluster yet, and remembers
- * in folder->join all that the next start needs. The token is wiped when it was used; one that was
- * given to a folder that has joined is kept: its key may turn out to have been removed. A master
- * that is away is waited for. Blocks, with a loop of its own and ZeroMQ started and ended inside,
- * so that a runner can be forked afterwards. What the master refuses is ERR_DENIED.
+ * in folder->join all that the next start needs. The token is wiped in any case. A master that is
+ * away is waited for. Blocks, with a loop of its own and ZeroMQ started and ended inside, so that a
+ * runner can be forked afterwards. What the master refuses is ERR_DENIED.
  */
 int join_if_wanted(struct options *options, const struct folder *folder, struct error *error);
 

@@ -90,8 +90,10 @@ static void forget_variable(void)
     const char *value = getenv(join_variable);
     if (value == NULL)
         return;
-    wipe_word(value);
     (void)unsetenv(join_variable);
+    /* Its name too, which stands before it. */
+    wipe_word(value);
+    wipe_word(value - sizeof join_variable);
 }
 
 /* Names of workers and queues. */

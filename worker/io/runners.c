@@ -5,6 +5,12 @@
 int runners_bury(
     struct identity *identity, const struct folder *folder, uint64_t instance, struct error *error)
 {
+    /* It is reached by another folder: what it runs is not ours to kill. */
+    if (instance == identity->instance && identity_runner_lives(identity))
+        return error_set(error, ERR_REFUSED,
+            "%s: was copied from the folder of a worker that is alive (its runner is process %d); "
+            "give each worker a folder of its own",
+            folder->path, (int)identity->runner_pid);
     int rc = runner_sweep(instance, RUNNERS_SWEEP_MS, error);
     /* What ran before a reboot is not ours to speak of: its leases run out. */
     if (rc == 0 && identity->same_boot)
@@ -72,7 +78,8 @@ int runners_open(struct identity *identity, const struct folder *folder, bool fi
     }
     if (rc != 0)
         return rc;
-    rc = identity_save_runner(identity, folder, *ret_instance, error);
+    rc = identity_save_runner(
+        identity, folder, *ret_instance, runner_client_pid(*ret_client), error);
     if (rc != 0)
         runner_client_destroy(*ret_client);
     return rc;
