@@ -82,12 +82,12 @@ install_packages() {
     deploy/packages.sh build test || return
     python=
     for candidate in python3 /usr/bin/python3; do
-        if "$candidate" -c 'import pytest' 2>/dev/null; then
+        if "$candidate" -c 'import pytest, zmq, msgpack' 2>/dev/null; then
             python=$candidate
             return 0
         fi
     done
-    deploy/packages.sh pytest && python=/usr/bin/python3 && "$python" -c 'import pytest'
+    deploy/packages.sh pytest && python=/usr/bin/python3 && "$python" -c 'import pytest, zmq, msgpack'
 }
 
 # ---- layout ----

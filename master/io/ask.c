@@ -23,6 +23,7 @@ struct ask *ask_create(struct master *master, struct ask_frame *frame, transport
         .frame = frame,
         .arena = &frame->arena,
         .peer = peer,
+        .actor = &frame->actor,
         .ticket = ++master->asks.last_ticket,
         .request = request_of(message),
         .number = message->number,
@@ -60,11 +61,12 @@ void client_send(struct master *master, transport_peer peer, struct slice frame)
 {
     if (master->options->trace)
         trace_frame("client", peer, ">", frame);
-    if (master->clients != NULL)
-        transport_send(master->clients, peer, frame);
+    struct transport *transport = peer_is_remote(peer) ? master->remote : master->clients;
+    if (transport != NULL)
+        transport_send(transport, peer, frame);
 }
 
-static void send_refused(
+void client_send_refused(
     struct master *master, transport_peer peer, const struct msg_refused *refused)
 {
     struct buffer frame = {0};
@@ -77,7 +79,7 @@ static void send_refused(
 
 void ask_refuse_text(struct master *master, const struct ask *ask, int code, struct slice text)
 {
-    send_refused(master, ask->peer,
+    client_send_refused(master, ask->peer,
         &(struct msg_refused){.request = ask->request, .code = code, .text = text});
 }
 
@@ -88,7 +90,7 @@ void ask_refuse(struct master *master, const struct ask *ask, const struct error
 
 void client_refuse(struct master *master, transport_peer peer, const struct error *error)
 {
-    send_refused(
+    client_send_refused(
         master, peer, &(struct msg_refused){.code = error->code, .text = slice_of(error->text)});
 }
 

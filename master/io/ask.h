@@ -10,6 +10,7 @@
 /* A client's frame; its messages are decoded once and each becomes an ask. */
 struct ask_frame {
     struct arena arena;
+    struct actor actor; /* who sent it, as it was known then */
     uint32_t users;
 };
 
@@ -18,7 +19,8 @@ struct ask {
     struct ask_frame *frame;
     struct arena *arena; /* the frame's: for what the answer needs */
     transport_peer peer;
-    uint64_t ticket; /* names it to the core */
+    const struct actor *actor; /* in the frame's arena */
+    uint64_t ticket;           /* names it to the core */
     uint64_t request;
     uint32_t number;  /* enum message_id */
     const void *body; /* the struct msg_NAME */
@@ -42,6 +44,8 @@ void ask_refuse(struct master *master, const struct ask *ask, const struct error
 void ask_refuse_text(struct master *master, const struct ask *ask, int code, struct slice text);
 /* Without an ask: what came could not be read. */
 void client_refuse(struct master *master, transport_peer peer, const struct error *error);
+void client_send_refused(
+    struct master *master, transport_peer peer, const struct msg_refused *refused);
 /* A frame to a client. */
 void client_send(struct master *master, transport_peer peer, struct slice frame);
 

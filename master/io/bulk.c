@@ -4,6 +4,7 @@
 #include "common/memory.h"
 #include "master/io/bulk_state.h"
 #include "master/io/trace.h"
+#include "proto/roles.h"
 
 #include <stdlib.h>
 
@@ -25,7 +26,8 @@ void bulk_send(struct bulk *bulk, transport_peer peer, enum message_id number, c
     if (bulk->config.trace)
         trace_frame("bulk", peer, ">", buffer_slice(&frame));
     if (frame.length <= FRAME_MAX_BYTES)
-        transport_send(bulk->transport, peer, buffer_slice(&frame));
+        transport_send(
+            peer_is_remote(peer) ? bulk->remote : bulk->transport, peer, buffer_slice(&frame));
     else
         log_error("bulk: an answer of %zu bytes is not sent", frame.length);
     buffer_fini(&frame);
@@ -49,6 +51,12 @@ void bulk_open_credit(struct bulk *bulk, transport_peer peer)
     }
     table_set(&bulk->credit, peer, 0);
     bulk_send(bulk, peer, MESSAGE_credit, &(struct msg_credit){CREDIT_BYTES});
+}
+
+void bulk_drop_chunk(struct bulk *bulk, transport_peer peer, size_t bytes)
+{
+    bulk_open_credit(bulk, peer);
+    bulk_return_credit(bulk, peer, bytes);
 }
 
 void bulk_return_credit(struct bulk *bulk, transport_peer peer, size_t bytes)
@@ -80,18 +88,43 @@ bool bulk_is_full(struct bulk *bulk, const struct error *error)
     return true;
 }
 
+bool bulk_may(struct bulk *bulk, transport_peer peer, uint32_t message)
+{
+    struct speaker speaker;
+    if (!peer_is_remote(peer))
+        return role_may(ROLE_LOCAL, message);
+    admission_speaker(bulk->config.admission, bulk->remote, peer, &speaker);
+    return role_may(speaker.actor.role, message);
+}
+
+/* Of an attempt's log; false: it is none. */
+static bool take_log(struct bulk *bulk, transport_peer peer, const struct actor *actor,
+    const struct message *message)
+{
+    const struct msg_log_chunk *chunk = message->body;
+    switch (message->number) {
+    case MESSAGE_log_open:
+        if (bulk_owns(bulk, peer, actor, &((const struct msg_log_open *)message->body)->id))
+            bulk_log_open(bulk, peer, message->body);
+        return true;
+    case MESSAGE_log_chunk:
+        if (bulk_owns(bulk, peer, actor, &chunk->id))
+            bulk_log_chunk(bulk, peer, chunk);
+        else
+            bulk_drop_chunk(bulk, peer, chunk->data.length);
+        return true;
+    case MESSAGE_log_end:
+        if (bulk_owns(bulk, peer, actor, &((const struct msg_log_end *)message->body)->id))
+            bulk_log_end(bulk, peer, message->body);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void take_message(struct bulk *bulk, transport_peer peer, const struct message *message)
 {
     switch (message->number) {
-    case MESSAGE_log_open:
-        bulk_log_open(bulk, peer, message->body);
-        break;
-    case MESSAGE_log_chunk:
-        bulk_log_chunk(bulk, peer, message->body);
-        break;
-    case MESSAGE_log_end:
-        bulk_log_end(bulk, peer, message->body);
-        break;
     case MESSAGE_log_read:
         bulk_log_read(bulk, peer, message->body);
         break;
@@ -113,24 +146,42 @@ static void take_message(struct bulk *bulk, transport_peer peer, const struct me
     }
 }
 
-static void on_frame(void *context, transport_peer peer, struct slice bytes)
+static void take_frame(
+    struct bulk *bulk, transport_peer peer, const struct actor *actor, struct slice bytes)
 {
-    struct bulk *bulk = context;
     struct frame_reader reader;
     struct message message;
-    struct error error = {0};
+    struct denial denial = {0};
     if (bulk->config.trace)
         trace_frame("bulk", peer, "<", bytes);
     if (bulk->failed)
         return;
+    versions_note(&bulk->versions, peer, actor, bytes);
     arena_reset(&bulk->arena);
-    int rc = frame_open(bytes, &bulk->arena, &reader, &error);
-    while (rc == 0 && (rc = frame_next(&reader, &message, &error)) == 1) {
-        take_message(bulk, peer, &message);
+    int rc = frame_open(bytes, &bulk->arena, &reader, &denial.error);
+    if (rc == 0)
+        rc = admission_check(bulk->config.refusals, actor, reader, &denial);
+    while (rc == 0 && (rc = frame_next(&reader, &message, &denial.error)) == 1) {
+        if (!take_log(bulk, peer, actor, &message))
+            take_message(bulk, peer, &message);
         rc = 0;
     }
     if (rc < 0)
-        bulk_refuse(bulk, peer, 0, &error);
+        bulk_refuse(bulk, peer, denial.request, &denial.error);
+}
+
+static void on_frame(void *context, transport_peer peer, struct slice bytes)
+{
+    static const struct actor local = {.role = ROLE_LOCAL};
+    take_frame(context, peer, &local, bytes);
+}
+
+static void on_remote_frame(void *context, transport_peer peer, struct slice bytes)
+{
+    struct bulk *bulk = context;
+    struct speaker speaker;
+    admission_speaker(bulk->config.admission, bulk->remote, peer, &speaker);
+    take_frame(bulk, peer, &speaker.actor, bytes);
 }
 
 static void take_synced(struct bulk *bulk)
@@ -151,6 +202,8 @@ static bool on_round(void *context)
         return false;
     }
     take_synced(bulk);
+    if (bulk->remote != NULL)
+        bulk_take_claims(bulk);
     bulk_log_tick(bulk, clock_boot_ms());
     uint64_t readers_ms = wheel_next_ms(&bulk->readers);
     uint64_t stalls_ms = wheel_next_ms(&bulk->stalls);
@@ -170,10 +223,12 @@ static void close_all(struct bulk *bulk)
     bulk_logs_fini(bulk);
     bulk_blobs_fini(bulk);
     transport_destroy(bulk->transport);
+    transport_destroy(bulk->remote);
     loop_destroy(bulk->loop);
     table_fini(&bulk->credit);
     arena_fini(&bulk->arena);
-    free(bulk->endpoint);
+    names_fini(&bulk->verdicts);
+    versions_fini(&bulk->versions);
     free(bulk);
 }
 
@@ -184,19 +239,36 @@ static void *run_thread(void *context)
     return NULL;
 }
 
-/* The socket is made here and handed to the thread with its start: one thread at a time has it. */
+static void wake(void *context)
+{
+    struct bulk *bulk = context;
+    loop_wake(bulk->loop);
+}
+
+static int open_sockets(struct bulk *bulk, struct error *error)
+{
+    const struct bulk_config *config = &bulk->config;
+    int rc = transport_bind(bulk->loop, config->endpoint, on_frame, bulk, &bulk->transport, error);
+    if (rc != 0 || config->remote == NULL)
+        return rc;
+    claims_set_asker(config->claims, (struct claims_wake){wake, bulk});
+    return transport_bind_curve(
+        bulk->loop, config->remote, config->keys, on_remote_frame, bulk, &bulk->remote, error);
+}
+
+/* The sockets are made here and handed to the thread with its start: one thread at a time has it.
+ */
 int bulk_start(const struct bulk_config *config, struct bulk **ret_bulk, struct error *error)
 {
     struct bulk *bulk = xcalloc(1, sizeof *bulk);
     bulk->config = *config;
-    bulk->endpoint = xstrdup(config->endpoint);
     wheel_init(&bulk->readers, clock_boot_ms());
     wheel_init(&bulk->stalls, clock_boot_ms());
     int rc = loop_create(&bulk->loop, error);
     if (rc == 0) {
         loop_on_round(bulk->loop, on_round, bulk);
         loop_on_timer(bulk->loop, on_timer, bulk);
-        rc = transport_bind(bulk->loop, bulk->endpoint, on_frame, bulk, &bulk->transport, error);
+        rc = open_sockets(bulk, error);
     }
     if (rc == 0)
         rc = bulk_sync_create(bulk->config.blobs, bulk->loop, &bulk->sync, error);

@@ -7,6 +7,8 @@
 #define MASTER_IO_BULK_H
 
 #include "common/error.h"
+#include "master/io/admission.h"
+#include "master/io/claims.h"
 #include "master/store/blob.h"
 
 #include <stdbool.h>
@@ -14,7 +16,13 @@
 struct bulk;
 
 struct bulk_config {
-    const char *endpoint;
+    const char *endpoint; /* of this host */
+    /* By TCP, with these keys; NULL: not. The rest of this paragraph is needed for it alone. */
+    const char *remote;
+    const struct key_pair *keys;
+    struct admission *admission;
+    struct claims *claims;
+    struct refusals *refusals; /* always */
     struct blob_store *blobs;
     uint64_t epoch, leader; /* of the frames' header */
     bool trace;
@@ -24,7 +32,7 @@ struct bulk_config {
     void *context;
 };
 
-/* Binds and starts; the config's texts are copied, its blobs borrowed. */
+/* Binds and starts; the texts are borrowed for the call, the rest for the port's life. */
 int bulk_start(const struct bulk_config *config, struct bulk **ret_bulk, struct error *error);
 /* Waits for the syncs in progress. NULL is fine. */
 void bulk_stop(struct bulk *bulk);

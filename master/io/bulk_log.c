@@ -118,6 +118,15 @@ static void drop_reader(struct bulk *bulk, struct reader *reader)
     free(reader);
 }
 
+/* A key may be removed while its client waits for more of a log. */
+static int check_reader(struct bulk *bulk, const struct reader *reader, struct error *error)
+{
+    if (bulk_may(bulk, reader->peer, MESSAGE_log_read))
+        return 0;
+    return error_set(
+        error, ERR_DENIED, "log_read: this key does not belong to the cluster any more");
+}
+
 /* False when there is nothing to tell yet and the client would rather wait. */
 static bool answer_read(
     struct bulk *bulk, const struct attempt_id *id, const struct reader *reader, bool wait)
@@ -128,7 +137,9 @@ static bool answer_read(
     struct error error = {0};
     bool answered = true;
     struct log_range range = {*id, reader->offset, reader->limit};
-    int rc = log_read(bulk->config.blobs, &range, &arena, &data, &piece, &error);
+    int rc = check_reader(bulk, reader, &error);
+    if (rc == 0)
+        rc = log_read(bulk->config.blobs, &range, &arena, &data, &piece, &error);
     if (rc != 0) {
         bulk_refuse(bulk, reader->peer, reader->request, &error);
     } else if (wait && !piece.complete && piece.next <= reader->offset) {
@@ -142,6 +153,7 @@ static bool answer_read(
             .end = piece.complete,
             .known = piece.known,
             .skipped = piece.skipped,
+            .expired = piece.expired,
         };
         body.marks.items = piece.marks;
         body.marks.count = piece.mark_count < MARKS_SHOWN_MAX ? piece.mark_count : MARKS_SHOWN_MAX;
@@ -261,6 +273,16 @@ static void append_chunk(struct bulk *bulk, transport_peer peer, const struct ms
     log->told = false;
     wake_readers(bulk, log);
     put(bulk, log);
+}
+
+void bulk_log_owned(struct bulk *bulk, transport_peer peer, const struct attempt_id *id)
+{
+    struct log_state *log = find(bulk, id);
+    bulk_open_credit(bulk, peer);
+    if (log == NULL || !(log->syncing || wheel_is_armed(&log->stall)))
+        tell_once(bulk, peer, id);
+    else
+        log->sender = peer;
 }
 
 void bulk_log_chunk(struct bulk *bulk, transport_peer peer, const struct msg_log_chunk *body)

@@ -1,3 +1,4 @@
+#include "master/io/gate.h"
 #include "master/io/requests.h"
 
 static void exit_send(void *context, uint64_t peer, struct slice frame)
@@ -11,9 +12,20 @@ static void exit_answer(void *context, const struct answer_effect *answer)
     requests_answered(context, answer);
 }
 
+/* What is followed ends with the right to follow it. */
 static void exit_parcel(void *context, const struct parcel *parcel)
 {
-    client_send(context, parcel->peer, parcel->frame);
+    struct master *master = context;
+    if (gate_may(master, parcel->peer, MESSAGE_watch))
+        client_send(master, parcel->peer, parcel->frame);
+    else
+        watch_end_peer(&master->watches, parcel->peer);
+}
+
+static void exit_access(void *context, const struct access_effect *access)
+{
+    struct master *master = context;
+    admission_set(master->admission, access);
 }
 
 static void exit_forgotten(void *context, uint64_t run)
@@ -39,8 +51,7 @@ static void exit_flushed(void *context, struct batch *batch)
     const struct effects *effects = batch->effects;
     for (size_t i = 0; i < effects->fact_count; i++) {
         if (effects->facts[i].kind == FACT_WORKER)
-            worker_port_set_name(
-                &master->workers, effects->facts[i].worker.number, effects->facts[i].worker.name);
+            worker_port_know(&master->workers, &effects->facts[i].worker);
     }
     watch_batch(&master->watches, batch);
 }
@@ -49,6 +60,7 @@ const struct pipeline_exits master_exits = {
     .send = exit_send,
     .answer = exit_answer,
     .parcel = exit_parcel,
+    .access = exit_access,
     .forgotten = exit_forgotten,
     .changed = exit_changed,
     .flushed = exit_flushed,

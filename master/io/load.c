@@ -9,7 +9,7 @@ static void load_dag(void *context, const struct dag_row *row)
 static void load_worker(void *context, const struct worker_row *row)
 {
     struct master *master = context;
-    worker_port_set_name(&master->workers, row->number, row->name);
+    worker_port_know(&master->workers, row);
     pipeline_step(&master->pipeline, &(struct event){.kind = EVENT_LOAD_WORKER, .worker = *row});
 }
 
@@ -17,6 +17,18 @@ static void load_session(void *context, const struct session_row *row)
 {
     struct master *master = context;
     pipeline_step(&master->pipeline, &(struct event){.kind = EVENT_LOAD_SESSION, .session = *row});
+}
+
+static void load_peer(void *context, const struct peer_row *row)
+{
+    struct master *master = context;
+    pipeline_step(&master->pipeline, &(struct event){.kind = EVENT_LOAD_PEER, .peer = *row});
+}
+
+static void load_token(void *context, const struct token_row *row)
+{
+    struct master *master = context;
+    pipeline_step(&master->pipeline, &(struct event){.kind = EVENT_LOAD_TOKEN, .token = *row});
 }
 
 static int load_run(void *context, const struct store_run *stored, struct error *error)
@@ -54,6 +66,8 @@ struct store_loader master_loader(struct master *master)
         .worker = load_worker,
         .session = load_session,
         .run = load_run,
+        .peer = load_peer,
+        .token = load_token,
     };
 }
 

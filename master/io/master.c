@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/random.h"
+#include "master/io/gate.h"
 #include "master/io/requests.h"
 
 #include <errno.h>
@@ -41,6 +42,8 @@ static void on_signal(void *context, int signal)
     master->stopping = true;
     transport_pause(master->clients, true);
     transport_pause(master->workers.transport, true);
+    if (master->remote != NULL)
+        transport_pause(master->remote, true);
 }
 
 /* From the store's thread. */
@@ -142,6 +145,8 @@ static int load_core(struct master *master, struct error *error)
     int rc = boot_read(config.boot, error);
     if (rc == 0)
         rc = read_last_order(master, &config.last_order, error);
+    if (rc == 0)
+        rc = store_last_audit(master->store, &config.last_audit, error);
     if (rc != 0)
         return rc;
     master->core = core_create(&config);
@@ -151,6 +156,7 @@ static int load_core(struct master *master, struct error *error)
     pipeline_init(&master->pipeline, master->core, master->store, &exits);
     master->workers.pipeline = &master->pipeline;
     master->workers.trace = master->options->trace;
+    master->workers.versions = &master->versions;
     rc = store_load(master->store, &loader, error);
     if (rc == 0)
         pipeline_step(&master->pipeline, &(struct event){.kind = EVENT_LOADED});
@@ -163,10 +169,15 @@ static struct slice watch_worker_name(void *context, uint32_t number)
     return worker_port_name(&master->workers, number);
 }
 
-static int open_ports(struct master *master, struct error *error)
+/* The bulk port is the one after the control port. */
+static int start_bulk(struct master *master, struct error *error)
 {
     struct bulk_config bulk = {
         .endpoint = master->folder.bulk,
+        .keys = &master->server_keys,
+        .admission = master->admission,
+        .claims = master->claims,
+        .refusals = master->refusals,
         .blobs = master->blobs,
         .epoch = master->identity.epoch,
         .leader = master->identity.leader,
@@ -174,12 +185,34 @@ static int open_ports(struct master *master, struct error *error)
         .failed = on_bulk_failed,
         .context = master,
     };
+    if (master->options->listens)
+        bulk.remote = address_text(&master->options->listen, 1, &master->address_arena).ptr;
+    return bulk_start(&bulk, &master->bulk, error);
+}
+
+static int start_retention(struct master *master, struct error *error)
+{
+    struct retention_config config = {
+        .folder = master->folder.path,
+        .blobs = master->blobs,
+        .keep_logs_ms = master->options->keep_logs_ms,
+        .logs_max_bytes = master->options->logs_max_bytes,
+    };
+    return retention_start(&config, &master->retention, error);
+}
+
+static int open_ports(struct master *master, struct error *error)
+{
     master->watches.worker_name = watch_worker_name;
     master->watches.context = master;
     int rc = compiler_create(master->blobs, (const char *const *)master->options->dags,
         master->options->dag_count, master->loop, &master->compiler, error);
     if (rc == 0)
-        rc = bulk_start(&bulk, &master->bulk, error);
+        rc = gate_open(master, error);
+    if (rc == 0)
+        rc = start_bulk(master, error);
+    if (rc == 0)
+        rc = start_retention(master, error);
     if (rc == 0)
         rc = worker_port_open(&master->workers, master->loop, master->folder.worker, error);
     if (rc == 0)
@@ -194,7 +227,9 @@ static void close_all(struct master *master)
     transport_destroy(master->clients);
     master->clients = NULL;
     compiler_destroy(master->compiler);
+    retention_stop(master->retention);
     bulk_stop(master->bulk);
+    gate_close(master);
     asks_fini(master);
     worker_port_fini(&master->workers);
     watches_fini(&master->watches);
@@ -221,6 +256,7 @@ static int serve(struct master *master, struct error *error)
     log_info("version " REEVE_VERSION " leads with epoch %llu in %s; sockets: control.sock, "
              "worker.sock, bulk.sock",
         (unsigned long long)master->identity.epoch, master->folder.path);
+    gate_log(master);
     master->started_at = clock_wall_ms();
     loop_run(master->loop);
     if (master->error.code == 0)

@@ -8,6 +8,7 @@
 #include "common/buffer.h"
 #include "common/error.h"
 #include "common/log.h"
+#include "master/io/addresses.h"
 
 #include <stdbool.h>
 
@@ -19,6 +20,16 @@ struct options {
     char *dags[DAG_FOLDERS_MAX]; /* absolute */
     size_t dag_count;
     const char *dags_source;
+    bool listens; /* on TCP, at: */
+    struct endpoint listen;
+    const char *listen_source;
+    struct endpoint advertise[ADDRESSES_MAX]; /* the best first; none: by `listen` */
+    size_t advertise_count;
+    const char *advertise_source;
+    uint64_t keep_logs_ms; /* 0: for ever */
+    const char *keep_logs_source;
+    uint64_t logs_max_bytes; /* 0: no matter how much */
+    const char *logs_max_source;
     enum log_level log_level;
     const char *log_level_source;
     bool trace; /* frames are printed to the log */

@@ -92,7 +92,7 @@ static bool is_spent(const struct batch *batch)
             return false;
     }
     return effects->fact_count == 0 && effects->answer_count == 0 && effects->change_count == 0 &&
-           effects->forgotten_count == 0 && batch->parcel_count == 0;
+           effects->access_count == 0 && effects->forgotten_count == 0 && batch->parcel_count == 0;
 }
 
 static void append(struct pipeline *pipeline, struct batch *batch)
@@ -145,6 +145,9 @@ static void let_out(struct pipeline *pipeline, struct batch *batch)
 {
     const struct pipeline_exits *exits = &pipeline->exits;
     const struct effects *effects = batch->effects;
+    /* Who is told that it may come, may come. */
+    for (size_t i = 0; i < effects->access_count; i++)
+        exits->access(exits->context, &effects->accesses[i]);
     for (size_t i = 0; i < effects->send_count; i++) {
         if (!effects->sends[i].at_once)
             exits->send(exits->context, effects->sends[i].peer, effects->sends[i].frame);

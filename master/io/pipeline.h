@@ -33,6 +33,7 @@ struct pipeline_exits {
     void (*send)(void *context, uint64_t peer, struct slice frame); /* to a worker */
     void (*answer)(void *context, const struct answer_effect *answer);
     void (*parcel)(void *context, const struct parcel *parcel);
+    void (*access)(void *context, const struct access_effect *access);
     void (*forgotten)(void *context, uint64_t run);
     void (*changed)(void *context, const struct change_effect *change);
     /* The batch is whole and not yet committed: the core's state is the one after it. */

@@ -5,6 +5,7 @@
 #include "common/suggest.h"
 #include "master/io/run_name.h"
 #include "master/io/trace.h"
+#include "proto/roles.h"
 
 #include <stdlib.h>
 
@@ -37,6 +38,14 @@ REQUEST_BEGINS_WITH_ITS_ID(get_runs);
 REQUEST_BEGINS_WITH_ITS_ID(get_dags);
 REQUEST_BEGINS_WITH_ITS_ID(get_workers);
 REQUEST_BEGINS_WITH_ITS_ID(watch);
+REQUEST_BEGINS_WITH_ITS_ID(join);
+REQUEST_BEGINS_WITH_ITS_ID(drain);
+REQUEST_BEGINS_WITH_ITS_ID(remove_worker);
+REQUEST_BEGINS_WITH_ITS_ID(create_token);
+REQUEST_BEGINS_WITH_ITS_ID(revoke_token);
+REQUEST_BEGINS_WITH_ITS_ID(get_tokens);
+REQUEST_BEGINS_WITH_ITS_ID(get_audit);
+REQUEST_BEGINS_WITH_ITS_ID(explain);
 
 static const struct request {
     enum message_id number;
@@ -54,6 +63,14 @@ static const struct request {
     {MESSAGE_get_dags, client_get_dags, AT_ONCE, false},
     {MESSAGE_get_workers, client_get_workers, AT_ONCE, false},
     {MESSAGE_watch, client_watch, SETTLED, false},
+    {MESSAGE_join, client_join, SETTLED, true},
+    {MESSAGE_drain, client_drain, SETTLED, true},
+    {MESSAGE_remove_worker, client_remove_worker, SETTLED, true},
+    {MESSAGE_create_token, client_create_token, SETTLED, true},
+    {MESSAGE_revoke_token, client_revoke_token, SETTLED, true},
+    {MESSAGE_get_tokens, client_get_tokens, SETTLED, false},
+    {MESSAGE_get_audit, client_get_audit, AT_ONCE, false},
+    {MESSAGE_explain, client_explain, SETTLED, false},
 };
 
 static const struct request *find_request(uint32_t number)
@@ -153,28 +170,66 @@ static void take_message(struct master *master, struct ask_frame *frame, transpo
         ask_end(master, ask);
 }
 
-void requests_on_frame(void *context, transport_peer peer, struct slice bytes)
+static void free_frame(struct ask_frame *frame)
 {
-    struct master *master = context;
-    struct ask_frame *frame = xcalloc(1, sizeof *frame);
+    if (--frame->users > 0)
+        return;
+    arena_fini(&frame->arena);
+    free(frame);
+}
+
+/* Remote workers speak on the same socket as remote clients: it is never paused for these. */
+static bool refuse_when_busy(struct master *master, transport_peer peer)
+{
+    struct error error = {0};
+    if (!peer_is_remote(peer) || !master->asks.paused)
+        return false;
+    (void)error_set(&error, ERR_AGAIN, "%zu requests wait for their answers: try again later",
+        master->asks.by_ticket.count);
+    client_refuse(master, peer, &error);
+    return true;
+}
+
+void requests_take(
+    struct master *master, transport_peer peer, const struct actor *actor, struct slice bytes)
+{
     struct frame_reader reader;
     struct message message;
-    struct error error = {0};
+    struct denial denial = {0};
+    if (refuse_when_busy(master, peer))
+        return;
+    struct ask_frame *frame = xcalloc(1, sizeof *frame);
     frame->users = 1;
+    frame->actor = (struct actor){
+        .role = actor->role,
+        .key = arena_copy(&frame->arena, actor->key),
+        .name = arena_copy(&frame->arena, actor->name),
+        .address = arena_copy(&frame->arena, actor->address),
+    };
     if (master->options->trace)
         trace_frame("client", peer, "<", bytes);
-    int rc = frame_open(arena_copy(&frame->arena, bytes), &frame->arena, &reader, &error);
-    while (rc == 0 && (rc = frame_next(&reader, &message, &error)) == 1) {
+    int rc = frame_open(arena_copy(&frame->arena, bytes), &frame->arena, &reader, &denial.error);
+    if (rc == 0)
+        rc = admission_check(master->refusals, actor, reader, &denial);
+    while (rc == 0 && (rc = frame_next(&reader, &message, &denial.error)) == 1) {
         take_message(master, frame, peer, &message);
         rc = 0;
     }
     if (rc < 0)
-        client_refuse(master, peer, &error);
-    if (--frame->users == 0) {
-        arena_fini(&frame->arena);
-        free(frame);
-    }
+        client_send_refused(master, peer,
+            &(struct msg_refused){.request = denial.request,
+                .code = denial.error.code,
+                .text = slice_of(denial.error.text)});
+    free_frame(frame);
     balance(master);
+}
+
+void requests_on_frame(void *context, transport_peer peer, struct slice bytes)
+{
+    static const struct actor local = {.role = ROLE_LOCAL};
+    struct master *master = context;
+    versions_note(&master->versions, peer, &local, bytes);
+    requests_take(master, peer, &local, bytes);
 }
 
 bool requests_wait(const struct master *master)

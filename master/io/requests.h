@@ -11,8 +11,11 @@
 
 #include "master/io/ask.h"
 
-/* The transport's callback; `context` is the master. */
+/* The callback of this host's transport; `context` is the master. */
 void requests_on_frame(void *context, transport_peer peer, struct slice frame);
+/* A frame of somebody who may say all that is in it. */
+void requests_take(
+    struct master *master, transport_peer peer, const struct actor *actor, struct slice frame);
 /* Answers those that wait, for a bounded time. The pipeline is settled, or the disk full. */
 void requests_serve(struct master *master);
 bool requests_wait(const struct master *master);
@@ -35,6 +38,20 @@ bool client_get_runs(struct master *master, struct ask *ask);
 bool client_get_dags(struct master *master, struct ask *ask);
 bool client_get_workers(struct master *master, struct ask *ask);
 bool client_watch(struct master *master, struct ask *ask);
+bool client_join(struct master *master, struct ask *ask);
+bool client_drain(struct master *master, struct ask *ask);
+bool client_remove_worker(struct master *master, struct ask *ask);
+bool client_create_token(struct master *master, struct ask *ask);
+bool client_revoke_token(struct master *master, struct ask *ask);
+bool client_get_tokens(struct master *master, struct ask *ask);
+bool client_get_audit(struct master *master, struct ask *ask);
+bool client_explain(struct master *master, struct ask *ask);
+
+/* The event that a changing request becomes; `target` is what the audit log calls it. */
+struct event client_event(const struct ask *ask, enum event_kind kind, struct slice target);
+/* Steps it, and the core answers; with rc not 0 the ask is refused at once. True: it is over. */
+bool client_step(struct master *master, const struct ask *ask, struct event *event, int rc,
+    const struct error *error);
 
 /* What a compile job was for. */
 void client_submit_compiled(struct master *master, struct compile_job *job);

@@ -14,27 +14,44 @@ static int find_target(struct master *master, struct slice run_text, struct slic
     return client_find_task(view.plan, run_text, task_text, &event->change.task, error);
 }
 
-/* The core answers, or we do at once. */
-static bool step_change(struct master *master, const struct ask *ask, struct event *event, int rc,
+struct event client_event(const struct ask *ask, enum event_kind kind, struct slice target)
+{
+    return (struct event){
+        .kind = kind,
+        .ticket = ask->ticket,
+        .request = ask->request,
+        .actor = *ask->actor,
+        .action = slice_of(message_name(ask->number)),
+        .target = target,
+    };
+}
+
+bool client_step(struct master *master, const struct ask *ask, struct event *event, int rc,
     const struct error *error)
 {
     if (rc != 0) {
         ask_refuse(master, ask, error);
         return true;
     }
-    event->ticket = ask->ticket;
-    event->request = ask->request;
     pipeline_step(&master->pipeline, event);
     return false;
+}
+
+/* What people call it: "salaries/17" or "salaries/17/load". */
+static struct slice target_name(const struct ask *ask, struct slice run, struct slice task)
+{
+    if (task.length == 0)
+        return run;
+    return arena_printf(ask->arena, "%.*s/%.*s", SLICE_PRINT(run), SLICE_PRINT(task));
 }
 
 bool client_cancel(struct master *master, struct ask *ask)
 {
     const struct msg_cancel *body = ask->body;
-    struct event event = {.kind = EVENT_CANCEL};
+    struct event event = client_event(ask, EVENT_CANCEL, target_name(ask, body->run, body->task));
     struct error error = {0};
     int rc = find_target(master, body->run, body->task, &event, &error);
-    return step_change(master, ask, &event, rc, &error);
+    return client_step(master, ask, &event, rc, &error);
 }
 
 static int new_context(
@@ -51,19 +68,19 @@ static int new_context(
 bool client_retry(struct master *master, struct ask *ask)
 {
     const struct msg_retry *body = ask->body;
-    struct event event = {.kind = EVENT_RETRY};
+    struct event event = client_event(ask, EVENT_RETRY, target_name(ask, body->run, body->task));
     struct error error = {0};
     event.change.only = body->only;
     int rc = find_target(master, body->run, body->task, &event, &error);
     if (rc == 0)
         rc = new_context(master, ask, &event, &error);
-    return step_change(master, ask, &event, rc, &error);
+    return client_step(master, ask, &event, rc, &error);
 }
 
 bool client_mark(struct master *master, struct ask *ask)
 {
     const struct msg_mark *body = ask->body;
-    struct event event = {.kind = EVENT_MARK};
+    struct event event = client_event(ask, EVENT_MARK, target_name(ask, body->run, body->task));
     struct error error = {0};
     event.change.state = body->state;
     event.change.note = body->note;
@@ -75,5 +92,5 @@ bool client_mark(struct master *master, struct ask *ask)
         rc = error_set(&error, ERR_USAGE, "mark needs a task: %.*s/TASK", SLICE_PRINT(body->run));
     else
         rc = find_target(master, body->run, body->task, &event, &error);
-    return step_change(master, ask, &event, rc, &error);
+    return client_step(master, ask, &event, rc, &error);
 }

@@ -4,6 +4,7 @@
 #include "master/io/run_name.h"
 #include "master/io/run_page.h"
 #include "master/io/run_params.h"
+#include "proto/roles.h"
 
 #include <stdlib.h>
 
@@ -30,6 +31,8 @@ bool client_ping(struct master *master, struct ask *ask)
         .epoch = master->identity.epoch,
         .started_at = master->started_at,
         .runs_running = (uint32_t)master->running.count,
+        .role = slice_of(role_name(ask->actor->role)),
+        .name = ask->actor->name,
         .now = clock_wall_ms(),
     };
     for (uint32_t i = 0; core_view_worker(master->core, i, clock_boot_ms(), &view); i++)
@@ -182,6 +185,17 @@ static int by_name(const void *a, const void *b)
     return order != 0 ? order : slice_compare(one->key, two->key);
 }
 
+static struct slice note_of(const struct worker_view *view)
+{
+    if (view->full)
+        return slice_of("its disk is full: it takes no more tasks");
+    if (view->load.leaving)
+        return slice_of("it stops when what runs there has ended");
+    if (view->state == WORKER_DRAINING)
+        return slice_of("it takes no more tasks: `reeve undrain` lets it");
+    return slice_of(NULL);
+}
+
 static struct worker_line line_of(const struct worker_view *view)
 {
     struct worker_line line = {
@@ -195,8 +209,17 @@ static struct worker_line line_of(const struct worker_view *view)
         .queues = {(struct slice *)(uintptr_t)view->queues, view->queue_count},
         .software = view->software,
         .registered_at = view->registered_at,
-        .note = view->full ? slice_of("its disk is full: it takes no more tasks") : slice_of(NULL),
+        .note = note_of(view),
         .key = view->key,
+        .labels = view->labels,
+        .users = view->users,
+        .cpus = view->load.cpus,
+        .cpu_permille = view->load.cpu_permille,
+        .memory_bytes = view->load.memory_bytes,
+        .memory_used = view->load.memory_used,
+        .disk_bytes = view->load.disk_bytes,
+        .disk_free = view->load.disk_free,
+        .address = view->address,
     };
     return line;
 }
@@ -210,6 +233,8 @@ bool client_get_workers(struct master *master, struct ask *ask)
     uint64_t now_ms = clock_boot_ms();
     for (uint32_t i = 0; count < WORKERS_MAX && core_view_worker(master->core, i, now_ms, &view);
          i++) {
+        if (view.removed)
+            continue;
         vector_reserve(&lines, count, &capacity);
         lines[count++] = line_of(&view);
     }

@@ -3,25 +3,42 @@
 #include "common/random.h"
 #include "master/io/requests.h"
 #include "master/io/run_name.h"
+#include "proto/roles.h"
+
+/* Where the DAG's file lies, and whether the master can see it there. */
+static int check_file(const struct ask *ask, const struct msg_submit *body, struct error *error)
+{
+    if (body->file.length == 0)
+        return body->dag.length > 0
+                   ? 0
+                   : error_set(error, ERR_USAGE, "submit needs a DAG file or the name of a DAG");
+    if (memchr(body->file.ptr, 0, body->file.length) != NULL)
+        return error_set(error, ERR_USAGE, "a file's name has no NUL");
+    if (body->bundle.length > 0)
+        return 0;
+    if (ask->actor->role != ROLE_LOCAL)
+        return error_set(error, ERR_USAGE,
+            "%.*s: that path is on your host, where the master sees nothing: its folder has to be "
+            "sent along",
+            SLICE_PRINT(body->file));
+    if (body->file.ptr[0] != '/')
+        return error_set(error, ERR_USAGE, "a DAG file is named by its whole path");
+    return 0;
+}
 
 bool client_submit(struct master *master, struct ask *ask)
 {
     const struct msg_submit *body = ask->body;
-    bool file = body->file.length > 0;
-    if (file &&
-        (body->file.ptr[0] != '/' || memchr(body->file.ptr, 0, body->file.length) != NULL)) {
-        ask_refuse_text(master, ask, ERR_USAGE, slice_of("a DAG file is named by its whole path"));
-        return true;
-    }
-    if (!file && body->dag.length == 0) {
-        ask_refuse_text(
-            master, ask, ERR_USAGE, slice_of("submit needs a DAG file or the name of a DAG"));
+    struct error error = {0};
+    if (check_file(ask, body, &error) != 0) {
+        ask_refuse(master, ask, &error);
         return true;
     }
     struct compile_job *job = xcalloc(1, sizeof *job);
     job->owner = ask;
-    job->dag = file ? slice_of(NULL) : body->dag;
+    job->dag = body->file.length > 0 ? slice_of(NULL) : body->dag;
     job->submission.path = body->file;
+    job->submission.sent = body->file.length > 0 ? body->bundle : slice_of(NULL);
     job->submission.date = body->date;
     job->submission.params = &body->params;
     job->submission.now_wall = clock_wall_ms();
@@ -73,23 +90,19 @@ static void step_submit(struct master *master, struct ask *ask, struct submissio
     const struct msg_submit *body = ask->body;
     uint64_t run = random_id();
     struct hash hash = submission->mapped.hash;
-    struct event event = {
-        .kind = EVENT_SUBMIT,
-        .ticket = ask->ticket,
-        .request = ask->request,
-        .submit =
-            {
-                .key = run,
-                .plan = *plans_adopt(&master->plans, run, &submission->mapped),
-                .plan_hash = hash,
-                .bundle = submission->bundle,
-                .context = submission->context,
-                .key_text = body->key,
-                .logical_date = submission->logical_date,
-                .date_given = submission->date_given,
-                .again = body->again,
-                .warnings = submission->warnings,
-            },
+    struct event event =
+        client_event(ask, EVENT_SUBMIT, body->file.length > 0 ? body->file : body->dag);
+    event.submit = (struct submit_event){
+        .key = run,
+        .plan = *plans_adopt(&master->plans, run, &submission->mapped),
+        .plan_hash = hash,
+        .bundle = submission->bundle,
+        .context = submission->context,
+        .key_text = body->key,
+        .logical_date = submission->logical_date,
+        .date_given = submission->date_given,
+        .again = body->again,
+        .warnings = submission->warnings,
     };
     pipeline_step(&master->pipeline, &event);
     /* It was refused. */

@@ -1,5 +1,6 @@
 #include "common/clock.h"
 #include "common/log.h"
+#include "master/io/gate.h"
 #include "master/io/requests.h"
 
 enum {
@@ -62,6 +63,9 @@ static void set_timer(struct master *master)
     uint64_t due_ms = core_next_ms(master->core);
     if (due_ms < master->timer_held_ms)
         due_ms = master->timer_held_ms;
+    uint64_t refusals_ms = refusals_next_ms(master->refusals);
+    if (refusals_ms < due_ms)
+        due_ms = refusals_ms;
     /* Otherwise the store's thread wakes us. */
     bool free_to_step = pipeline_is_open(&master->pipeline) && !requests_wait(master);
     loop_set_timer(master->loop, free_to_step ? due_ms : UINT64_MAX);
@@ -71,6 +75,7 @@ static void step_batch(struct master *master, uint64_t now_ms)
 {
     requests_take_compiled(master);
     worker_port_step(&master->workers);
+    gate_step(master);
     if (timer_is_due(master, now_ms))
         pipeline_step(&master->pipeline, &(struct event){.kind = EVENT_TIMER});
 }
@@ -128,6 +133,7 @@ bool master_on_round(void *context)
         return false;
     if (master->stopping)
         return finish(master);
+    gate_answer(master);
     step_all(master, now_ms);
     check_fence(master);
     worker_port_log_changes(&master->workers, master->core, now_ms);

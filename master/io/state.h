@@ -7,12 +7,15 @@
 
 #include "common/loop.h"
 #include "common/transport.h"
+#include "master/io/admission.h"
 #include "master/io/bulk.h"
 #include "master/io/compiler.h"
 #include "master/io/data_folder.h"
 #include "master/io/options.h"
 #include "master/io/pipeline.h"
 #include "master/io/plans.h"
+#include "master/io/retention.h"
+#include "master/io/versions.h"
 #include "master/io/watch.h"
 #include "master/io/worker_port.h"
 
@@ -35,7 +38,16 @@ struct master {
     struct store_identity identity;
     struct blob_store *blobs;
     struct core *core;
-    struct transport *clients;
+    struct transport *clients; /* of this host */
+    struct transport *remote;  /* workers and clients by TCP; NULL: nobody listens there */
+    struct key_pair server_keys;
+    struct texts addresses; /* what tokens say; in the arena */
+    struct arena address_arena;
+    struct refusals *refusals;
+    struct admission *admission;
+    struct versions versions;
+    struct claims *claims;
+    struct arena scratch; /* of the frame that is being looked at */
     struct pipeline pipeline;
     struct plans plans;
     struct asks asks;
@@ -43,6 +55,7 @@ struct master {
     struct worker_port workers;
     struct compiler *compiler;
     struct bulk *bulk;
+    struct retention *retention;
     struct table running; /* keys of the runs that run */
     int64_t started_at;
     uint64_t timer_held_ms; /* the core's timer is not served before */

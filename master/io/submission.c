@@ -6,6 +6,7 @@
 #include "common/limits.h"
 #include "common/manifest.h"
 #include "master/io/run_params.h"
+#include "master/io/sent_bundle.h"
 #include "master/store/bundle.h"
 
 #include <malloc.h>
@@ -13,11 +14,10 @@
 
 enum { TRIM_BYTES = 4 * 1024 * 1024 };
 
-static int fail(struct submission *submission, const struct error *error)
+static void fail(struct submission *submission, const struct error *error)
 {
     submission->code = error->code;
     buffer_append_text(&submission->why, error->text);
-    return error->code;
 }
 
 static int fail_with_mistakes(
@@ -44,26 +44,19 @@ static void keep_warnings(
 }
 
 static int compile(
-    struct submission *submission, const char *path, struct buffer *plan, struct error *error)
+    struct submission *submission, struct slice text, struct buffer *plan, struct error *error)
 {
-    struct buffer text = {0};
     struct diagnostics diagnostics = {0};
-    int rc = file_read(path, DAG_FILE_MAX_BYTES, &text, error);
-    if (rc != 0) {
-        rc = fail(submission, error);
-    } else {
-        rc = dag_compile(buffer_slice(&text), path, plan, &diagnostics);
-        if (rc != 0)
-            rc = fail_with_mistakes(submission, &diagnostics, path);
-        else
-            keep_warnings(submission, &diagnostics, path);
-    }
-    bool large = text.length > TRIM_BYTES;
+    const char *path = submission->path.ptr;
+    int rc = 0;
+    if (text.length > DAG_FILE_MAX_BYTES)
+        return error_set(error, ERR_TOO_BIG, "%s: has %zu bytes, at most %d are read", path,
+            text.length, DAG_FILE_MAX_BYTES);
+    if (dag_compile(text, path, plan, &diagnostics) != 0)
+        rc = fail_with_mistakes(submission, &diagnostics, path);
+    else
+        keep_warnings(submission, &diagnostics, path);
     diagnostics_fini(&diagnostics);
-    buffer_fini(&text);
-    /* What a compilation needed is many times its file, and the allocator would keep it. */
-    if (large)
-        (void)malloc_trim(0);
     return rc;
 }
 
@@ -104,6 +97,21 @@ static int put_empty_manifest(
     return rc;
 }
 
+/* The plan's folder is what the client sent; what it says of `files` the client has done. */
+static int take_sent(struct submission *submission, struct blob_store *blobs,
+    const struct sent_bundle *sent, const struct plan *plan, struct error *error)
+{
+    struct hash none;
+    bool travels = (plan->header->flags & PLAN_FILES_IN_FOLDER) != 0;
+    int rc = travels ? 0 : put_empty_manifest(blobs, &none, error);
+    if (rc == 0)
+        rc = bundle_check(blobs, plan, travels ? &sent->hash : &none, error);
+    if (rc == 0 && travels && sent->manifest.count > 1)
+        submission->bundle =
+            arena_copy(&submission->arena, slice_make(sent->hash.bytes, sizeof sent->hash.bytes));
+    return rc;
+}
+
 static int snapshot(struct submission *submission, struct blob_store *blobs,
     const struct plan *plan, struct error *error)
 {
@@ -128,33 +136,55 @@ static int snapshot(struct submission *submission, struct blob_store *blobs,
 }
 
 /* All that the plan decides; its blob comes last, when nothing can be refused any more. */
-static int prepare_plan(
-    struct submission *submission, struct blob_store *blobs, const struct buffer *bytes)
+static int prepare_plan(struct submission *submission, struct blob_store *blobs,
+    const struct sent_bundle *sent, const struct buffer *bytes, struct error *error)
 {
     struct plan plan;
     struct hash hash;
-    struct error error = {0};
-    int rc = plan_open(buffer_slice(bytes), &plan, &error);
+    int rc = plan_open(buffer_slice(bytes), &plan, error);
     if (rc == 0) {
         submission->dag = arena_copy(&submission->arena, plan_string(&plan, plan.header->name));
-        rc = make_context(submission, &plan, &error);
+        rc = make_context(submission, &plan, error);
     }
     if (rc == 0)
-        rc = snapshot(submission, blobs, &plan, &error);
+        rc = submission->sent.length > 0 ? take_sent(submission, blobs, sent, &plan, error)
+                                         : snapshot(submission, blobs, &plan, error);
     if (rc == 0)
-        rc = blob_put(blobs, buffer_slice(bytes), &hash, &error);
+        rc = blob_put(blobs, buffer_slice(bytes), &hash, error);
     if (rc == 0)
-        rc = mapped_plan_open(blobs, &hash, &submission->mapped, &error);
-    return rc == 0 ? 0 : fail(submission, &error);
+        rc = mapped_plan_open(blobs, &hash, &submission->mapped, error);
+    return rc;
+}
+
+static int read_file(struct submission *submission, struct blob_store *blobs,
+    struct sent_bundle *sent, struct buffer *text, struct error *error)
+{
+    if (submission->sent.length == 0)
+        return file_read(submission->path.ptr, DAG_FILE_MAX_BYTES, text, error);
+    int rc = sent_bundle_open(blobs, submission->sent, &submission->arena, sent, error);
+    return rc == 0 ? sent_bundle_read(blobs, sent, submission->path, text, error) : rc;
 }
 
 void submission_prepare(struct submission *submission, struct blob_store *blobs)
 {
-    struct buffer plan = {0};
+    struct sent_bundle sent = {0};
+    struct buffer text = {0}, plan = {0};
     struct error error = {0};
     submission->path = arena_copy(&submission->arena, submission->path);
-    if (compile(submission, submission->path.ptr, &plan, &error) == 0)
-        (void)prepare_plan(submission, blobs, &plan);
+    int rc = read_file(submission, blobs, &sent, &text, &error);
+    if (rc == 0)
+        rc = compile(submission, buffer_slice(&text), &plan, &error);
+    bool large = text.length > TRIM_BYTES;
+    buffer_fini(&text);
+    /* What a compilation needed is many times its file, and the allocator would keep it. */
+    if (large)
+        (void)malloc_trim(0);
+    if (rc == 0)
+        rc = prepare_plan(submission, blobs, &sent, &plan, &error);
+    /* Mistakes of the file have their lines already. */
+    if (rc != 0 && submission->code == 0)
+        fail(submission, &error);
+    sent_bundle_close(&sent);
     buffer_fini(&plan);
 }
 

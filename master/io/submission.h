@@ -12,7 +12,9 @@
 /* Zero-initialised, with what is given filled in. */
 struct submission {
     /* given, borrowed */
-    struct slice path; /* absolute */
+    struct slice path; /* absolute; or in the bundle */
+    struct slice
+        sent; /* hash of the manifest of a client's bundle, or empty: a file of this host */
     struct slice date; /* --date, or empty */
     const struct texts *params;
     int64_t now_wall;

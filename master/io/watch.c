@@ -242,6 +242,7 @@ void watch_batch(struct watches *watches, struct batch *batch)
 struct sweep {
     uint64_t now_ms;
     bool all;
+    uint64_t peer; /* or 0: of any */
     struct subscription **over;
     size_t count, capacity;
 };
@@ -251,7 +252,9 @@ static void note_over(void *context, struct slice key, uint64_t value)
     struct sweep *sweep = context;
     struct subscription *subscription = (struct subscription *)(uintptr_t)value;
     (void)key;
-    if (!sweep->all && subscription->ends_ms > sweep->now_ms)
+    bool chosen = sweep->peer != 0 ? subscription->key.peer == sweep->peer
+                                   : sweep->all || subscription->ends_ms <= sweep->now_ms;
+    if (!chosen)
         return;
     vector_reserve(&sweep->over, sweep->count, &sweep->capacity);
     sweep->over[sweep->count++] = subscription;
@@ -271,6 +274,11 @@ void watch_sweep(struct watches *watches, uint64_t now_ms)
         return;
     watches->swept_ms = now_ms;
     end_over(watches, &(struct sweep){.now_ms = now_ms});
+}
+
+void watch_end_peer(struct watches *watches, uint64_t peer)
+{
+    end_over(watches, &(struct sweep){.peer = peer});
 }
 
 void watches_fini(struct watches *watches)

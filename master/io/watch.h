@@ -43,6 +43,8 @@ bool watch_renew(struct watches *watches, struct watch_key key, uint64_t now_ms)
 bool watch_begin(struct watches *watches, const struct watch_wish *wish, uint64_t now_ms,
     struct buffer *first_frame);
 void watch_end(struct watches *watches, struct watch_key key);
+/* All of a peer's. */
+void watch_end_peer(struct watches *watches, uint64_t peer);
 
 /* Makes the batch's parcels from its changes; the core's state is the one after the batch. */
 void watch_batch(struct watches *watches, struct batch *batch);

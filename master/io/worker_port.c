@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "master/io/trace.h"
+#include "proto/roles.h"
 
 #include <stdlib.h>
 
@@ -26,10 +27,29 @@ struct queued_frame {
     char bytes[];
 };
 
+struct known_worker {
+    char *name;
+    unsigned char key[WORKER_KEY_BYTES];
+};
+
+/* Who speaks is looked up at this moment: a key may have been removed while its frame waited. */
 static void step_frame(struct worker_port *port, transport_peer peer, struct slice bytes)
 {
-    struct event event = {.kind = EVENT_FRAME, .frame = {peer, bytes}};
+    struct speaker speaker = {.actor = {.role = ROLE_LOCAL}};
+    if (peer_is_remote(peer)) {
+        if (port->remote == NULL)
+            return;
+        admission_speaker(port->admission, port->remote, peer, &speaker);
+        if (speaker.actor.role != ROLE_WORKER)
+            return;
+    }
+    struct event event = {.kind = EVENT_FRAME, .actor = speaker.actor, .frame = {peer, bytes}};
     pipeline_step(port->pipeline, &event);
+}
+
+bool worker_port_takes(uint32_t message)
+{
+    return message >= MESSAGE_register && message <= MESSAGE_leave;
 }
 
 static void queue_frame(struct worker_port *port, transport_peer peer, struct slice bytes)
@@ -70,15 +90,23 @@ static bool may_step(const struct worker_port *port)
     return !port->held && pipeline_is_open(port->pipeline);
 }
 
-static void on_frame(void *context, transport_peer peer, struct slice frame)
+void worker_port_take(struct worker_port *port, transport_peer peer, struct slice frame)
 {
-    struct worker_port *port = context;
     if (port->trace)
         trace_frame("worker", peer, "<", frame);
     if ((may_step(port) && port->first == NULL) || is_heartbeat(port, frame))
         step_frame(port, peer, frame);
     else
         queue_frame(port, peer, frame);
+}
+
+/* Of this host. What a worker says is all that the core listens to here. */
+static void on_frame(void *context, transport_peer peer, struct slice frame)
+{
+    static const struct actor local = {.role = ROLE_LOCAL};
+    struct worker_port *port = context;
+    versions_note(port->versions, peer, &local, frame);
+    worker_port_take(port, peer, frame);
 }
 
 int worker_port_open(
@@ -122,26 +150,42 @@ void worker_port_send(struct worker_port *port, uint64_t peer, struct slice fram
 {
     if (port->trace)
         trace_frame("worker", peer, ">", frame);
-    if (port->transport != NULL)
-        transport_send(port->transport, peer, frame);
+    struct transport *transport = peer_is_remote(peer) ? port->remote : port->transport;
+    if (transport != NULL)
+        transport_send(transport, peer, frame);
+}
+
+static struct known_worker *find_known(const struct worker_port *port, uint32_t number)
+{
+    uint64_t address;
+    return table_get(&port->known, number, &address) ? (struct known_worker *)(uintptr_t)address
+                                                     : NULL;
 }
 
 struct slice worker_port_name(const struct worker_port *port, uint32_t number)
 {
-    uint64_t address;
-    if (!table_get(&port->names, number, &address))
-        return slice_of(NULL);
-    return slice_of((const char *)(uintptr_t)address);
+    const struct known_worker *known = find_known(port, number);
+    return slice_of(known != NULL ? known->name : NULL);
 }
 
-void worker_port_set_name(struct worker_port *port, uint32_t number, struct slice name)
+const unsigned char *worker_port_key(const struct worker_port *port, uint32_t number)
 {
-    uint64_t address;
-    if (slice_equal(worker_port_name(port, number), name))
+    const struct known_worker *known = find_known(port, number);
+    return known != NULL ? known->key : NULL;
+}
+
+void worker_port_know(struct worker_port *port, const struct worker_row *row)
+{
+    struct known_worker *known = find_known(port, row->number);
+    if (known == NULL) {
+        known = xcalloc(1, sizeof *known);
+        table_set(&port->known, row->number, (uintptr_t)known);
+    }
+    memcpy(known->key, row->key, sizeof known->key);
+    if (known->name != NULL && slice_is(row->name, known->name))
         return;
-    if (table_get(&port->names, number, &address))
-        free((char *)(uintptr_t)address);
-    table_set(&port->names, number, (uintptr_t)xstrndup(name.ptr, name.length));
+    free(known->name);
+    known->name = xstrndup(row->name.ptr, row->name.length);
 }
 
 /* Its last heartbeat went to a master before this one. */
@@ -194,13 +238,15 @@ void worker_port_fini(struct worker_port *port)
     while (port->first != NULL)
         free(pop(port));
     /* Numbers are given one after another from 1. */
-    uint64_t address;
-    for (uint64_t number = 1; port->names.count > 0 && number <= UINT32_MAX; number++) {
-        if (table_get(&port->names, number, &address))
-            free((char *)(uintptr_t)address);
-        (void)table_remove(&port->names, number);
+    for (uint32_t number = 1; port->known.count > 0 && number < UINT32_MAX; number++) {
+        struct known_worker *known = find_known(port, number);
+        if (known == NULL)
+            continue;
+        (void)table_remove(&port->known, number);
+        free(known->name);
+        free(known);
     }
-    table_fini(&port->names);
+    table_fini(&port->known);
     arena_fini(&port->scratch);
     free(port->states);
     *port = (struct worker_port){0};

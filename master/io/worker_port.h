@@ -7,13 +7,17 @@
 #define MASTER_IO_WORKER_PORT_H
 
 #include "common/table.h"
-#include "common/transport.h"
+#include "master/io/admission.h"
 #include "master/io/pipeline.h"
+#include "master/io/versions.h"
 
 struct queued_frame;
 
 struct worker_port {
     struct transport *transport;
+    struct transport *remote; /* the gate's (gate.h), or NULL */
+    struct admission *admission;
+    struct versions *versions;
     struct pipeline *pipeline;
     struct queued_frame *first, *last;
     size_t queued_bytes;
@@ -25,12 +29,17 @@ struct worker_port {
     uint32_t *states;
     size_t state_count, state_capacity;
     uint64_t opened_ms, looked_ms;
-    struct table names; /* number -> char * */
+    struct table known; /* number -> struct known_worker */
 };
 
 int worker_port_open(
     struct worker_port *port, struct loop *loop, const char *endpoint, struct error *error);
 void worker_port_fini(struct worker_port *port);
+
+/* Whether a message of this number is one for this port. */
+bool worker_port_takes(uint32_t message);
+/* A frame of a remote worker, which holds nothing else than such messages. */
+void worker_port_take(struct worker_port *port, transport_peer peer, struct slice frame);
 
 /* Steps what waits while the pipeline is open. */
 void worker_port_step(struct worker_port *port);
@@ -41,7 +50,9 @@ void worker_port_send(struct worker_port *port, uint64_t peer, struct slice fram
 
 /* The name of a worker's number; empty when it is not known. */
 struct slice worker_port_name(const struct worker_port *port, uint32_t number);
-void worker_port_set_name(struct worker_port *port, uint32_t number, struct slice name);
+/* Its public key; NULL when it is not known. */
+const unsigned char *worker_port_key(const struct worker_port *port, uint32_t number);
+void worker_port_know(struct worker_port *port, const struct worker_row *row);
 /* Logs which workers came, fell silent or went since it last looked; looks a few times a second at
  * most. */
 void worker_port_log_changes(struct worker_port *port, const struct core *core, uint64_t now_ms);

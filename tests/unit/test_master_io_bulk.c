@@ -23,6 +23,7 @@ enum { PATIENCE_MS = 10000, FRAMES_MAX = 64 };
 static char folder[64];
 static struct blob_store *blobs;
 static struct bulk *bulk;
+static struct refusals *refusals;
 static struct loop *loop;
 
 /* One connection, and what came on it. */
@@ -56,6 +57,11 @@ static void on_failed(void *context, const struct error *error)
 {
     (void)context;
     fail_msg("%s", error->text);
+}
+
+static void on_refused(void *context)
+{
+    (void)context;
 }
 
 static void connect_peer(struct peer *peer)
@@ -101,7 +107,9 @@ static int set_up(void **state)
     assert_non_null(mkdtemp(folder));
     assert_int_equal(blob_open(folder, &blobs, NULL), 0);
     char *endpoint = xasprintf("ipc://%s/bulk.sock", folder);
-    struct bulk_config config = {.endpoint = endpoint, .blobs = blobs, .failed = on_failed};
+    refusals = refusals_create(on_refused, NULL);
+    struct bulk_config config = {
+        .endpoint = endpoint, .refusals = refusals, .blobs = blobs, .failed = on_failed};
     assert_int_equal(bulk_start(&config, &bulk, NULL), 0);
     free(endpoint);
     assert_int_equal(loop_create(&loop, NULL), 0);
@@ -113,6 +121,7 @@ static int tear_down(void **state)
 {
     (void)state;
     bulk_stop(bulk);
+    refusals_destroy(refusals);
     loop_destroy(loop);
     blob_close(blobs);
     return file_remove_tree(folder, NULL);

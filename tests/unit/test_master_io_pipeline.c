@@ -37,7 +37,7 @@ struct effects *store_take_committed(struct store *store)
 
 /* In place of the core: what a step shall append. */
 static struct step {
-    bool fact, send, send_at_once, answer, change, forgotten;
+    bool fact, send, send_at_once, answer, change, forgotten, access;
 } next_step;
 
 void core_step(struct core *core, const struct event *event, struct effects *effects)
@@ -55,6 +55,8 @@ void core_step(struct core *core, const struct event *event, struct effects *eff
         effects_add_answer(effects, event->ticket, slice_of("answer"));
     if (next_step.change)
         (void)effects_add_change(effects);
+    if (next_step.access)
+        effects_add_access(effects)->role = 3;
     if (next_step.forgotten)
         effects_add_forgotten(effects, event->ticket);
 }
@@ -88,6 +90,12 @@ static void on_parcel(void *context, const struct parcel *parcel)
     note('p', parcel->peer);
 }
 
+static void on_access(void *context, const struct access_effect *access)
+{
+    (void)context;
+    note('k', access->role);
+}
+
 static void on_forgotten(void *context, uint64_t run)
 {
     (void)context;
@@ -108,7 +116,14 @@ static void on_flushed(void *context, struct batch *batch)
 }
 
 static const struct pipeline_exits exits = {
-    NULL, on_send, on_answer, on_parcel, on_forgotten, on_changed, on_flushed};
+    .send = on_send,
+    .answer = on_answer,
+    .parcel = on_parcel,
+    .access = on_access,
+    .forgotten = on_forgotten,
+    .changed = on_changed,
+    .flushed = on_flushed,
+};
 
 static void step(struct pipeline *pipeline, uint64_t ticket, struct step what)
 {
@@ -161,6 +176,24 @@ static void pipeline_batch_without_facts_waits_for_those_before_it(void **state)
     pipeline_fini(&pipeline);
 }
 
+static void pipeline_keys_are_let_in_before_they_are_told_so(void **state)
+{
+    (void)state;
+    struct pipeline pipeline;
+    begin(&pipeline);
+    step(&pipeline, 1, (struct step){.fact = true, .answer = true, .send = true, .access = true});
+    pipeline_flush(&pipeline);
+    assert_string_equal(left, "");
+    committed = 1;
+    pipeline_release(&pipeline);
+    assert_string_equal(left, "k3s1a1");
+    /* One without facts, as a restart makes it. */
+    step(&pipeline, 1, (struct step){.access = true});
+    pipeline_flush(&pipeline);
+    assert_string_equal(left, "k3s1a1k3");
+    pipeline_fini(&pipeline);
+}
+
 static void pipeline_two_batches_in_flight_close_it(void **state)
 {
     (void)state;
@@ -209,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pipeline_effects_leave_after_the_commit),
         cmocka_unit_test(pipeline_batch_without_facts_waits_for_those_before_it),
+        cmocka_unit_test(pipeline_keys_are_let_in_before_they_are_told_so),
         cmocka_unit_test(pipeline_two_batches_in_flight_close_it),
         cmocka_unit_test(pipeline_step_without_effects_makes_no_batch),
     };
