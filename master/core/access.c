@@ -72,7 +72,7 @@ void peer_fact(struct core *core, const struct peer_row *peer)
 static void tell_ports_of_token(struct core *core, const struct token_state *token)
 {
     bool revoked = token->row.revoked_at != 0;
-    tell_ports(core, token->row.key, revoked ? ROLE_NONE : ROLE_JOINER, &token->row.label);
+    tell_ports(core, token->row.key, revoked ? ROLE_NONE : ROLE_JOINER, NULL);
     core->effects->accesses[core->effects->access_count - 1].expires_at = token->row.expires_at;
 }
 

@@ -46,8 +46,8 @@ static uint32_t role_of_actor(const struct actor *actor)
     return actor->role == ROLE_NONE && actor->key.length == 0 ? ROLE_LOCAL : actor->role;
 }
 
-/* Cut before the character that would be broken. */
-static struct slice cut(struct slice text)
+/* One line: cut before the character that would be broken, and no control characters. */
+static struct slice line(struct core *core, struct slice text)
 {
     size_t length = text.length;
     if (length > TEXT_MAX_BYTES) {
@@ -55,7 +55,12 @@ static struct slice cut(struct slice text)
         while (length > 0 && ((unsigned char)text.ptr[length] & 0xc0) == 0x80)
             length--;
     }
-    return (struct slice){length > 0 ? text.ptr : NULL, length};
+    if (length == 0)
+        return (struct slice){NULL, 0};
+    char *bytes = arena_alloc(&core->effects->arena, length);
+    for (size_t i = 0; i < length; i++)
+        bytes[i] = (unsigned char)text.ptr[i] < ' ' || text.ptr[i] == 0x7f ? '?' : text.ptr[i];
+    return slice_make(bytes, length);
 }
 
 /* ---- rows ---- */
@@ -76,11 +81,11 @@ static void fill(struct core *core, struct audit_row *row)
 {
     row->at = core->now_wall;
     row->role = role_of_actor(core->actor);
-    row->who = cut(who_of(core, row->who));
-    row->address = cut(core->actor->address);
-    row->action = cut(row->action);
-    row->target = cut(row->target);
-    row->text = cut(row->text);
+    row->who = line(core, who_of(core, row->who));
+    row->address = line(core, core->actor->address);
+    row->action = line(core, row->action);
+    row->target = line(core, row->target);
+    row->text = line(core, row->text);
     if (row->count == 0)
         row->count = 1;
 }
@@ -232,14 +237,20 @@ static struct slice action_of(const struct event *event)
     return slice_of(names[event->kind]);
 }
 
+/* It goes by the name that it asks for, if that can be one. */
+static struct slice newcomer(const struct event *event)
+{
+    bool named = event->kind == EVENT_JOIN && access_is_name(event->join.name);
+    return named ? event->join.name : (struct slice){NULL, 0};
+}
+
 void audit_change(struct core *core, const struct event *event)
 {
     const struct outcome *outcome = &core->outcome;
     if (!outcome->changed && !outcome->refused)
         return;
     struct audit_row row = {
-        /* A newcomer goes by the name that it asks for. */
-        .who = event->kind == EVENT_JOIN ? event->join.name : (struct slice){NULL, 0},
+        .who = newcomer(event),
         .action = action_of(event),
         .target = outcome->target.length > 0 ? outcome->target : event->target,
         .text = outcome->text,

@@ -41,7 +41,7 @@ struct access_effect {
     unsigned char key[WORKER_KEY_BYTES];
     uint32_t role;      /* ROLE_NONE: nobody's any more */
     int64_t expires_at; /* wall: a token's; 0: never */
-    struct slice name;
+    struct slice name;  /* of a peer; empty: a token's key has none */
 };
 
 #define CHANGE_RUN UINT32_MAX

@@ -142,6 +142,23 @@ static void audit_long_texts_are_cut_between_characters(void **state)
     assert_int_equal((unsigned char)kept.ptr[598], 0xa4);
 }
 
+static void audit_row_is_one_line_whatever_somebody_calls_himself(void **state)
+{
+    struct core_world *world = *state;
+    unsigned char key[WORKER_KEY_BYTES] = {0};
+    world_ask(
+        world, (struct event){.kind = EVENT_CREATE_TOKEN,
+                   .create_token = {.token = 7, .role = ROLE_VIEWER, .uses = 2, .valid_ms = 1000}});
+    world_ask(world, (struct event){.kind = EVENT_JOIN,
+                         .actor = {.role = ROLE_JOINER, .key = slice_make(key, sizeof key)},
+                         .join = {.key = {5}, .name = slice_of("x\nlocal submit\x1b[2J")}});
+    const struct audit_row *row = world_last_audit(world);
+    assert_int_equal(row->who.length, 2 * WORKER_KEY_BYTES);
+    assert_true(row->refused && memchr(row->text.ptr, '\n', row->text.length) == NULL &&
+                memchr(row->text.ptr, '\x1b', row->text.length) == NULL);
+    assert_non_null(strstr(row->text.ptr, "x?local submit?[2J"));
+}
+
 /* ---- numbers ---- */
 
 static void audit_numbers_go_on_after_a_restart(void **state)
@@ -271,6 +288,7 @@ int main(void)
         TEST(audit_row_says_who_from_where_and_what_the_port_calls_it),
         TEST(audit_request_that_comes_again_is_one_row),
         TEST(audit_long_texts_are_cut_between_characters),
+        TEST(audit_row_is_one_line_whatever_somebody_calls_himself),
         TEST(audit_numbers_go_on_after_a_restart),
         TEST(audit_refusals_alike_within_a_minute_are_one_row_with_a_count),
         TEST(audit_count_is_written_once_a_second_under_a_flood),
