@@ -368,8 +368,8 @@ static int explain_denied(const struct client *client, struct error *error)
             "cluster's; ask for a new one",
             address);
     return error_set(error, ERR_DENIED,
-        "%s: the key of %s, %s, is not known there: it was removed; with a new token, `reeve "
-        "masters --forget %s` and `reeve join TOKEN`",
+        "%s: the key of %s, %s, is not known there any more: it was removed; with a new token: "
+        "`reeve masters --forget %s`, then `reeve join TOKEN`",
         address, joined->who, role_name(joined->role), joined->name);
 }
 
@@ -471,16 +471,6 @@ int client_refusal(const struct msg_refused *refused, struct error *error)
     return error_set(error, code, "%.*s", SLICE_PRINT(refused->text));
 }
 
-/* "an operator, or who is on the master's host" */
-static void append_who_may(enum message_id number, struct buffer *out)
-{
-    if (role_may(ROLE_VIEWER, number))
-        buffer_append_text(out, "a viewer, ");
-    if (role_may(ROLE_OPERATOR, number))
-        buffer_append_text(out, "an operator, ");
-    buffer_append_text(out, "whoever may enter the master's folder on its own host");
-}
-
 int client_refused(const struct client *client, enum message_id number,
     const struct msg_refused *refused, struct error *error)
 {
@@ -488,12 +478,11 @@ int client_refused(const struct client *client, enum message_id number,
     int code = client_refusal(refused, error);
     if (code != ERR_DENIED || joined == NULL || role_may(joined->role, number))
         return code;
-    struct buffer text = {0};
-    buffer_printf(&text, "not allowed: you are %s, %s there; this may: ", joined->who,
-        role_name(joined->role));
-    append_who_may(number, &text);
-    (void)error_set(error, code, "%s", buffer_text(&text));
-    buffer_fini(&text);
+    (void)error_set(error, code,
+        "not allowed: you are %s, %s %s of \"%s\"; %s who may enter the master's folder on its own "
+        "host may do this",
+        joined->who, joined->role == ROLE_OPERATOR ? "an" : "a", role_name(joined->role),
+        joined->name, role_may(ROLE_OPERATOR, number) ? "an operator, or" : "only");
     return code;
 }
 

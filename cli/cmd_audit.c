@@ -6,9 +6,11 @@
 #include "cli/table_view.h"
 #include "cli/terminal.h"
 #include "cli/times.h"
+#include "common/hex.h"
+#include "common/key_pair.h"
 #include "common/random.h"
 
-enum { LINES_DEFAULT = 50, LINES_MAX = 10000 };
+enum { LINES_DEFAULT = 50, LINES_MAX = 10000, KEY_SHOWN = 12 };
 
 /* "refused: text", "text", "x 3: text". */
 static void append_note(const struct audit_line *line, struct buffer *text)
@@ -21,6 +23,18 @@ static void append_note(const struct audit_line *line, struct buffer *text)
         buffer_append_text(text, text->length > 0 ? ": " : "");
         buffer_append_slice(text, line->text);
     }
+}
+
+/* A key that has no name is cut: its beginning tells it from others. */
+static void add_who(struct table_view *view, struct slice who)
+{
+    char text[KEY_SHOWN + 4];
+    if (who.length != HEX_TEXT_SIZE(KEY_BYTES) - 1) {
+        table_view_cell(view, who);
+        return;
+    }
+    (void)snprintf(text, sizeof text, "%.*s…", KEY_SHOWN, who.ptr);
+    table_view_text(view, text);
 }
 
 static void print_lines(const struct arguments *arguments, const void *body)
@@ -39,7 +53,7 @@ static void print_lines(const struct arguments *arguments, const void *body)
         const struct audit_line *line = &audit->lines.items[i];
         times_append_moment(line->at, &text);
         table_view_cell(&view, buffer_slice(&text));
-        table_view_cell(&view, line->who);
+        add_who(&view, line->who);
         table_view_cell(&view, line->role);
         table_view_cell(&view, line->address);
         table_view_cell(&view, line->action);

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-/* "load (ready, for 3m12s): no worker serves queue "gpu"" */
+/* "load (ready, for 3m12s): no live worker serves queue "gpu"" */
 static void append_line(const struct explain_line *line, int64_t now, struct buffer *out)
 {
     printable_line(line->task, out);
@@ -24,6 +24,17 @@ static void append_line(const struct explain_line *line, int64_t now, struct buf
     buffer_append_text(out, "\n");
 }
 
+static void append_run(const struct msg_explained *explained, struct buffer *out)
+{
+    printable_line(explained->run, out);
+    buffer_printf(out, " (%s)", run_state_name(explained->state));
+    if (explained->text.length > 0) {
+        buffer_append_text(out, ": ");
+        printable_line(explained->text, out);
+    }
+    buffer_append_text(out, "\n");
+}
+
 static void print_explained(const struct arguments *arguments, const void *body)
 {
     const struct msg_explained *explained = body;
@@ -32,13 +43,13 @@ static void print_explained(const struct arguments *arguments, const void *body)
         document_print_message(MESSAGE_explained, body);
         return;
     }
-    printable_line(explained->run, &text);
-    buffer_printf(&text, " (%s)", run_state_name(explained->state));
-    if (explained->text.length > 0) {
-        buffer_append_text(&text, ": ");
-        printable_line(explained->text, &text);
-    }
-    buffer_append_text(&text, "\n");
+    struct selector selector;
+    /* A task is told of alone. */
+    if (selector_parse(arguments_item(arguments, 0), SELECTOR_TASKS, &selector, NULL) == 0 &&
+        selector.task[0] == '\0')
+        append_run(explained, &text);
+    else
+        buffer_printf(&text, "%.*s/", SLICE_PRINT(explained->run));
     for (uint32_t i = 0; i < explained->lines.count; i++)
         append_line(&explained->lines.items[i], session_now(), &text);
     if (explained->more > 0)

@@ -16,6 +16,8 @@
 
 /* ---- join ---- */
 
+enum { NAMES_TRIED = 9 };
+
 static int read_stdin(struct token *token, struct error *error)
 {
     char text[TOKEN_TEXT_MAX_BYTES + 2];
@@ -31,18 +33,26 @@ static int read_stdin(struct token *token, struct error *error)
     return rc;
 }
 
-/* "ann@laptop", as the audit log shall call this user. */
+/* "ann.laptop", as the audit log shall call this user: what the name of a person may not have
+ * becomes a "-". */
 static void set_who(const struct arguments *arguments, struct joined *joined)
 {
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     const char *wish = arguments_text(arguments, "as");
     const struct passwd *user = getpwuid(getuid());
     char host[256] = "";
+    if (wish != NULL) {
+        (void)snprintf(joined->who, sizeof joined->who, "%.*s", NAME_MAX_BYTES, wish);
+        return;
+    }
     (void)gethostname(host, sizeof host - 1);
     char *own = xasprintf(
-        "%s@%s", user != NULL ? user->pw_name : "someone", host[0] != '\0' ? host : "somewhere");
-    (void)snprintf(
-        joined->who, sizeof joined->who, "%.*s", NAME_MAX_BYTES, wish != NULL ? wish : own);
+        "%s.%.*s", user != NULL ? user->pw_name : "someone", (int)strcspn(host, "."), host);
+    (void)snprintf(joined->who, sizeof joined->who, "%.*s", NAME_MAX_BYTES, own);
     free(own);
+    for (char *at = joined->who; *(at += strspn(at, allowed)) != '\0';)
+        *at = '-';
 }
 
 /* What the master is called here: --name, else its host. */
@@ -95,6 +105,28 @@ static void tell(const struct arguments *arguments, const struct joined *joined)
     joined_names_fini(&names);
 }
 
+/* Names are told apart by the master. Who gave none gets the next one that is free: "ann.laptop-2".
+ */
+static int join(const struct arguments *arguments, const struct token *token, struct joined *joined,
+    struct error *error)
+{
+    struct joined wish = *joined;
+    int rc = ERR_REFUSED;
+    for (int i = 2; i <= NAMES_TRIED + 1; i++) {
+        *joined = wish;
+        rc = join_master(token, joined, error);
+        if (rc != ERR_REFUSED || arguments_text(arguments, "as") != NULL ||
+            strstr(error->text, joined->who) == NULL)
+            break;
+        set_who(arguments, &wish);
+        size_t length = strlen(wish.who);
+        if (length > NAME_MAX_BYTES - 3)
+            length = NAME_MAX_BYTES - 3;
+        (void)snprintf(wish.who + length, sizeof wish.who - length, "-%d", i);
+    }
+    return rc;
+}
+
 int cmd_join(const struct arguments *arguments)
 {
     struct error error = {0};
@@ -112,7 +144,7 @@ int cmd_join(const struct arguments *arguments)
     if (rc == 0) {
         set_who(arguments, &joined);
         transport_start();
-        rc = join_master(&token, &joined, &error);
+        rc = join(arguments, &token, &joined, &error);
         transport_stop();
     }
     if (rc == 0)

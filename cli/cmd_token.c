@@ -1,7 +1,7 @@
 /* reeve token: create, list, revoke. By a token a worker or a person joins from another host. */
 #include "cli/command.h"
 #include "cli/document.h"
-#include "cli/done.h"
+#include "cli/printable.h"
 #include "cli/session.h"
 #include "cli/table_view.h"
 #include "cli/terminal.h"
@@ -135,12 +135,13 @@ static void tell_use(const struct creation *creation)
     uint32_t role = creation->token.role;
     char until[CLOCK_TEXT_MAX];
     clock_format_wall(creation->expires_at, until);
-    terminal_say("%s may join by it, %u at most, until %s, at %s",
-        role == ROLE_WORKER     ? "workers"
-        : role == ROLE_OPERATOR ? "operators"
-                                : "viewers",
-        creation->uses, until, creation->token.addresses[0]);
-    terminal_say("there: %s %s%s",
+    if (creation->uses == 1)
+        terminal_say("one %s may join by it, until %s, at %s", role_name(role), until,
+            creation->token.addresses[0]);
+    else
+        terminal_say("up to %u %ss may join by it, until %s, at %s", creation->uses,
+            role_name(role), until, creation->token.addresses[0]);
+    terminal_say("on %s: %s %s%s", role == ROLE_WORKER ? "the worker's host" : "their own host",
         role == ROLE_WORKER ? "reeve-worker --data DIR --join" : "reeve join",
         out != NULL ? "@" : "TOKEN", out != NULL ? out : "");
     terminal_say("it is a secret; `reeve token revoke %016" PRIx64 "` ends it", creation->token.id);
@@ -286,8 +287,18 @@ static int token_list(const struct arguments *arguments)
 
 static void print_revoked(const struct arguments *arguments, const void *body)
 {
-    done_print(
-        arguments, body, arguments_item(arguments, 1), " is revoked: nobody joins by it any more");
+    const struct msg_done *done = body;
+    struct buffer line = {0};
+    if (document_wanted(arguments)) {
+        document_print_message(MESSAGE_done, body);
+        return;
+    }
+    printable_line(slice_of(arguments_item(arguments, 1)), &line);
+    buffer_append_text(&line, " is revoked: nobody joins by it any more");
+    buffer_append_text(&line, done->text.length > 0 ? "; " : "");
+    printable_line(done->text, &line);
+    (void)puts(buffer_text(&line));
+    buffer_fini(&line);
 }
 
 static int token_revoke(const struct arguments *arguments)

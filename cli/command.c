@@ -119,7 +119,7 @@ static const struct option_row token_options[] = {
 };
 static const struct option_row join_options[] = {
     {"name", 0, OPTION_TEXT, "NAME", "what the master is called here; else its host"},
-    {"as", 0, OPTION_TEXT, "WHO", "what the master calls you; else USER@HOST"},
+    {"as", 0, OPTION_TEXT, "WHO", "what the master calls you; else USER.HOST"},
     DOCUMENT_OPTIONS,
     OPTIONS_END,
 };
