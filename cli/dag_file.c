@@ -4,14 +4,21 @@
 #include "common/file.h"
 #include "common/limits.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool dag_file_has_suffix(const char *name)
 {
     const char *dot = strrchr(name, '.');
     return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
+}
+
+static int is_dag_name(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.' && dag_file_has_suffix(entry->d_name);
 }
 
 bool dag_file_is_file(const char *argument)
@@ -57,12 +64,34 @@ void dag_file_fini(struct dag_file *file)
     buffer_fini(&file->plan);
 }
 
+/* People name the folder that they think of: the error names a file in it, the first by name. */
+static int refuse_folder(const char *path, struct error *error)
+{
+    struct dirent **entries = NULL;
+    int count = scandir(path, &entries, is_dag_name, alphasort);
+    int length = (int)strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    if (count > 0)
+        (void)error_set(error, ERR_USAGE, "%s is a folder: name a DAG file, as in %.*s/%s", path,
+            length, path, entries[0]->d_name);
+    else
+        (void)error_set(error, ERR_USAGE, "%s is a folder: name a DAG file", path);
+    for (int i = 0; i < count; i++)
+        free(entries[i]);
+    free(entries);
+    return ERR_USAGE;
+}
+
 int dag_file_check(
     const char *path, char ret_path[PATH_MAX], struct dag_file *file, struct error *error)
 {
     if (realpath(path, ret_path) == NULL)
         return error_set_errno(
             error, errno == EACCES ? ERR_DENIED : ERR_NOT_FOUND, errno, "%s", path);
+    struct stat status;
+    if (stat(ret_path, &status) == 0 && S_ISDIR(status.st_mode))
+        return refuse_folder(path, error);
     int rc = dag_file_compile(path, file, error);
     dag_file_print(file, path, stderr);
     return rc;

@@ -66,6 +66,8 @@ static void say_line(struct slice text)
     buffer_append_text(&line, "reeve: ");
     printable_line(text, &line);
     buffer_append_text(&line, "\n");
+    /* What was printed before stands before it, also when both go to one terminal. */
+    (void)fflush(stdout);
     (void)fwrite(line.data, 1, line.length, stderr);
     buffer_fini(&line);
 }

@@ -107,3 +107,20 @@ def test_data_folder_too_long_for_a_socket_is_refused_by_name(cluster):
     assert result.returncode not in (0, -6, -11)
     assert "long" in result.stderr
     assert not long.exists()
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_folder_in_the_place_of_a_file_names_a_file_in_it(started, command):
+    file = started.dag("d", {"a": {"noop": None}})
+    result = started.reeve(command, f"{file.parent}/")
+    assert result.status == 2 and f"is a folder: name a DAG file, as in {file}" in result.err
+    result = started.reeve(command, f"{started.folder}/dags")
+    assert result.status == 2 and "is a folder: name a DAG file" in result.err
+
+
+def test_hint_comes_after_what_was_printed(started):
+    run = started.submit(started.dag("d", {"a": {"bash": "exit 3"}}))
+    started.finish(run, status=1)
+    both = subprocess.run([reeve.program("reeve"), "status", run], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          env=started.env, check=True).stdout.splitlines()
+    assert both[0].startswith(f"{run}  failed") and both[-1] == f"reeve: see `reeve logs {run} --failed`"
