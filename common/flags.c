@@ -9,14 +9,63 @@
 
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 
+static int take_level(void *of, struct flag_word word, struct error *error)
+{
+    struct flags_common *common = of;
+    for (int i = 0; level_words[i] != NULL; i++) {
+        if (strcmp(word.value, level_words[i]) == 0) {
+            common->log_level = (enum log_level)i;
+            common->log_level_source = word.source;
+            return 0;
+        }
+    }
+    return error_set(error, ERR_USAGE,
+        "%s: unknown level \"%.40s\"; write error, warn, info or debug", word.source, word.value);
+}
+
+static const struct flag common_rows[] = {
+    {.name = "--log-level",
+        .variable = "$REEVE_LOG_LEVEL",
+        .value = "L",
+        .help = "error, warn, info (default) or debug ($REEVE_LOG_LEVEL)",
+        .take = take_level},
+    {.name = "--config", .take = flag_refuse},
+    {.name = "--print-config",
+        .help = "show what was resolved, and from where",
+        .sets = offsetof(struct flags_common, print_config)},
+    {.name = "--version",
+        .help = "show the version",
+        .sets = offsetof(struct flags_common, version)},
+    {.name = "--help", .help = "show this", .sets = offsetof(struct flags_common, help)},
+};
+enum { COMMON_COUNT = sizeof common_rows / sizeof common_rows[0] };
+
+/* The flag at this index, the daemon's own first; NULL behind the last. */
+static const struct flag *flag_at(const struct flags *flags, size_t index)
+{
+    size_t own = 0;
+    while (own < index && flags->rows[own].name != NULL)
+        own++;
+    if (flags->rows[own].name != NULL)
+        return &flags->rows[own];
+    return index - own < COMMON_COUNT ? &common_rows[index - own] : NULL;
+}
+
+/* What the flag changes. */
+static void *target_of(const struct flags *flags, const struct flag *flag, void *options)
+{
+    bool is_common = flag >= common_rows && flag < common_rows + COMMON_COUNT;
+    return is_common ? (char *)options + flags->common : options;
+}
+
 static int refuse_unknown(const struct flags *flags, const char *text, struct error *error)
 {
     const char *names[FLAGS_MAX + 2] = {NULL};
     size_t count = 0;
     if (flags->verb != NULL)
         names[count++] = flags->verb;
-    for (const struct flag *flag = flags->rows; flag->name != NULL; flag++)
-        names[count++] = flag->name;
+    for (size_t i = 0; flag_at(flags, i) != NULL; i++)
+        names[count++] = flag_at(flags, i)->name;
     const char *near = suggest(slice_make(text, strcspn(text, "=")), names);
     if (near != NULL)
         return error_set(error, ERR_USAGE, "unknown argument \"%.*s\"; did you mean \"%s\"?",
@@ -25,13 +74,15 @@ static int refuse_unknown(const struct flags *flags, const char *text, struct er
         text, flags->program);
 }
 
-static const struct flag *find(const struct flags *flags, const char *text, size_t length)
+/* The index of the flag of that name, or -1. */
+static int find(const struct flags *flags, const char *text, size_t length)
 {
-    for (const struct flag *flag = flags->rows; flag->name != NULL; flag++) {
+    const struct flag *flag;
+    for (size_t i = 0; (flag = flag_at(flags, i)) != NULL; i++) {
         if (strlen(flag->name) == length && strncmp(flag->name, text, length) == 0)
-            return flag;
+            return (int)i;
     }
-    return NULL;
+    return -1;
 }
 
 /* Takes the flag at *at with its value, which may be the next word; moves *at behind both. */
@@ -56,13 +107,14 @@ int flags_parse(const struct flags *flags, char *const *words, void *options, ui
     *ret_given = 0;
     while (*words != NULL) {
         const char *text = strcmp(*words, "-h") == 0 ? "--help" : *words;
-        const struct flag *flag = find(flags, text, strcspn(text, "="));
-        if (flag == NULL)
+        int index = find(flags, text, strcspn(text, "="));
+        if (index < 0)
             return refuse_unknown(flags, text, error);
-        int rc = take(flag, &words, options, error);
+        const struct flag *flag = flag_at(flags, (size_t)index);
+        int rc = take(flag, &words, target_of(flags, flag, options), error);
         if (rc != 0)
             return rc;
-        *ret_given |= UINT32_C(1) << (flag - flags->rows);
+        *ret_given |= UINT32_C(1) << index;
     }
     return 0;
 }
@@ -81,9 +133,10 @@ static int complete(const struct flag *flag, void *options, struct error *error)
 int flags_complete(const struct flags *flags, uint32_t given, void *options, struct error *error)
 {
     int rc = 0;
-    for (size_t i = 0; rc == 0 && flags->rows[i].name != NULL; i++) {
+    const struct flag *flag;
+    for (size_t i = 0; rc == 0 && (flag = flag_at(flags, i)) != NULL; i++) {
         if ((given >> i & 1) == 0)
-            rc = complete(&flags->rows[i], options, error);
+            rc = complete(flag, target_of(flags, flag, options), error);
     }
     return rc;
 }
@@ -105,7 +158,8 @@ static void help_row(const struct flag *flag, struct buffer *out)
 
 void flags_help(const struct flags *flags, struct buffer *out)
 {
-    for (const struct flag *flag = flags->rows; flag->name != NULL; flag++) {
+    const struct flag *flag;
+    for (size_t i = 0; (flag = flag_at(flags, i)) != NULL; i++) {
         if (flag->help != NULL)
             help_row(flag, out);
     }
@@ -137,26 +191,13 @@ int flag_take_folder(struct flag_word word, const char *what, char **folder, str
     return 0;
 }
 
-int flag_take_level(
-    struct flag_word word, int shown_max, enum log_level *ret_level, struct error *error)
-{
-    for (int i = 0; level_words[i] != NULL; i++) {
-        if (strcmp(word.value, level_words[i]) == 0) {
-            *ret_level = (enum log_level)i;
-            return 0;
-        }
-    }
-    return error_set(error, ERR_USAGE,
-        "%s: unknown level \"%.*s\"; write error, warn, info or debug", word.source, shown_max,
-        word.value);
-}
-
-const char *flag_level_word(enum log_level level)
-{
-    return level_words[level];
-}
-
 void flag_print(struct buffer *out, const char *name, struct flag_word word)
 {
     buffer_printf(out, "%s = %s  (from %s)\n", name, word.value, word.source);
+}
+
+void flags_print_common(struct buffer *out, const struct flags_common *common)
+{
+    flag_print(out, "log-level",
+        (struct flag_word){level_words[common->log_level], common->log_level_source});
 }

@@ -36,16 +36,31 @@ struct flag {
     bool empty_counts; /* an empty variable is a value too; else it is as none */
 };
 
+/*
+ * What every daemon has behind its own: --log-level ($REEVE_LOG_LEVEL), --config (of a later
+ * version), --print-config, --version, --help. Embedded in its options.
+ */
+struct flags_common {
+    enum log_level log_level;
+    const char *log_level_source;
+    bool print_config, version, help;
+};
+#define FLAGS_COMMON_DEFAULT                                                                       \
+    {                                                                                              \
+        .log_level = LOG_LEVEL_INFO, .log_level_source = "default"                                 \
+    }
+
 struct flags {
     const char *program;     /* "reeve-worker" */
     const char *verb;        /* one more word to suggest, or NULL */
     int shown_max;           /* so many bytes of an unknown word are repeated */
-    const struct flag *rows; /* end with a NULL name, at most FLAGS_MAX */
+    const struct flag *rows; /* end with a NULL name, with the common ones at most FLAGS_MAX */
+    size_t common;           /* the offset of the flags_common in the daemon's options */
 };
 
 /*
  * Reads `words` (which end with NULL). ERR_USAGE names what is wrong, with did-you-mean; else what
- * a take returned. ret_given has bit i for row i, for flags_complete.
+ * a take returned. ret_given is for flags_complete.
  */
 int flags_parse(const struct flags *flags, char *const *words, void *options, uint32_t *ret_given,
     struct error *error);
@@ -61,12 +76,9 @@ int flag_refuse(void *options, struct flag_word word, struct error *error);
  * keeps a socket's path short. ERR_USAGE when it is empty: "--data is empty; it names `what`".
  */
 int flag_take_folder(struct flag_word word, const char *what, char **folder, struct error *error);
-/* error, warn, info or debug; ERR_USAGE repeats at most shown_max bytes of another word. */
-int flag_take_level(
-    struct flag_word word, int shown_max, enum log_level *ret_level, struct error *error);
-const char *flag_level_word(enum log_level level);
-
 /* A line of --print-config: "data = DIR  (from --data)". */
 void flag_print(struct buffer *out, const char *name, struct flag_word word);
+/* The lines of what every daemon has. */
+void flags_print_common(struct buffer *out, const struct flags_common *common);
 
 #endif

@@ -18,19 +18,19 @@ static int print(struct buffer *text)
 static int run(const struct options *options, struct error *error)
 {
     struct buffer text = {0};
-    if (options->help) {
+    if (options->common.help) {
         options_usage(&text);
         return print(&text);
     }
-    if (options->version) {
+    if (options->common.version) {
         buffer_append_text(&text, "reeve-master " REEVE_VERSION "\n");
         return print(&text);
     }
-    if (options->print_config) {
+    if (options->common.print_config) {
         options_print(options, &text);
         return print(&text);
     }
-    log_start("reeve-master", options->log_level);
+    log_start("reeve-master", options->common.log_level);
     hash_start();
     return master_run(options, error) == 0 ? 0 : error_exit_status(error->code);
 }

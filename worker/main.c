@@ -51,7 +51,7 @@ static int serve(
     struct options *options, struct folder *folder, int *ret_status, struct error *error)
 {
     int rc = options_complete(options, folder->join, error);
-    if (rc == 0 && options->print_config) {
+    if (rc == 0 && options->common.print_config) {
         *ret_status = print_config(options);
         return 0;
     }
@@ -74,13 +74,13 @@ int main(int argc, char **argv)
     int status = 0;
     (void)argc;
     int rc = options_parse(&options, argv, &error);
-    log_start("reeve-worker", options.log_level);
+    log_start("reeve-worker", options.common.log_level);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN);
     hash_start();
-    if (rc == 0 && options.help) {
+    if (rc == 0 && options.common.help) {
         status = print(options_usage);
-    } else if (rc == 0 && options.version) {
+    } else if (rc == 0 && options.common.version) {
         status = puts("reeve-worker " REEVE_VERSION) >= 0 ? 0 : 1;
     } else if (rc == 0) {
         rc = folder_init(&folder, options.data, &error);

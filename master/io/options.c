@@ -132,13 +132,6 @@ static int set_logs_max(void *of, struct flag_word word, struct error *error)
     return rc != 0 ? error->code = ERR_USAGE : 0;
 }
 
-static int set_level(void *of, struct flag_word word, struct error *error)
-{
-    struct options *options = of;
-    options->log_level_source = word.source;
-    return flag_take_level(word, INT_MAX, &options->log_level, error);
-}
-
 /* The system's folder is for root, and for a user to whom it was given. */
 static int default_data(void *options, struct error *error)
 {
@@ -180,12 +173,6 @@ static const struct flag rows[] = {
         .help = "remove logs of ended runs, the oldest first, while all take more; none: never\n"
                 "($REEVE_LOGS_MAX; default 50GiB)",
         .take = set_logs_max},
-    {.name = "--log-level",
-        .variable = "$REEVE_LOG_LEVEL",
-        .value = "L",
-        .help = "error, warn, info (default) or debug ($REEVE_LOG_LEVEL)",
-        .take = set_level,
-        .empty_counts = true},
     {.name = "--listen",
         .variable = "$REEVE_LISTEN",
         .value = "ADDR",
@@ -201,12 +188,6 @@ static const struct flag rows[] = {
                 "($REEVE_ADVERTISE, separated by commas; default: by --listen)",
         .take = add_advertise,
         .take_variable = add_advertise_list},
-    {.name = "--config", .take = flag_refuse},
-    {.name = "--print-config",
-        .help = "show what was resolved, and from where",
-        .sets = offsetof(struct options, print_config)},
-    {.name = "--version", .help = "show the version", .sets = offsetof(struct options, version)},
-    {.name = "--help", .help = "show this", .sets = offsetof(struct options, help)},
     {.name = NULL},
 };
 
@@ -214,6 +195,7 @@ static const struct flags flags = {
     .program = "reeve-master",
     .shown_max = INT_MAX,
     .rows = rows,
+    .common = offsetof(struct options, common),
 };
 
 static int check_addresses(const struct options *options, struct error *error)
@@ -228,8 +210,7 @@ static int check_addresses(const struct options *options, struct error *error)
 int options_parse(struct options *options, int argc, char **argv, struct error *error)
 {
     (void)argc;
-    *options = (struct options){.log_level = LOG_LEVEL_INFO,
-        .log_level_source = "default",
+    *options = (struct options){.common = FLAGS_COMMON_DEFAULT,
         .dags_source = "default",
         .listen_source = "default",
         .keep_logs_ms = KEEP_LOGS_MS,
@@ -240,7 +221,7 @@ int options_parse(struct options *options, int argc, char **argv, struct error *
         .data_source = "default"};
     uint32_t given = 0;
     int rc = flags_parse(&flags, argv + (argv[0] != NULL), options, &given, error);
-    if (rc != 0 || options->help || options->version)
+    if (rc != 0 || options->common.help || options->common.version)
         return rc;
     const char *trace = getenv("REEVE_TRACE");
     options->trace = trace != NULL && strcmp(trace, "1") == 0;
@@ -307,6 +288,5 @@ void options_print(const struct options *options, struct buffer *out)
         buffer_append_text(out, "dags =  (from default)\n");
     print_addresses(options, out);
     print_retention(options, out);
-    flag_print(out, "log-level",
-        (struct flag_word){flag_level_word(options->log_level), options->log_level_source});
+    flags_print_common(out, &options->common);
 }

@@ -7,7 +7,7 @@
 
 #include "common/buffer.h"
 #include "common/error.h"
-#include "common/log.h"
+#include "common/flags.h"
 #include "master/io/addresses.h"
 
 #include <stdbool.h>
@@ -30,10 +30,8 @@ struct options {
     const char *keep_logs_source;
     uint64_t logs_max_bytes; /* 0: no matter how much */
     const char *logs_max_source;
-    enum log_level log_level;
-    const char *log_level_source;
     bool trace; /* frames are printed to the log */
-    bool print_config, version, help;
+    struct flags_common common;
 };
 
 /* ERR_USAGE, ERR_UNSUPPORTED for what a later version will know. Folders are not looked at. */

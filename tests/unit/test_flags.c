@@ -15,7 +15,8 @@
 struct oven {
     char text[32];
     const char *source;
-    bool early, help;
+    bool early;
+    struct flags_common common;
 };
 
 static int set_bread(void *of, struct flag_word word, struct error *error)
@@ -53,22 +54,25 @@ static const struct flag rows[] = {
     {.name = "--empty", .variable = "$OVEN_EMPTY", .take = set_bread, .empty_counts = true},
     {.name = "--gas", .take = flag_refuse},
     {.name = "--early", .sets = offsetof(struct oven, early)},
-    {.name = "--help", .help = "show this", .sets = offsetof(struct oven, help)},
     {.name = NULL},
 };
-static const struct flags flags = {
-    .program = "oven", .verb = "stop", .shown_max = 12, .rows = rows};
+static const struct flags flags = {.program = "oven",
+    .verb = "stop",
+    .shown_max = 12,
+    .rows = rows,
+    .common = offsetof(struct oven, common)};
 
 static int no_environment(void **state)
 {
     (void)state;
-    return unsetenv("OVEN_BREAD") | unsetenv("OVEN_LISTED") | unsetenv("OVEN_EMPTY");
+    return unsetenv("OVEN_BREAD") | unsetenv("OVEN_LISTED") | unsetenv("OVEN_EMPTY") |
+           unsetenv("REEVE_LOG_LEVEL");
 }
 
 static int parse(struct oven *oven, char *const *words, struct error *error)
 {
     uint32_t given = 0;
-    *oven = (struct oven){0};
+    *oven = (struct oven){.common = FLAGS_COMMON_DEFAULT};
     int rc = flags_parse(&flags, words, oven, &given, error);
     return rc != 0 ? rc : flags_complete(&flags, given, oven, error);
 }
@@ -89,9 +93,9 @@ static void flags_are_read_in_both_spellings(void **state)
     expect((char *[]){"--bread", "--early", NULL}, "--early", "--bread");
     struct oven oven;
     assert_int_equal(parse(&oven, (char *[]){"--early", NULL}, NULL), 0);
-    assert_true(oven.early && !oven.help);
+    assert_true(oven.early && !oven.common.help);
     assert_int_equal(parse(&oven, (char *[]){"-h", NULL}, NULL), 0);
-    assert_true(oven.help && !oven.early);
+    assert_true(oven.common.help && !oven.early);
 }
 
 static void flags_win_over_variables_and_these_over_defaults(void **state)
@@ -145,6 +149,11 @@ static void flags_help_shows_a_line_each(void **state)
     flags_help(&flags, &out);
     assert_string_equal(buffer_text(&out), "  --bread B         what to bake\n"
                                            "                    ($OVEN_BREAD)\n"
+                                           "  --log-level L     error, warn, info (default) or "
+                                           "debug ($REEVE_LOG_LEVEL)\n"
+                                           "  --print-config    show what was resolved, and from "
+                                           "where\n"
+                                           "  --version         show the version\n"
                                            "  --help            show this\n");
     buffer_fini(&out);
 }
@@ -166,18 +175,32 @@ static void flag_take_folder_makes_it_absolute(void **state)
     free(folder);
 }
 
-static void flag_take_level_knows_four_words(void **state)
+static void flags_of_every_daemon_are_known(void **state)
 {
     (void)state;
-    enum log_level level = LOG_LEVEL_INFO;
+    struct oven oven;
     struct error error = {0};
-    assert_int_equal(flag_take_level((struct flag_word){"debug", "-l"}, 4, &level, NULL), 0);
-    assert_int_equal(level, LOG_LEVEL_DEBUG);
-    assert_string_equal(flag_level_word(level), "debug");
-    assert_int_equal(
-        flag_take_level((struct flag_word){"louder", "-l"}, 4, &level, &error), ERR_USAGE);
-    assert_string_equal(error.text, "-l: unknown level \"loud\"; write error, warn, info or debug");
-    assert_int_equal(level, LOG_LEVEL_DEBUG);
+    struct buffer out = {0};
+    assert_int_equal(parse(&oven, (char *[]){"--print-config", "--version", NULL}, NULL), 0);
+    assert_true(oven.common.print_config && oven.common.version && !oven.common.help);
+    assert_int_equal(oven.common.log_level, LOG_LEVEL_INFO);
+    assert_int_equal(setenv("REEVE_LOG_LEVEL", "", 1), 0);
+    assert_int_equal(parse(&oven, (char *[]){NULL}, NULL), 0);
+    assert_int_equal(setenv("REEVE_LOG_LEVEL", "debug", 1), 0);
+    assert_int_equal(parse(&oven, (char *[]){NULL}, NULL), 0);
+    assert_int_equal(oven.common.log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(parse(&oven, (char *[]){"--log-level=warn", NULL}, NULL), 0);
+    flags_print_common(&out, &oven.common);
+    assert_string_equal(buffer_text(&out), "log-level = warn  (from --log-level)\n");
+    buffer_fini(&out);
+    char *words[] = {"--log-level", "0123456789012345678901234567890123456789012345", NULL};
+    assert_int_equal(parse(&oven, words, &error), ERR_USAGE);
+    assert_string_equal(error.text,
+        "--log-level: unknown level \"0123456789012345678901234567890123456789\"; write error, "
+        "warn, info or debug");
+    assert_int_equal(parse(&oven, (char *[]){"--config", "x", NULL}, &error), ERR_UNSUPPORTED);
+    assert_int_equal(parse(&oven, (char *[]){"--versoin", NULL}, &error), ERR_USAGE);
+    assert_non_null(strstr(error.text, "did you mean \"--version\"?"));
 }
 
 static void flag_print_says_where_a_value_came_from(void **state)
@@ -198,7 +221,7 @@ int main(void)
         cmocka_unit_test_setup(flags_mistake_is_refused_by_name, no_environment),
         cmocka_unit_test(flags_help_shows_a_line_each),
         cmocka_unit_test(flag_take_folder_makes_it_absolute),
-        cmocka_unit_test(flag_take_level_knows_four_words),
+        cmocka_unit_test_setup(flags_of_every_daemon_are_known, no_environment),
         cmocka_unit_test(flag_print_says_where_a_value_came_from),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

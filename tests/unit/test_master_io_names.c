@@ -89,14 +89,14 @@ static void options_flag_wins_over_environment(void **state)
     assert_int_equal(parse(&options, NULL, words), 0);
     assert_string_equal(options.data, "/from/flag");
     assert_string_equal(options.data_source, "--data");
-    assert_int_equal(options.log_level, LOG_LEVEL_WARN);
+    assert_int_equal(options.common.log_level, LOG_LEVEL_WARN);
     assert_int_equal(options.dag_count, 2);
     assert_string_equal(options.dags[1], "/b");
     assert_string_equal(options.dags_source, "$REEVE_DAGS");
     options_fini(&options);
     assert_int_equal(parse(&options, NULL, (const char *[]){NULL}), 0);
     assert_string_equal(options.data, "/from/environment");
-    assert_int_equal(options.log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(options.common.log_level, LOG_LEVEL_DEBUG);
     options_fini(&options);
     clear_environment();
 }
@@ -128,7 +128,7 @@ static void options_mistake_is_refused_by_name(void **state)
         {{"--data="}, ERR_USAGE, "--data is empty"},
         {{"--version=1"}, ERR_USAGE, "--version takes no value"},
         {{"--log-level", "loud"}, ERR_USAGE, "unknown level \"loud\""},
-        {{"--listen", "tcp://x"}, ERR_UNSUPPORTED, "--listen is not supported in this version"},
+        {{"--listen", "http://x"}, ERR_USAGE, "--listen"},
         {{"--config", "f.yaml"}, ERR_UNSUPPORTED, "--config is not supported in this version"},
         {{"word"}, ERR_USAGE, "unknown argument \"word\""},
     };

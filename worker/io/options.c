@@ -287,13 +287,6 @@ static int set_within(void *of, struct flag_word word, struct error *error)
     return rc == 0 ? 0 : said_wrongly(word, error);
 }
 
-static int set_level(void *of, struct flag_word word, struct error *error)
-{
-    struct options *options = of;
-    options->log_level_source = word.source;
-    return flag_take_level(word, 40, &options->log_level, error);
-}
-
 static const struct flag rows[] = {
     {.name = "--data",
         .variable = "$REEVE_WORKER_DATA",
@@ -351,22 +344,11 @@ static const struct flag rows[] = {
         .help = "users as whom tasks may run, the first by default; needs root\n"
                 "($REEVE_WORKER_RUN_AS; default: as the worker itself)",
         .take = add_users},
-    {.name = "--log-level",
-        .variable = "$REEVE_LOG_LEVEL",
-        .value = "L",
-        .help = "error, warn, info (default) or debug ($REEVE_LOG_LEVEL)",
-        .take = set_level},
     {.name = "--within",
         .value = "DURATION",
         .help = "stop: then kill what still runs",
         .take = set_within},
     {.name = "--now", .help = "stop: kill at once", .sets = offsetof(struct options, now)},
-    {.name = "--config", .take = flag_refuse},
-    {.name = "--print-config",
-        .help = "show what was resolved, and from where",
-        .sets = offsetof(struct options, print_config)},
-    {.name = "--version", .help = "show the version", .sets = offsetof(struct options, version)},
-    {.name = "--help", .help = "show this", .sets = offsetof(struct options, help)},
     {.name = NULL},
 };
 
@@ -375,6 +357,7 @@ static const struct flags flags = {
     .verb = "stop",
     .shown_max = 200,
     .rows = rows,
+    .common = offsetof(struct options, common),
 };
 
 static int check_verb(const struct options *options, struct error *error)
@@ -391,7 +374,7 @@ static int parse(struct options *options, char **words, struct error *error)
 {
     uint32_t given = 0;
     int rc = flags_parse(&flags, words, options, &given, error);
-    if (rc != 0 || options->help || options->version)
+    if (rc != 0 || options->common.help || options->common.version)
         return rc;
     rc = check_verb(options, error);
     return rc != 0 ? rc : flags_complete(&flags, given, options, error);
@@ -399,7 +382,7 @@ static int parse(struct options *options, char **words, struct error *error)
 
 int options_parse(struct options *options, char **argv, struct error *error)
 {
-    *options = (struct options){.log_level = LOG_LEVEL_INFO, .log_level_source = "default"};
+    *options = (struct options){.common = FLAGS_COMMON_DEFAULT};
     char **words = argv + (argv[0] != NULL);
     if (words[0] != NULL && strcmp(words[0], "stop") == 0) {
         options->stop = true;
@@ -468,6 +451,5 @@ void options_print(const struct options *options, struct buffer *out)
         options->spool_max_source);
     for (size_t i = 0; i < options->user_count; i++)
         flag_print(out, "run-as", (struct flag_word){options->users[i], options->users_source});
-    flag_print(out, "log-level",
-        (struct flag_word){flag_level_word(options->log_level), options->log_level_source});
+    flags_print_common(out, &options->common);
 }

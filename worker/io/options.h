@@ -9,8 +9,8 @@
 
 #include "common/buffer.h"
 #include "common/error.h"
+#include "common/flags.h"
 #include "common/label.h"
-#include "common/log.h"
 #include "common/token.h"
 #include "worker/io/task_user.h"
 
@@ -52,13 +52,11 @@ struct options {
     char *users[TASK_USERS_MAX]; /* --run-as: the first is the default; none: tasks run as we do */
     size_t user_count;
     const char *users_source;
-    enum log_level log_level;
-    const char *log_level_source;
     bool stop; /* the verb */
     bool now;
     uint64_t within_ms; /* 0: not given */
     bool has_within;
-    bool print_config, version, help;
+    struct flags_common common;
 };
 
 /* ERR_USAGE, ERR_UNSUPPORTED for what a later version will know. Folders are not looked at. */
