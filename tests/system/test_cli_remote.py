@@ -3,6 +3,7 @@ home, on loopback; nothing of the master's folder is read."""
 
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -65,6 +66,23 @@ class Laptop:
         path = folder / f"{name}.yaml"
         path.write_text(json.dumps({"dag": name, **keys, "tasks": tasks}))
         return path
+
+
+# Another host's wall clock, by a library that comes before the C library's.
+CLOCK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *ret_time)
+{
+    int (*real)(clockid_t, struct timespec *) = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int rc = real(id, ret_time);
+    if (id == CLOCK_REALTIME)
+        ret_time->tv_sec += atol(getenv("RV_AHEAD_S"));
+    return rc;
+}
+"""
 
 
 @pytest.fixture
@@ -299,6 +317,24 @@ def test_remote_client_waits_for_a_master_that_is_started_again(laptop):
         laptop.cluster.kill("master")
         laptop.cluster.start_master("--listen", f"tcp://127.0.0.1:{laptop.cluster.port}")
         assert waiting.wait(60 * reeve.PATIENCE) == 0, waiting.stderr.read()
+
+
+@pytest.mark.parametrize("ahead_s", [-5 * 3600, 5 * 3600])
+def test_remote_times_are_by_the_masters_clock(laptop, ahead_s):
+    if "asan" in subprocess.run(["ldd", reeve.program("reeve")], capture_output=True, text=True, check=True).stdout:
+        pytest.skip("a sanitizer wants to be the first library")
+    (laptop.home / "clock.c").write_text(CLOCK)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", "clock.so", "clock.c"], cwd=laptop.home, check=True)
+    clock = {"LD_PRELOAD": str(laptop.home / "clock.so"), "RV_AHEAD_S": str(ahead_s)}
+    laptop.join("operator")
+    run = laptop.ok("submit", laptop.dag("d", {"a": {"bash": "true", "queue": "gpu"}}), **clock).strip()
+    # Seconds, not hours; and what was submitted just now was so in the last minute.
+    assert re.search(r"\(ready, for \d+\.\ds\)", laptop.ok("explain", f"{run}/a", **clock))
+    assert re.search(r"up \d+\.\ds,", laptop.ok("ping", **clock))
+    for command in (["runs", "--since", "1m"], ["status", run], ["status"]):
+        assert re.search(r" (\d+\.\ds|1\ds)\b", laptop.ok(*command, **clock)), command
+    assert run in laptop.ok("runs", "--since", "1m", **clock)
+    assert "submit" in laptop.ok("audit", "--since", "1m", **clock)
 
 
 def test_remote_master_that_is_away_is_named_with_its_address(laptop):
