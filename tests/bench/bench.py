@@ -40,9 +40,13 @@ def write_dag(own, name, tasks):
     return path
 
 
+def milliseconds_between(begin, end):
+    parse = datetime.datetime.fromisoformat
+    return (parse(end) - parse(begin)).total_seconds() * 1000
+
+
 def seconds_of(document):
-    start, end = (datetime.datetime.fromisoformat(document[key]) for key in ("started_at", "ended_at"))
-    return (end - start).total_seconds()
+    return milliseconds_between(document["started_at"], document["ended_at"]) / 1000
 
 
 def run(own, file):
@@ -52,28 +56,36 @@ def run(own, file):
     return own.json("status", name, seconds=SECONDS)
 
 
+def random_graph(count):
+    dice = random.Random(1)
+    return {f"n{i}": ("noop:", sorted({f"n{dice.randrange(i)}" for _ in range(2)}) if i else []) for i in range(count)}
+
+
 def bench_noops():
     """No-op tasks of a 100,000-task random graph, a second."""
-    dice, count = random.Random(1), 100_000
-    graph = {f"n{i}": ("noop:", sorted({f"n{dice.randrange(i)}" for _ in range(2)}) if i else []) for i in range(count)}
+    count = 100_000
     with cluster(workers=2, slots=2) as own:
-        file = write_dag(own, "noops", graph)
+        file = write_dag(own, "noops", random_graph(count))
         rates = [count / seconds_of(run(own, file)) for _ in range(3)]
     rate = statistics.median(rates)
     return "no-op tasks, 100,000 in a random graph", f"{rate:,.0f} a second", "> 50,000", rate > 50_000
 
 
-def bench_link():
-    """A chain's link: from a task's end to the start of the next."""
-    count = 300
-    chain = {f"c{i:03}": ('exec: ["true"]', [f"c{i - 1:03}"] if i else []) for i in range(count)}
-    with cluster(workers=1, slots=2) as own:
-        tasks = run(own, write_dag(own, "chain", chain))["tasks"]
+def chain(count):
+    return {f"c{i:03}": ('exec: ["true"]', [f"c{i - 1:03}"] if i else []) for i in range(count)}
+
+
+def link_ms(tasks):
+    """The median of a chain's links: from a task's end to the start of the next."""
     when = {t["task"]: t["attempts"][0] for t in tasks}
-    parse = datetime.datetime.fromisoformat
-    gaps = [(parse(when[f"c{i:03}"]["started_at"]) - parse(when[f"c{i - 1:03}"]["ended_at"])).total_seconds() * 1000
-            for i in range(1, count)]
-    gap = statistics.median(gaps)
+    return statistics.median(milliseconds_between(when[f"c{i - 1:03}"]["ended_at"], when[f"c{i:03}"]["started_at"])
+                             for i in range(1, len(tasks)))
+
+
+def bench_link():
+    """A chain's link."""
+    with cluster(workers=1, slots=2) as own:
+        gap = link_ms(run(own, write_dag(own, "chain", chain(300)))["tasks"])
     return "a chain's link, median", f"{gap:.1f} ms", "< 2 ms", gap < 2
 
 
@@ -114,18 +126,18 @@ def bench_memory():
 BENCHES = {"noops": bench_noops, "link": bench_link, "bash": bench_bash, "memory": bench_memory}
 
 
-def main(names):
-    unknown = [name for name in names if name not in BENCHES]
+def main(names, benches):
+    unknown = [name for name in names if name not in benches]
     if unknown:
-        sys.exit(f"no such bench: {', '.join(unknown)}; there are {', '.join(BENCHES)}")
+        sys.exit(f"no such bench: {', '.join(unknown)}; there are {', '.join(benches)}")
     print("| what | measured | goal |\n|---|---|---|")
     missed = 0
-    for name in names or BENCHES:
-        what, measured, goal, fine = BENCHES[name]()
+    for name in names or benches:
+        what, measured, goal, fine = benches[name]()
         print(f"| {what} | {measured} | {goal}{'' if fine else ' (missed)'} |", flush=True)
         missed += not fine
     return missed > 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], BENCHES))

@@ -9,4 +9,9 @@ if ! { cmake --preset release && cmake --build --preset release; } >build/logs/b
     tail -n 40 build/logs/bench_build.log
     exit 1
 fi
-REEVE_BIN=$PWD/build/release/bin PYTHONDONTWRITEBYTECODE=1 exec python3 tests/bench/bench.py "$@"
+export REEVE_BIN=$PWD/build/release/bin PYTHONDONTWRITEBYTECODE=1
+[ $# -eq 0 ] || exec python3 tests/bench/bench.py "$@"
+missed=0
+python3 tests/bench/bench.py || missed=1
+python3 tests/bench/fleet.py || missed=1
+exit $missed
