@@ -5,13 +5,13 @@
 
 #include <cmocka.h>
 
+#include "common/dag/bundle_seen.h"
 #include "common/dag/compile.h"
+#include "common/dag/ignore.h"
 #include "common/file.h"
 #include "common/manifest.h"
 #include "common/memory.h"
 #include "master/store/bundle.h"
-#include "common/dag/bundle_seen.h"
-#include "common/dag/ignore.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -128,7 +128,7 @@ static void options_mistake_is_refused_by_name(void **state)
         {{"--data="}, ERR_USAGE, "--data is empty"},
         {{"--version=1"}, ERR_USAGE, "--version takes no value"},
         {{"--log-level", "loud"}, ERR_USAGE, "unknown level \"loud\""},
-        {{"--listen", "http://x"}, ERR_USAGE, "--listen"},
+        {{"--listen", "udp://x"}, ERR_USAGE, "--listen"},
         {{"--config", "f.yaml"}, ERR_UNSUPPORTED, "--config is not supported in this version"},
         {{"word"}, ERR_USAGE, "unknown argument \"word\""},
     };
