@@ -219,15 +219,16 @@ static int unpack_array(struct slice bytes, size_t *position, msgpack_zone *zone
     return 0;
 }
 
+/* header->version is the one that is understood. */
 static int header_decode(
     struct decoder *decoder, const msgpack_object_array *array, struct frame_header *header)
 {
     const msgpack_object *version = &array->ptr[0];
-    if (version->type == MSGPACK_OBJECT_POSITIVE_INTEGER && version->via.u64 != PROTOCOL_VERSION)
+    if (version->type == MSGPACK_OBJECT_POSITIVE_INTEGER && version->via.u64 != header->version)
         return error_set(decoder->error, ERR_VERSION,
             "the peer speaks protocol version %" PRIu64
-            ", this program version %d: update the older",
-            version->via.u64, PROTOCOL_VERSION);
+            ", this program version %u: update the older",
+            version->via.u64, header->version);
     return decode_fields(decoder, frame_header_shape(), array->ptr, array->size, (char *)header);
 }
 
@@ -237,8 +238,8 @@ static void zone_begin(msgpack_zone *zone)
         abort();
 }
 
-int frame_open(
-    struct slice bytes, struct arena *arena, struct frame_reader *ret_reader, struct error *error)
+static int open_frame(struct slice bytes, struct frame_reader reader,
+    struct frame_reader *ret_reader, struct error *error)
 {
     if (bytes.length > FRAME_MAX_BYTES)
         return error_set(error, ERR_MALFORMED, "a frame of %zu bytes, at most %d are allowed",
@@ -248,8 +249,7 @@ int frame_open(
     if (result < 0)
         return result;
 
-    struct frame_reader reader = {.arena = arena};
-    struct decoder decoder = {.arena = arena, .error = error};
+    struct decoder decoder = {.arena = reader.arena, .error = error};
     msgpack_zone zone;
     msgpack_object_array array;
     zone_begin(&zone);
@@ -269,6 +269,20 @@ int frame_open(
     reader.rest = slice_make(bytes.ptr + header_end, bytes.length - header_end);
     *ret_reader = reader;
     return 0;
+}
+
+int frame_open(
+    struct slice bytes, struct arena *arena, struct frame_reader *ret_reader, struct error *error)
+{
+    const struct frame_reader reader = {.arena = arena, .header.version = PROTOCOL_VERSION};
+    return open_frame(bytes, reader, ret_reader, error);
+}
+
+int frame_open_host(
+    struct slice bytes, struct arena *arena, struct frame_reader *ret_reader, struct error *error)
+{
+    const struct frame_reader reader = {.arena = arena, .header.version = PROTOCOL_HOST_VERSION};
+    return open_frame(bytes, reader, ret_reader, error);
 }
 
 /* Only in a frame of numbered messages could an unknown one be numbered; skipping that one would

@@ -16,7 +16,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PROTOCOL_VERSION = 1 };
+enum {
+    PROTOCOL_VERSION = 1,
+    /* Of frames that never leave a host: between an agent and its runner, and on the agent's disk.
+       An agent takes over the runner and the files of an older one, so that this is never raised:
+       there fields and messages are only added. */
+    PROTOCOL_HOST_VERSION = 1,
+};
 
 /* In the texts of an assign: stands for the folder of the artifacts, which the agent alone knows
  * and puts in its place. */
@@ -222,6 +228,9 @@ struct frame_reader {
 
 /* Checks the whole frame and reads its header. `bytes` and `arena` outlive what is read. */
 int frame_open(
+    struct slice bytes, struct arena *arena, struct frame_reader *ret_reader, struct error *error);
+/* Likewise, of a frame that was begun with PROTOCOL_HOST_VERSION. */
+int frame_open_host(
     struct slice bytes, struct arena *arena, struct frame_reader *ret_reader, struct error *error);
 /*
  * The next message: 1 and *ret_message, 0 at the end. ERR_MALFORMED when it does not have its shape

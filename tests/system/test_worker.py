@@ -2,10 +2,15 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
+import threading
+import time
 
+import msgpack
 import pytest
+import zmq
 
 import ledger
 from reeve import PATIENCE, program, wait_until
@@ -179,6 +184,75 @@ def test_worker_whose_logs_are_not_taken_takes_no_more_and_resumes(cluster):
     cluster.finish(run)
     assert "logs have gone to the master: tasks are taken again" in cluster.log_of("w1")
     assert len(cluster.ok("logs", f"{run}/a")) >= 40000000
+
+
+def test_agent_of_another_build_takes_over_the_runner_and_no_task_is_killed(started):
+    """An upgrade: the new programs lie elsewhere, the old runner lives on and serves the new agent."""
+    run, path, gate = gated(started, body="echo before")
+    name = worker_of(started, run)
+    runners = started.runners()
+    folder = started.folder / "new"
+    folder.mkdir()
+    for part in ("reeve-worker", "reeve-runner"):
+        shutil.copy(program(part), folder / part)
+    assert started.kill(name, signal.SIGTERM) == 0
+    started.spawn(name, str(folder / "reeve-worker"), "--data", str(started.folder / name))
+    wait_until(lambda: started.log_of(name).count("registered with the master") == 2, what=f"{name} up again")
+    assert sorted(started.runners()) == sorted(runners)
+    more = started.submit(started.dag("more", {f"t{n}": {"bash": "true"} for n in range(12)}))
+    started.finish(more)
+    gate.touch()
+    started.finish(run)
+    (attempt,) = started.tasks(run)["a"]["attempts"]
+    assert (attempt["state"], attempt["worker"]) == ("success", name)
+    assert "before" in started.ok("logs", f"{run}/a")
+    assert ledger.check(ledger.read(path), expected=[(run, "a")]) == []
+
+
+class OtherMaster:
+    """What a master of another protocol version says to whoever comes: that it is one."""
+
+    def __init__(self, cluster):
+        self.folder = cluster.folder / "other"
+        self.folder.mkdir(mode=0o700)
+        (self.folder / "store.db").touch()
+        self.heard = []
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.ROUTER)
+        self.socket.bind(f"ipc://{self.folder}/worker.sock")
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+
+    def serve(self):
+        text = "the peer speaks protocol version 1, this program version 2: update the older"
+        while True:
+            peer, frame = self.socket.recv_multipart()
+            if frame == b"end":
+                break
+            self.heard.append(frame)
+            self.socket.send_multipart([peer, msgpack.packb([2, 9, 9, 0, 0, 0]) + msgpack.packb([21, 0, -10, text])])
+
+    def close(self):
+        with self.context.socket(zmq.DEALER) as ender:
+            ender.connect(f"ipc://{self.folder}/worker.sock")
+            ender.send(b"end")
+            self.thread.join()
+        self.socket.close()
+        self.context.term()
+
+
+def test_master_of_another_version_is_told_of_once_and_asked_rarely(cluster):
+    master = OtherMaster(cluster)
+    try:
+        cluster.spawn("w1", program("reeve-worker"), "--data", str(cluster.folder / "w1"), "--join", str(master.folder))
+        wait_until(lambda: "protocol version" in cluster.log_of("w1"), what="the refusal")
+        time.sleep(5)  # a loop would show by now
+        said = [line for line in cluster.log_of("w1").splitlines() if "protocol version" in line]
+        assert len(said) == 1 and "version 2" in said[0] and "version 1" in said[0], said
+        assert len(master.heard) <= 2, "it is asked once a minute"
+        assert cluster.processes["w1"].poll() is None
+    finally:
+        master.close()
 
 
 def refusal(cluster, *arguments, **env):

@@ -380,6 +380,25 @@ static void proto_other_version_names_both(void **state)
     assert_int_equal(frame_read("\x91\x00", 2, &error), ERR_VERSION);
 }
 
+/* An agent reads what an older one left on its disk, and talks to the runner that it started,
+ * whatever the network's version has become since. */
+static void proto_host_frames_keep_their_version(void **state)
+{
+    struct arena arena = {0};
+    struct frame_reader reader;
+    struct buffer frame = {0};
+    (void)state;
+    const struct msg_runner_stop stop = {.now = true};
+    frame_begin(&frame, &(struct frame_header){.version = 1});
+    message_encode(&frame, MESSAGE_runner_stop, &stop);
+    assert_int_equal(frame_open_host(buffer_slice(&frame), &arena, &reader, NULL), 0);
+    buffer_clear(&frame);
+    frame_begin(&frame, &(struct frame_header){.version = PROTOCOL_HOST_VERSION + 1});
+    assert_int_equal(frame_open_host(buffer_slice(&frame), &arena, &reader, NULL), ERR_VERSION);
+    buffer_fini(&frame);
+    arena_fini(&arena);
+}
+
 static void proto_shortened_header_is_filled_with_zero(void **state)
 {
     (void)state;
@@ -596,6 +615,7 @@ int main(void)
         cmocka_unit_test(proto_unknown_numbered_message_is_refused),
         cmocka_unit_test(proto_numbered_message_without_number_is_malformed),
         cmocka_unit_test(proto_other_version_names_both),
+        cmocka_unit_test(proto_host_frames_keep_their_version),
         cmocka_unit_test(proto_shortened_header_is_filled_with_zero),
         cmocka_unit_test(proto_what_is_no_message_is_malformed),
         cmocka_unit_test(proto_fields_of_a_wrong_type_are_malformed),

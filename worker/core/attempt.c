@@ -128,7 +128,7 @@ static struct slice make_cookie(const struct msg_assign *assign)
     small.env = (struct texts){0};
     small.sources.items = NULL;
     small.sources.count = 0;
-    struct frame_header header = {.version = PROTOCOL_VERSION, .number = 1};
+    struct frame_header header = {.version = PROTOCOL_HOST_VERSION, .number = 1};
     frame_begin(&bytes, &header);
     message_encode(&bytes, MESSAGE_assign, &small);
     return slice_make(bytes.data, bytes.length);
@@ -142,7 +142,7 @@ static const struct msg_assign *read_cookie(struct agent *agent, const struct he
     struct message message;
     struct msg_assign *empty = arena_alloc(arena, sizeof *empty);
     empty->id = held->id;
-    if (frame_open(arena_copy(arena, held->cookie), arena, &reader, NULL) != 0 ||
+    if (frame_open_host(arena_copy(arena, held->cookie), arena, &reader, NULL) != 0 ||
         frame_next(&reader, &message, NULL) != 1 || message.number != MESSAGE_assign)
         return empty;
     return message.body;
@@ -319,7 +319,7 @@ void start_waiting(struct agent *agent)
 static struct slice encode_end(const struct msg_ended *ended)
 {
     struct buffer bytes = {0};
-    struct frame_header header = {.version = PROTOCOL_VERSION, .number = 1};
+    struct frame_header header = {.version = PROTOCOL_HOST_VERSION, .number = 1};
     frame_begin(&bytes, &header);
     message_encode(&bytes, MESSAGE_ended, ended);
     return slice_make(bytes.data, bytes.length);
@@ -330,7 +330,7 @@ static const struct msg_ended *read_end(struct agent *agent, const struct held *
     struct arena *arena = &agent->effects->arena;
     struct frame_reader reader;
     struct message message = {0};
-    int code = frame_open(arena_copy(arena, held->result), arena, &reader, NULL);
+    int code = frame_open_host(arena_copy(arena, held->result), arena, &reader, NULL);
     if (code == 0)
         code = frame_next(&reader, &message, NULL);
     assert(code == 1 && message.number == MESSAGE_ended && "what was encoded here is readable");

@@ -100,7 +100,7 @@ static void remember(struct results *results, const struct attempt_id *id, struc
 static struct buffer encode(enum message_id number, const void *body)
 {
     struct buffer frame = {0};
-    struct frame_header header = {.version = PROTOCOL_VERSION, .number = 1};
+    struct frame_header header = {.version = PROTOCOL_HOST_VERSION, .number = 1};
     frame_begin(&frame, &header);
     message_encode(&frame, number, body);
     return frame;
@@ -308,7 +308,7 @@ static int take_record(void *context, struct slice frame, struct error *error)
     struct arena arena = {0};
     struct frame_reader reader;
     struct message message = {0};
-    int rc = frame_open(frame, &arena, &reader, error);
+    int rc = frame_open_host(frame, &arena, &reader, error);
     if (rc == 0)
         rc = frame_next(&reader, &message, error);
     if (rc == 1 && message.number == MESSAGE_ended) {
@@ -381,7 +381,7 @@ void results_each(const struct results *results, results_loaded_fn loaded, void 
         struct frame_reader reader;
         struct message message = {0};
         arena_reset(&arena);
-        int rc = frame_open(result->frame, &arena, &reader, NULL);
+        int rc = frame_open_host(result->frame, &arena, &reader, NULL);
         if (rc == 0)
             rc = frame_next(&reader, &message, NULL);
         assert(rc == 1 && "it was read when it was remembered");

@@ -45,7 +45,7 @@ static int take_frame(struct host *host, struct slice frame, int *fd, struct err
     struct frame_reader reader;
     struct message message;
     arena_reset(&host->runner.arena);
-    int rc = frame_open(frame, &host->runner.arena, &reader, error);
+    int rc = frame_open_host(frame, &host->runner.arena, &reader, error);
     while (rc == 0 && (rc = frame_next(&reader, &message, error)) == 1) {
         take_message(host, &message, fd);
         rc = 0;
@@ -136,7 +136,7 @@ void runner_link_flush(struct host *host)
 static void append(struct host *host, uint32_t number, const void *body)
 {
     struct runner_link *link = &host->runner;
-    static const struct frame_header header = {.version = PROTOCOL_VERSION};
+    static const struct frame_header header = {.version = PROTOCOL_HOST_VERSION};
     if (link->frame.length == 0)
         frame_begin(&link->frame, &header);
     message_encode(&link->frame, (enum message_id)number, body);

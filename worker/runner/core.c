@@ -164,7 +164,7 @@ static void take_connected(struct runner_core *core, struct runner_effects *effe
     core->connected = true;
     wheel_disarm(&core->wheel, &core->alone);
     struct msg_runner_hello hello = {
-        .version = PROTOCOL_VERSION,
+        .version = PROTOCOL_HOST_VERSION,
         .instance = core->instance,
         .boot = slice_make(core->boot, RUNNER_BOOT_BYTES),
         .pid = core->pid,

@@ -76,7 +76,7 @@ static bool frame_send(struct runner *runner, const int *fds, uint32_t count)
 
 static void message_send(struct runner *runner, const struct runner_effect *effect)
 {
-    static const struct frame_header header = {.version = PROTOCOL_VERSION};
+    static const struct frame_header header = {.version = PROTOCOL_HOST_VERSION};
     if (runner->wire.fd < 0)
         return;
     int fd = effect->pipe ? processes_pipe(runner->processes, effect->id) : -1;
@@ -220,7 +220,7 @@ static int frame_take(struct runner *runner, struct slice bytes, int *fds, uint3
     struct frame_reader reader;
     struct message message;
     uint32_t used = 0;
-    int code = frame_open(bytes, &runner->arena, &reader, NULL);
+    int code = frame_open_host(bytes, &runner->arena, &reader, NULL);
     while (code == 0) {
         int got = frame_next(&reader, &message, NULL);
         if (got <= 0) {
