@@ -132,6 +132,15 @@ static void on_timer(void *context)
     (void)context;
 }
 
+/* The address that answered is the first to be tried from now on. */
+static void prefer(struct joined *joined, uint32_t index)
+{
+    char first[sizeof joined->addresses[0]];
+    memcpy(first, joined->addresses[index], sizeof first);
+    memmove(joined->addresses[1], joined->addresses[0], index * sizeof joined->addresses[0]);
+    memcpy(joined->addresses[0], first, sizeof first);
+}
+
 static int serve(struct joining *joining, struct error *error)
 {
     const struct uplink_config config = {
@@ -150,6 +159,8 @@ static int serve(struct joining *joining, struct error *error)
     loop_run(joining->loop);
     if (joining->error.code != 0)
         *error = joining->error;
+    else
+        prefer(&joining->options->joined, uplink_address(joining->uplink));
     return joining->error.code;
 }
 

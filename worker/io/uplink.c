@@ -10,10 +10,12 @@
 #include <stdlib.h>
 
 enum {
-    /* How long an address may be silent before the next is tried: it doubles with each, up to the
-       last. The master's heartbeat answers come each second. */
+    /* How long an address may be silent before the next is tried: it doubles with each round, up to
+       the last. The master's heartbeat answers come each second. */
     PATIENCE_FIRST_MS = 4000,
     PATIENCE_LAST_MS = 32000,
+    /* Of that for one that is known to be in trouble, where there is another. */
+    TROUBLE_PART = 4,
     /* By so much more or less, so that a fleet does not come back at one moment. */
     JITTER_PERCENT = 25,
     TELL_AGAIN_MS = 300000,
@@ -31,6 +33,11 @@ struct uplink {
     bool told;
     bool renewed; /* this connection has not been heard on */
 };
+
+uint32_t uplink_address(const struct uplink *uplink)
+{
+    return uplink->address;
+}
 
 bool uplink_is_local(const struct uplink *uplink)
 {
@@ -164,9 +171,8 @@ static void go_on(struct uplink *uplink, uint64_t now_ms)
     uplink->transport = NULL;
     uplink->renewed = true;
     uplink->address = (uplink->address + 1) % uplink->config.options->joined.address_count;
-    uplink->patience_ms *= 2;
-    if (uplink->patience_ms > PATIENCE_LAST_MS)
-        uplink->patience_ms = PATIENCE_LAST_MS;
+    if (uplink->address == 0 && uplink->patience_ms < PATIENCE_LAST_MS)
+        uplink->patience_ms *= 2;
     if (connect(uplink, now_ms, &error) != 0)
         log_warn("%s", error.text);
 }
@@ -179,7 +185,11 @@ bool uplink_is_denied(const struct uplink *uplink)
 static uint64_t next_ms(const struct uplink *uplink)
 {
     uint64_t since = uplink->opened_ms > uplink->asked_ms ? uplink->opened_ms : uplink->asked_ms;
-    return uplink_is_local(uplink) ? UINT64_MAX : since + uplink->wait_ms;
+    if (uplink_is_local(uplink))
+        return UINT64_MAX;
+    bool others = uplink->config.options->joined.address_count > 1;
+    return since + (others && trouble_of(uplink) != NULL ? uplink->wait_ms / TROUBLE_PART
+                                                         : uplink->wait_ms);
 }
 
 void uplink_tick(struct uplink *uplink, uint64_t now_ms)

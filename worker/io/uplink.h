@@ -38,6 +38,8 @@ uint64_t uplink_due_ms(const struct uplink *uplink);
 bool uplink_is_denied(const struct uplink *uplink);
 /* The master, for people: its address, or its folder. */
 const char *uplink_name(const struct uplink *uplink);
+/* Which of options->joined.addresses it is, where it is one. */
+uint32_t uplink_address(const struct uplink *uplink);
 /* On the master's own host, by its folder. */
 bool uplink_is_local(const struct uplink *uplink);
 
