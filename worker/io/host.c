@@ -322,15 +322,22 @@ static int open_uplink(struct host *host, struct error *error)
 }
 
 /* Half of the disk at most: the rest is for what the tasks themselves write. */
-static void bound_spools(struct host *host)
+static void bound_spools(struct host *host, uint64_t disk_bytes)
 {
-    struct agent_load load;
+    host->spool_max = host->options->spool_max;
+    if (disk_bytes > 0)
+        host->spool_max = least(host->spool_max, disk_bytes / 2);
+}
+
+/* The first heartbeat follows a registration at once, and has something to say too. */
+static void measure_host(struct host *host)
+{
+    struct agent_event event = {.kind = AGENT_EVENT_LOAD};
     host->load = (struct load_meter){
         .proc = "/proc", .cgroup = "/sys/fs/cgroup", .folder = host->folder->path};
-    load_read(&host->load, &load);
-    host->spool_max = host->options->spool_max;
-    if (load.disk_bytes > 0)
-        host->spool_max = least(host->spool_max, load.disk_bytes / 2);
+    load_read(&host->load, &event.load);
+    bound_spools(host, event.load.disk_bytes);
+    host_step(host, event);
 }
 
 static int open_loop(struct host *host, struct error *error)
@@ -362,8 +369,8 @@ static int open_parts(struct host *host, struct error *error)
             host->loop, host->folder->agent, leaving_wish, host, &host->stop_port, error);
     if (rc != 0)
         return rc;
-    bound_spools(host);
     make_agent(host);
+    measure_host(host);
     make_attempts(host);
     results_on_saved(host->results, on_saved, host);
     results_each(host->results, on_loaded, host);
@@ -455,10 +462,10 @@ int host_run(const struct options *options, const struct folder *folder, int *re
     if (rc == 0)
         rc = runners_open(&host.identity, folder, options->stop, &host.runner.client,
             &host.runner.instance, error);
-    if (rc != 0)
-        return rc;
-    rc = serve(&host, error);
-    *ret_status = host.status;
+    if (rc == 0) {
+        rc = serve(&host, error);
+        *ret_status = host.status;
+    }
     task_users_fini(&host.users);
     return rc;
 }
