@@ -4,8 +4,11 @@
 #include "common/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,6 +77,25 @@ static int set_modes(const struct folder *folder, struct error *error)
     return 0;
 }
 
+/*
+ * ext4 does not use an inode again in the minute after its file was removed, and each new file
+ * looks at all of those that lie in its folder's group: after an attempt with 10,000 files the next
+ * one's took 8 s to make, not 0.3. This flag makes it put each attempt's folder elsewhere. Other
+ * file systems lack the trait, and the flag.
+ */
+static void spread_attempts(const char *path)
+{
+    int flags = 0;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+        flags |= FS_TOPDIR_FL;
+        (void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+    }
+    (void)close(fd);
+}
+
 int folder_open(struct folder *folder, struct error *error)
 {
     int rc = file_check_owner(folder->path, &owner, error);
@@ -89,6 +111,8 @@ int folder_open(struct folder *folder, struct error *error)
         rc = set_modes(folder, error);
     if (rc == 0)
         rc = file_make_folder(folder->work, 0711, error);
+    if (rc == 0)
+        spread_attempts(folder->work);
     if (rc == 0)
         rc = file_make_folder(folder->spool, 0700, error);
     if (rc == 0)
