@@ -346,7 +346,7 @@ static void beat(struct agent *agent)
         .running = agent->counts[HELD_RUNNING],
         .in_hand = agent->counts[HELD_PREPARING] + agent->counts[HELD_PREPARED] +
                    agent->counts[HELD_QUEUED],
-        .full = agent->full || agent->stopping || agent->leaving,
+        .full = agent->full,
         .leaving = agent->stopping || agent->leaving,
         .cpus = agent->load.cpus,
         .cpu_permille = agent->load.cpu_permille,
