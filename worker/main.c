@@ -47,9 +47,11 @@ static int check_master(
         options->master);
 }
 
-static int serve(
-    struct options *options, struct folder *folder, int *ret_status, struct error *error)
+/* The start of a worker; argv is for another one, after it has joined. */
+static int serve(struct options *options, struct folder *folder, char **argv, int *ret_status,
+    struct error *error)
 {
+    bool joined = false;
     int rc = options_complete(options, folder->join, error);
     if (rc == 0 && options->common.print_config) {
         *ret_status = print_config(options);
@@ -60,7 +62,9 @@ static int serve(
     if (rc == 0)
         rc = folder_open(folder, error);
     if (rc == 0)
-        rc = join_if_wanted(options, folder, error);
+        rc = join_if_wanted(options, folder, &joined, error);
+    if (rc == 0 && joined)
+        return join_restart(argv, error);
     if (rc == 0)
         rc = host_run(options, folder, ret_status, error);
     return rc;
@@ -87,7 +91,7 @@ int main(int argc, char **argv)
         if (rc == 0 && options.stop)
             rc = stop_worker(&options, &folder, &status, &error);
         else if (rc == 0)
-            rc = serve(&options, &folder, &status, &error);
+            rc = serve(&options, &folder, argv, &status, &error);
     }
     if (rc != 0) {
         log_error("%s", error.text);

@@ -7,6 +7,7 @@
 #include "worker/io/identity.h"
 #include "worker/io/uplink.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -199,16 +200,35 @@ static int join_anew(struct options *options, const struct folder *folder, struc
     return rc;
 }
 
-int join_if_wanted(struct options *options, const struct folder *folder, struct error *error)
+int join_if_wanted(
+    struct options *options, const struct folder *folder, bool *ret_joined, struct error *error)
 {
     bool joined = options->joined.address_count > 0;
+    *ret_joined = options->token != NULL && !joined;
     if (options->token != NULL && joined)
         log_info("has joined cluster %s already: the token is not used", options->joined.cluster);
-    int rc = options->token != NULL && !joined ? join_anew(options, folder, error) : 0;
+    int rc = *ret_joined ? join_anew(options, folder, error) : 0;
     if (rc == 0)
         rc = options_remember(options, folder->join, error);
-    if (rc == 0 && options->token != NULL && !joined)
+    if (rc == 0 && *ret_joined)
         log_info("joined cluster %s as %s", options->joined.cluster, options->name);
     options_drop_token(options);
     return rc;
+}
+
+int join_restart(char **argv, struct error *error)
+{
+    static const char flag[] = "--join";
+    const size_t length = sizeof flag - 1;
+    char **kept = argv;
+    for (char **word = argv; *word != NULL; word++) {
+        bool is_flag = strncmp(*word, flag, length) == 0;
+        if (is_flag && (*word)[length] == '\0' && word[1] != NULL)
+            word++;
+        else if (!is_flag || (*word)[length] != '=')
+            *kept++ = *word;
+    }
+    *kept = NULL;
+    (void)execv("/proc/self/exe", argv);
+    return error_set_errno(error, ERR_IO, errno, "the worker cannot be started anew");
 }
