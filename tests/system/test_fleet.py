@@ -158,6 +158,7 @@ def test_first_task_with_a_bundle_of_ten_megabytes_starts_soon(cluster, desk):
     assert min(took) < 0.3 * PATIENCE
 
 
+@pytest.mark.slow
 def test_bundle_of_ten_thousand_files_is_fetched_once_and_evicted_by_size(cluster, desk):
     files = {f"d{n // 100}/f{n:04}": f"{n} {'x' * 500}" for n in range(9990)}
     body = "find . -type f | wc -l"
@@ -271,6 +272,7 @@ def test_master_that_does_not_answer_is_told_of_once(pair):
     assert "answers after" in pair.log_of("w1")
 
 
+@pytest.mark.slow
 def test_addresses_of_a_token_are_tried_in_turn(cluster):
     """The first swallows packets, the second refuses, the third is the master."""
     host = cluster.address("m")
@@ -299,6 +301,7 @@ def test_labels_say_where_a_task_may_run(pair):
     assert pair.workers()["w3"]["labels"] == ["gpu", "disk=ssd"], "they are remembered"
 
 
+@pytest.mark.slow
 def test_removed_key_ends_its_agent_with_status_4_and_its_tasks_run_until_their_lease(pair):
     run, path, gate = gated(pair, lease="20s", kill_grace="1s")
     mine = [name for name, task in pair.tasks(run).items() if task["attempts"][0]["worker"] == "w1"]
@@ -416,6 +419,7 @@ def test_36_data_directory_copied_on_the_same_host_kills_nothing(pair):
     check(pair, run, path)
 
 
+@pytest.mark.slow
 def test_36_rebooted_host_speaks_for_itself_and_the_lease_runs_out(pair):
     """Nothing of the former boot can say what became of its tasks: they are lost when their lease is over, and no
     sooner."""
