@@ -111,14 +111,13 @@ static int open_local(struct client *client, enum client_port port, struct error
 static int open_remote(struct client *client, enum client_port port, struct error *error)
 {
     const struct joined *joined = &client->search.joined;
-    struct transport_identity identity = {.keys = &joined->keys};
     char endpoint[ENDPOINT_TEXT_MAX];
     int rc = joined_endpoint(joined->addresses[client->address], (uint32_t)port, endpoint, error);
     if (rc != 0)
         return rc;
-    memcpy(identity.server, joined->server_key, KEY_BYTES);
-    return transport_connect_curve(client->loop, endpoint, &identity, take_frame,
-        &client->ports[port], &client->ports[port].transport, error);
+    const struct transport_place place = {endpoint, &joined->keys, joined->server_key};
+    return transport_connect_curve(client->loop, &place, take_frame, &client->ports[port],
+        &client->ports[port].transport, error);
 }
 
 static int open_port(struct client *client, enum client_port port, struct error *error)

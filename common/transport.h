@@ -66,13 +66,20 @@ int transport_admit_start(transport_admit_fn admit, void *context, struct error 
  * transport_destroy of a socket that needs it, before transport_stop. */
 void transport_admit_stop(void);
 
+/* Where a socket of tcp:// is and who it is there. Borrowed for the call that takes it. */
+struct transport_place {
+    const char *endpoint; /* tcp://HOST:PORT */
+    const struct key_pair *keys;
+    const unsigned char *server; /* of a client: the key that the server must have */
+};
+
 /*
  * As transport_bind, at tcp://HOST:PORT (a name, an address, [IPv6], or * for all interfaces; port
  * 0 takes a free one, see transport_port). Only peers that were admitted are heard; their numbers
  * have the highest bit set, so that they are never those of an ipc socket. ERR_REFUSED: the port is
  * taken; ERR_USAGE: the endpoint is none.
  */
-int transport_bind_curve(struct loop *loop, const char *endpoint, const struct key_pair *keys,
+int transport_bind_curve(struct loop *loop, const struct transport_place *place,
     transport_frame_fn callback, void *context, struct transport **ret_transport,
     struct error *error);
 uint32_t transport_port(const struct transport *transport);
@@ -81,13 +88,9 @@ uint32_t transport_port(const struct transport *transport);
  * server refuses our key, what is sent is lost. A name that has addresses of both kinds is tried by
  * its IPv6 address.
  */
-struct transport_identity {
-    const struct key_pair *keys;
-    unsigned char server[KEY_BYTES];
-};
-int transport_connect_curve(struct loop *loop, const char *endpoint,
-    const struct transport_identity *identity, transport_frame_fn callback, void *context,
-    struct transport **ret_transport, struct error *error);
+int transport_connect_curve(struct loop *loop, const struct transport_place *place,
+    transport_frame_fn callback, void *context, struct transport **ret_transport,
+    struct error *error);
 
 /*
  * Why a client of transport_connect_curve is not connected, in words for a person, the endpoint

@@ -49,22 +49,23 @@ static void set_tcp_options(struct transport *transport)
     set_int(transport, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT);
 }
 
-int transport_bind_curve(struct loop *loop, const char *endpoint, const struct key_pair *keys,
+int transport_bind_curve(struct loop *loop, const struct transport_place *place,
     transport_frame_fn callback, void *context, struct transport **ret_transport,
     struct error *error)
 {
     struct endpoint at;
     struct transport *transport;
-    int rc = endpoint_parse(endpoint, &at, error);
+    int rc = endpoint_parse(place->endpoint, &at, error);
     if (rc == 0 && !transport_admits())
-        rc = error_set(error, ERR_DENIED, "%s: nobody decides whose key is let in", endpoint);
+        rc =
+            error_set(error, ERR_DENIED, "%s: nobody decides whose key is let in", place->endpoint);
     if (rc == 0)
         rc = transport_open(loop, ZMQ_ROUTER, callback, context, &transport, error);
     if (rc != 0)
         return rc;
     set_tcp_options(transport);
     set_int(transport, ZMQ_CURVE_SERVER, 1);
-    set_bytes(transport, ZMQ_CURVE_SECRETKEY, keys->secret_key, KEY_BYTES);
+    set_bytes(transport, ZMQ_CURVE_SECRETKEY, place->keys->secret_key, KEY_BYTES);
     set_bytes(transport, ZMQ_ZAP_DOMAIN, TRANSPORT_ZAP_DOMAIN, strlen(TRANSPORT_ZAP_DOMAIN));
     transport->last_number = UINT64_C(1) << 63;
     rc = door_create(transport, &at, error);
@@ -81,29 +82,29 @@ uint32_t transport_port(const struct transport *transport)
     return transport->port;
 }
 
-int transport_connect_curve(struct loop *loop, const char *endpoint,
-    const struct transport_identity *identity, transport_frame_fn callback, void *context,
-    struct transport **ret_transport, struct error *error)
+int transport_connect_curve(struct loop *loop, const struct transport_place *place,
+    transport_frame_fn callback, void *context, struct transport **ret_transport,
+    struct error *error)
 {
     struct endpoint to;
     struct transport *transport;
     char text[ENDPOINT_TEXT_MAX];
-    int rc = endpoint_parse(endpoint, &to, error);
+    int rc = endpoint_parse(place->endpoint, &to, error);
     if (rc == 0 && !endpoint_is_definite(&to))
-        rc = error_set(error, ERR_USAGE, "%s: nobody can connect there", endpoint);
+        rc = error_set(error, ERR_USAGE, "%s: nobody can connect there", place->endpoint);
     if (rc == 0)
         rc = transport_open(loop, ZMQ_DEALER, callback, context, &transport, error);
     if (rc != 0)
         return rc;
     set_tcp_options(transport);
     set_int(transport, ZMQ_CONNECT_TIMEOUT, TRANSPORT_CONNECT_TIMEOUT_MS);
-    set_bytes(transport, ZMQ_CURVE_SERVERKEY, identity->server, KEY_BYTES);
-    set_bytes(transport, ZMQ_CURVE_PUBLICKEY, identity->keys->public_key, KEY_BYTES);
-    set_bytes(transport, ZMQ_CURVE_SECRETKEY, identity->keys->secret_key, KEY_BYTES);
+    set_bytes(transport, ZMQ_CURVE_SERVERKEY, place->server, KEY_BYTES);
+    set_bytes(transport, ZMQ_CURVE_PUBLICKEY, place->keys->public_key, KEY_BYTES);
+    set_bytes(transport, ZMQ_CURVE_SECRETKEY, place->keys->secret_key, KEY_BYTES);
     endpoint_text(&to, text);
     rc = trouble_create(transport, text, error);
     if (rc == 0 && zmq_connect(transport->handle, text) != 0)
-        rc = error_set_errno(error, ERR_USAGE, errno, "%s", endpoint);
+        rc = error_set_errno(error, ERR_USAGE, errno, "%s", place->endpoint);
     if (rc != 0) {
         transport_destroy(transport);
         return rc;

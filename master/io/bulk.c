@@ -252,8 +252,8 @@ static int open_sockets(struct bulk *bulk, struct error *error)
     if (rc != 0 || config->remote == NULL)
         return rc;
     claims_set_asker(config->claims, (struct claims_wake){wake, bulk});
-    return transport_bind_curve(
-        bulk->loop, config->remote, config->keys, on_remote_frame, bulk, &bulk->remote, error);
+    const struct transport_place place = {config->remote, config->keys, NULL};
+    return transport_bind_curve(bulk->loop, &place, on_remote_frame, bulk, &bulk->remote, error);
 }
 
 /* The sockets are made here and handed to the thread with its start: one thread at a time has it.

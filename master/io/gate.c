@@ -137,10 +137,10 @@ int gate_open(struct master *master, struct error *error)
         return 0;
     list_addresses(master);
     struct slice endpoint = address_text(&options->listen, 0, &master->address_arena);
+    const struct transport_place place = {endpoint.ptr, &master->server_keys, NULL};
     rc = transport_admit_start(admission_admit, master->admission, error);
     if (rc == 0)
-        rc = transport_bind_curve(master->loop, endpoint.ptr, &master->server_keys, on_frame,
-            master, &master->remote, error);
+        rc = transport_bind_curve(master->loop, &place, on_frame, master, &master->remote, error);
     master->workers.remote = master->remote;
     master->workers.admission = master->admission;
     return rc;

@@ -73,8 +73,8 @@ static int listen_port(struct fake_master *fake, struct port *port, uint32_t num
     char endpoint[64];
     (void)snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", number);
     port->fake = fake;
-    return transport_bind_curve(
-        fake->loop, endpoint, &fake->keys, on_frame, port, &port->transport, NULL);
+    const struct transport_place place = {endpoint, &fake->keys, NULL};
+    return transport_bind_curve(fake->loop, &place, on_frame, port, &port->transport, NULL);
 }
 
 /* A free port whose next one is free, too. */

@@ -72,17 +72,32 @@ static void transport_curve_client_without_curve_is_not_heard(void **state)
     (void)zmq_close(plain);
 }
 
+/* What comes of binding, or of connecting, to an endpoint that is refused. */
+static int bind_refused(struct stage *s, const char *endpoint, struct error *error)
+{
+    const struct transport_place place = {endpoint, &s->server_keys, NULL};
+    struct transport *other = NULL;
+    int rc = transport_bind_curve(s->loop, &place, NULL, NULL, &other, error);
+    assert_null(other);
+    return rc;
+}
+
+static int connect_refused(struct stage *s, const char *endpoint)
+{
+    const struct transport_place place = {endpoint, &s->client_keys, s->server_keys.public_key};
+    struct transport *other = NULL;
+    int rc = transport_connect_curve(s->loop, &place, NULL, NULL, &other, NULL);
+    assert_null(other);
+    return rc;
+}
+
 static void transport_curve_without_a_judge_is_not_bound(void **state)
 {
     struct stage *s = *state;
     struct error error = {0};
-    struct transport *other = NULL;
     transport_admit_stop();
-    assert_int_equal(transport_bind_curve(
-                         s->loop, "tcp://127.0.0.1:0", &s->server_keys, NULL, NULL, &other, &error),
-        ERR_DENIED);
+    assert_int_equal(bind_refused(s, "tcp://127.0.0.1:0", &error), ERR_DENIED);
     assert_non_null(strstr(error.text, "nobody decides"));
-    assert_null(other);
 }
 
 /* libzmq lets every key in when nobody answers. */
@@ -283,40 +298,23 @@ static void transport_curve_taken_port_is_refused(void **state)
 {
     struct stage *s = *state;
     struct error error = {0};
-    struct transport *other = NULL;
-    assert_int_equal(
-        transport_bind_curve(s->loop, s->endpoint, &s->server_keys, NULL, NULL, &other, &error),
-        ERR_REFUSED);
+    assert_int_equal(bind_refused(s, s->endpoint, &error), ERR_REFUSED);
     assert_non_null(strstr(error.text, "the port is taken"));
-    assert_null(other);
 }
 
 static void transport_curve_endpoints_that_are_none_are_refused(void **state)
 {
     struct stage *s = *state;
-    struct transport_identity identity = {.keys = &s->client_keys};
-    struct transport *other = NULL;
     const char *const bad[] = {"", "ipc:///x", "tcp://", "tcp://host", "tcp://:1", "tcp://a:65536",
         "tcp://a:-1", "tcp://a;b:1", "tcp://[]:1", "tcp://[a]:1", "tcp://a b:1", "tcp://::1:1"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct error error = {0};
-        assert_int_equal(
-            transport_bind_curve(s->loop, bad[i], &s->server_keys, NULL, NULL, &other, &error),
-            ERR_USAGE);
-        assert_int_equal(
-            transport_connect_curve(s->loop, bad[i], &identity, NULL, NULL, &other, &error),
-            ERR_USAGE);
+        assert_int_equal(bind_refused(s, bad[i], NULL), ERR_USAGE);
+        assert_int_equal(connect_refused(s, bad[i]), ERR_USAGE);
     }
-    assert_int_equal(
-        transport_connect_curve(s->loop, "tcp://*:1", &identity, NULL, NULL, &other, NULL),
-        ERR_USAGE);
-    assert_int_equal(
-        transport_connect_curve(s->loop, "tcp://127.0.0.1:0", &identity, NULL, NULL, &other, NULL),
-        ERR_USAGE);
-    assert_int_equal(transport_bind_curve(
-                         s->loop, "tcp://203.0.113.1:0", &s->server_keys, NULL, NULL, &other, NULL),
-        ERR_USAGE);
-    assert_null(other);
+    assert_int_equal(connect_refused(s, "tcp://*:1"), ERR_USAGE);
+    assert_int_equal(connect_refused(s, "tcp://127.0.0.1:0"), ERR_USAGE);
+    /* An address that this host has not. */
+    assert_int_equal(bind_refused(s, "tcp://203.0.113.1:0", NULL), ERR_USAGE);
 }
 
 /* ---- trouble ---- */
@@ -394,12 +392,11 @@ static void transport_curve_name_that_is_none_is_told_so(void **state)
 {
     struct stage *s = *state;
     /* A label over 63 letters: no name server is asked. */
-    struct transport_identity identity = {.keys = &s->client_keys};
     char endpoint[128];
+    const struct transport_place place = {endpoint, &s->client_keys, s->server_keys.public_key};
     (void)snprintf(endpoint, sizeof endpoint, "tcp://%070d:7411", 1);
     endpoint[6] = 'a';
-    assert_int_equal(
-        transport_connect_curve(s->loop, endpoint, &identity, NULL, NULL, &s->client, NULL), 0);
+    assert_int_equal(transport_connect_curve(s->loop, &place, NULL, NULL, &s->client, NULL), 0);
     stage_wait_trouble(s, "its name cannot be resolved");
 }
 

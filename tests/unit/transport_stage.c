@@ -142,13 +142,13 @@ void stage_admit(struct stage *stage, const struct key_pair *keys)
 
 void stage_bind(struct stage *stage, const char *endpoint)
 {
+    const struct transport_place place = {endpoint, &stage->server_keys, NULL};
     int rc;
     transport_destroy(stage->server);
     stage->server = NULL;
     /* ZeroMQ closes on a thread of its own: the port is free in a moment. */
     do {
-        rc = transport_bind_curve(
-            stage->loop, endpoint, &stage->server_keys, on_server, stage, &stage->server, NULL);
+        rc = transport_bind_curve(stage->loop, &place, on_server, stage, &stage->server, NULL);
     } while (rc == ERR_REFUSED);
     assert_int_equal(rc, 0);
     (void)snprintf(stage->endpoint, sizeof stage->endpoint, "tcp://127.0.0.1:%u",
@@ -157,12 +157,10 @@ void stage_bind(struct stage *stage, const char *endpoint)
 
 struct transport *stage_connect(struct stage *stage, const struct key_pair *keys)
 {
-    struct transport_identity identity = {.keys = keys};
+    const struct transport_place place = {stage->endpoint, keys, stage->server_keys.public_key};
     struct transport *client;
-    memcpy(identity.server, stage->server_keys.public_key, KEY_BYTES);
-    assert_int_equal(transport_connect_curve(
-                         stage->loop, stage->endpoint, &identity, on_client, stage, &client, NULL),
-        0);
+    assert_int_equal(
+        transport_connect_curve(stage->loop, &place, on_client, stage, &client, NULL), 0);
     return client;
 }
 

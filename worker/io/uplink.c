@@ -23,7 +23,6 @@ enum {
 
 struct uplink {
     struct uplink_config config;
-    struct transport_identity identity;
     struct transport *transport;
     uint32_t address; /* of joined.addresses */
     uint64_t opened_ms;
@@ -96,6 +95,15 @@ static int open_local(const struct uplink *uplink, const char *name, transport_f
     return rc;
 }
 
+static int open_remote(const struct uplink *uplink, const char *endpoint, transport_frame_fn frame,
+    void *context, struct transport **ret_transport, struct error *error)
+{
+    const struct uplink_config *config = &uplink->config;
+    const struct transport_place place = {
+        endpoint, config->keys, config->options->joined.server_key};
+    return transport_connect_curve(config->loop, &place, frame, context, ret_transport, error);
+}
+
 int uplink_connect_bulk(void *context, transport_frame_fn frame, void *frame_context,
     struct transport **ret_transport, struct error *error)
 {
@@ -109,8 +117,7 @@ int uplink_connect_bulk(void *context, transport_frame_fn frame, void *frame_con
         return rc;
     endpoint.port++;
     endpoint_text(&endpoint, text);
-    return transport_connect_curve(
-        uplink->config.loop, text, &uplink->identity, frame, frame_context, ret_transport, error);
+    return open_remote(uplink, text, frame, frame_context, ret_transport, error);
 }
 
 static int connect(struct uplink *uplink, uint64_t now_ms, struct error *error)
@@ -119,16 +126,13 @@ static int connect(struct uplink *uplink, uint64_t now_ms, struct error *error)
     uplink->wait_ms = jittered(uplink->patience_ms);
     if (uplink_is_local(uplink))
         return open_local(uplink, "worker.sock", on_frame, uplink, &uplink->transport, error);
-    return transport_connect_curve(uplink->config.loop, uplink_name(uplink), &uplink->identity,
-        on_frame, uplink, &uplink->transport, error);
+    return open_remote(uplink, uplink_name(uplink), on_frame, uplink, &uplink->transport, error);
 }
 
 int uplink_open(const struct uplink_config *config, struct uplink **ret_uplink, struct error *error)
 {
     struct uplink *uplink = xcalloc(1, sizeof *uplink);
     uplink->config = *config;
-    uplink->identity.keys = config->keys;
-    memcpy(uplink->identity.server, config->options->joined.server_key, KEY_BYTES);
     uplink->patience_ms = PATIENCE_FIRST_MS;
     int rc = connect(uplink, clock_boot_ms(), error);
     if (rc != 0) {
