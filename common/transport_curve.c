@@ -3,8 +3,12 @@
 
 /*
  * What a stranger can hold of us. A connection that says nothing, or shakes hands slowly, is cut
- * after TRANSPORT_HANDSHAKE_MS; one that announces more than FRAME_MAX_BYTES at once; one that
- * speaks without CURVE, at its greeting.
+ * after TRANSPORT_HANDSHAKE_MS (it costs 4 kB, after its greeting 14 kB); one that announces more
+ * than FRAME_MAX_BYTES at once; one that speaks without CURVE, at its greeting. What cannot be
+ * bounded more closely: libzmq reads a part of the handshake of any size up to the greatest frame's
+ * before it looks at it, so each unfinished handshake may hold 8 MiB, as far as they were really
+ * sent. How many there are is the door's to bound. An admitted peer can have RECEIVE_QUEUE_FRAMES
+ * of the greatest frames wait while its transport is paused.
  */
 enum {
     /* A peer that vanished without a word is found after at most the sum of these. */
