@@ -1,5 +1,6 @@
 /* Parts of the runner by themselves: the fork for where exec may hang, the mount table, paths. */
 #include "worker/runner/mounts.h"
+#include "worker/runner/order.h"
 #include "worker/runner/spawn.h"
 #include "worker/runner_client.h"
 
@@ -83,6 +84,55 @@ static void path_behind_a_link_into_a_remote_mount_is_not_local(void **state)
     (void)rmdir(folder);
 }
 
+/* Whether `name`, found by PATH, may hang, at a time and after so many readings of the mounts. */
+static bool search_may_hang(
+    const char *path, struct mounts *mounts, struct searches *searches, uint64_t now_ms)
+{
+    char variable[256];
+    (void)snprintf(variable, sizeof variable, "PATH=%s", path);
+    char name[] = "program";
+    char *arguments[] = {name, NULL};
+    char *env[] = {variable, NULL};
+    struct spawn_order order = {.arguments = arguments, .env = env, .folder = "/"};
+    return order_may_hang(&order, mounts, searches, now_ms);
+}
+
+static void search_of_a_path_is_remembered_until_it_may_have_changed(void **state)
+{
+    (void)state;
+    char remote[] = "/remote";
+    char root[] = "/";
+    char data[] = "/srv";
+    struct mount items[] = {{root, true}, {remote, false}, {data, true}};
+    struct mounts mounts = {.items = items, .count = 3, .remote = 1, .fd = 1};
+    struct searches searches = {0};
+    assert_false(search_may_hang("/usr/bin:/srv", &mounts, &searches, 5));
+    assert_true(search_may_hang("/usr/bin:/remote/bin", &mounts, &searches, 5));
+    items[2].local = false;
+    assert_false(search_may_hang("/usr/bin:/srv", &mounts, &searches, 5 + SEARCH_VALID_MS - 1));
+    assert_true(search_may_hang("/usr/bin:/srv", &mounts, &searches, 5 + SEARCH_VALID_MS));
+    items[2].local = true;
+    assert_true(search_may_hang("/usr/bin:/srv", &mounts, &searches, 5 + SEARCH_VALID_MS));
+    mounts.readings++;
+    assert_false(search_may_hang("/usr/bin:/srv", &mounts, &searches, 5 + SEARCH_VALID_MS));
+}
+
+static void search_from_the_own_folder_is_made_each_time(void **state)
+{
+    (void)state;
+    char root[] = "/";
+    char remote[] = "/remote";
+    static const char *const paths[] = {"", ":/usr", "/usr:", "/usr::/srv", "bin:/usr", "/usr:bin"};
+    struct mount items[] = {{root, true}, {remote, false}};
+    struct mounts mounts = {.items = items, .count = 2, .remote = 1, .fd = 1};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        struct searches searches = {0};
+        assert_false(search_may_hang(paths[i], &mounts, &searches, 5));
+        for (size_t k = 0; k < SEARCHES_KEPT; k++)
+            assert_int_equal(searches.items[k].key, 0);
+    }
+}
+
 static void mounts_of_this_machine_are_read(void **state)
 {
     (void)state;
@@ -111,6 +161,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fork_where_exec_may_hang_tells_its_failure_later),
         cmocka_unit_test(path_behind_a_link_into_a_remote_mount_is_not_local),
+        cmocka_unit_test(search_of_a_path_is_remembered_until_it_may_have_changed),
+        cmocka_unit_test(search_from_the_own_folder_is_made_each_time),
         cmocka_unit_test(mounts_of_this_machine_are_read),
         cmocka_unit_test(too_long_a_folder_is_refused_by_name),
     };

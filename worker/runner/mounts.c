@@ -13,11 +13,12 @@
 
 /* What is not in this list counts as remote: that costs a fork where vfork would have done, nothing
  * else. */
-static const char *const local_types[] = {"bcachefs", "bpf", "btrfs", "cgroup", "cgroup2",
-    "configfs", "cramfs", "debugfs", "devpts", "devtmpfs", "erofs", "exfat", "ext2", "ext3", "ext4",
-    "f2fs", "hugetlbfs", "iso9660", "jfs", "mqueue", "nilfs2", "ntfs3", "overlay", "proc", "pstore",
-    "ramfs", "reiserfs", "rootfs", "securityfs", "squashfs", "sysfs", "tmpfs", "tracefs", "udf",
-    "vfat", "xfs", "zfs"};
+static const char *const local_types[] = {"bcachefs", "binfmt_misc", "bpf", "btrfs", "cgroup",
+    "cgroup2", "configfs", "cramfs", "debugfs", "devpts", "devtmpfs", "efivarfs", "erofs", "exfat",
+    "ext2", "ext3", "ext4", "f2fs", "fusectl", "hugetlbfs", "iso9660", "jfs", "mqueue", "nilfs2",
+    "nsfs", "ntfs3", "overlay", "proc", "pstore", "ramfs", "reiserfs", "rootfs", "rpc_pipefs",
+    "securityfs", "selinuxfs", "squashfs", "sysfs", "tmpfs", "tracefs", "udf", "vfat", "xfs",
+    "zfs"};
 
 enum { LINKS_MAX = 40 };
 
@@ -90,6 +91,7 @@ static void table_read(struct mounts *mounts)
             break;
         text.length += (size_t)got;
     }
+    mounts->readings++;
     (void)buffer_text(&text);
     char *rest = text.data;
     char *line;

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct mount {
     char *folder;
@@ -19,7 +20,8 @@ struct mounts {
     size_t count;
     size_t capacity;
     size_t remote; /* how many are not local; mostly none, and then nothing needs to be looked at */
-    int fd;        /* of /proc/self/mountinfo, 0 until first opened; -1: cannot be read */
+    uint64_t readings; /* how often the table was read; what was found by an older one is void */
+    int fd;            /* of /proc/self/mountinfo, 0 until first opened; -1: cannot be read */
 };
 
 /* Reads the table when it is new or has changed. */

@@ -1,5 +1,6 @@
 #include "worker/runner/order.h"
 
+#include "common/table.h"
 #include "worker/runner/program.h"
 #include "worker/runner/sweep.h"
 
@@ -71,7 +72,36 @@ static bool search_is_local(const struct mounts *mounts, const struct spawn_orde
     }
 }
 
-bool order_may_hang(const struct spawn_order *order, const struct mounts *mounts)
+/* 0 when the answer depends on the task's folder too: PATH has an entry that is not absolute. */
+static uint64_t search_key(const struct spawn_order *order)
+{
+    const char *path = spawn_search_path(order->env);
+    if (path[0] != '/')
+        return 0;
+    for (const char *colon = strchr(path, ':'); colon != NULL; colon = strchr(colon + 1, ':')) {
+        if (colon[1] != '/')
+            return 0;
+    }
+    return (hash_bytes(slice_of(path)) * 31) ^ hash_bytes(slice_of(order->arguments[0]));
+}
+
+static bool search_is_local_lately(const struct mounts *mounts, const struct spawn_order *order,
+    struct searches *searches, uint64_t now_ms)
+{
+    uint64_t key = search_key(order);
+    if (key == 0)
+        return search_is_local(mounts, order);
+    struct search *search = &searches->items[key % SEARCHES_KEPT];
+    if (search->key != key || search->readings != mounts->readings || search->until_ms <= now_ms)
+        *search = (struct search){.key = key,
+            .readings = mounts->readings,
+            .until_ms = now_ms + SEARCH_VALID_MS,
+            .local = search_is_local(mounts, order)};
+    return search->local;
+}
+
+bool order_may_hang(const struct spawn_order *order, const struct mounts *mounts,
+    struct searches *searches, uint64_t now_ms)
 {
     if (mounts->remote == 0 && mounts->fd > 0)
         return false;
@@ -81,7 +111,7 @@ bool order_may_hang(const struct spawn_order *order, const struct mounts *mounts
         return false;
     if (strchr(order->arguments[0], '/') != NULL)
         return !is_local_in(mounts, order->folder, order->arguments[0]);
-    return !search_is_local(mounts, order);
+    return !search_is_local_lately(mounts, order, searches, now_ms);
 }
 
 /* False when the groups are no list. */

@@ -14,7 +14,24 @@
  */
 bool order_make(const struct msg_runner_start *start, const char *scope, struct arena *arena,
     struct spawn_order *ret_order, struct spawn_failure *ret_failure);
+enum { SEARCHES_KEPT = 32, SEARCH_VALID_MS = 1000 };
+
+/*
+ * What searching PATH for a program found: one search is a hundred calls of the kernel on a machine
+ * with a long PATH, and they would stand between the end of each task and the next one's start.
+ * Zero-initialised. A link that begins to lead to a dead mount is noticed SEARCH_VALID_MS later.
+ */
+struct searches {
+    struct search {
+        uint64_t key; /* of PATH and the program; 0: none */
+        uint64_t readings;
+        uint64_t until_ms;
+        bool local;
+    } items[SEARCHES_KEPT];
+};
+
 /* The order's may_hang: whether to start what was made touches files that are not local. */
-bool order_may_hang(const struct spawn_order *order, const struct mounts *mounts);
+bool order_may_hang(const struct spawn_order *order, const struct mounts *mounts,
+    struct searches *searches, uint64_t now_ms);
 
 #endif

@@ -1,5 +1,6 @@
 #include "worker/runner/processes.h"
 
+#include "common/clock.h"
 #include "common/memory.h"
 #include "worker/runner/order.h"
 #include "worker/runner/task.h"
@@ -189,7 +190,8 @@ static pid_t task_spawn(
     if (ret_failure->reason != REASON_NONE)
         return -1;
     mounts_refresh(&processes->mounts);
-    order->may_hang = order_may_hang(order, &processes->mounts);
+    order->may_hang =
+        order_may_hang(order, &processes->mounts, &processes->searches, clock_boot_ms());
     if (processes->cgroups.fd >= 0)
         task->cgroup = cgroup_take(&processes->cgroups);
     if (task->cgroup != NULL)

@@ -8,6 +8,7 @@
 #include "common/table.h"
 #include "worker/runner/cgroup.h"
 #include "worker/runner/mounts.h"
+#include "worker/runner/order.h"
 #include "worker/runner/processes.h"
 #include "worker/runner/sweep.h"
 
@@ -52,6 +53,7 @@ struct processes {
     pid_t self;
     struct spawner spawner;
     struct mounts mounts;
+    struct searches searches;
     struct cgroups cgroups;
     int children_fd; /* /proc/self/task/TID/children; -1: the kernel has none */
     int64_t oom_kills;
