@@ -36,9 +36,10 @@ static uint64_t value_of(struct buffer *text, const char *word, uint64_t otherwi
     return otherwise;
 }
 
+/* A clock that has not moved since says nothing of how long the part took: then any is all. */
 static uint32_t permille(uint64_t part, uint64_t whole)
 {
-    if (whole == 0)
+    if (part == 0)
         return 0;
     return part >= whole ? 1000 : (uint32_t)(part * 1000 / whole);
 }
