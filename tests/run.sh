@@ -180,6 +180,21 @@ run_pytest() { # PRESET SECONDS ARGUMENT…
         -ra --durations=10 -o faulthandler_timeout=600 "$@"
 }
 
+# Several at once: most of a system test's time is waiting.
+run_pytest_parts() { # PRESET SECONDS ARGUMENT…
+    local preset=$1 seconds=$2 parts=$((jobs + 1)) part status=0 running=()
+    shift 2
+    for ((part = 1; part <= parts; part++)); do
+        run_pytest "$preset" "$seconds" --part "$part/$parts" "$@" >"$logs/.part$part" 2>&1 &
+        running+=($!)
+    done
+    for ((part = 1; part <= parts; part++)); do
+        wait "${running[part - 1]}" || status=1
+        cat "$logs/.part$part"
+    done
+    return $status
+}
+
 run_soak() { # PRESET MINUTES
     REEVE_BIN=$PWD/build/$1/bin timeout -k 30 $(($2 * 60 + 900)) "$python" tests/soak/soak.py --minutes "$2"
 }
@@ -212,7 +227,7 @@ after build_dev compiled_dev check_compiled dev '*.c' ':!tests/fuzz'
 after build_dev ctest_dev run_ctest dev
 
 if [ "$level" = quick ]; then
-    after build_dev system run_pytest dev 300 -m "not slow"
+    after build_dev system run_pytest_parts dev 300 -m "not slow"
     not_run "headers, build_clang, tidy, asan, tsan, fuzzers, slow system tests, soak" "quick leaves them to full"
 else
     stage headers check_headers

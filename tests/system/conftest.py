@@ -5,6 +5,19 @@ import pytest
 import reeve
 
 
+def pytest_addoption(parser):
+    parser.addoption("--part", metavar="I/N", help="of the tests, each Nth from the Ith on: N such runs may go side by side")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """After the deselection by markers, so that the parts are of one size."""
+    part = config.getoption("--part")
+    if part:
+        first, count = map(int, part.split("/"))
+        items[:] = items[first - 1::count]
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """A test that failed shows what the cluster's programs said."""

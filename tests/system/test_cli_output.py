@@ -121,6 +121,7 @@ def test_timeout_of_wait_ends_124_and_says_how_to_come_back(master):
     assert f"reeve wait {run}" in result.err and not result.out
 
 
+@pytest.mark.slow
 def test_timeout_holds_while_the_master_is_away(master):
     run = waiting_run(master)
     waiter = subprocess.Popen([reeve.program("reeve"), "wait", run, "--timeout", "4s"], stderr=subprocess.PIPE,
@@ -131,6 +132,7 @@ def test_timeout_holds_while_the_master_is_away(master):
     waiter.stderr.close()
 
 
+@pytest.mark.slow
 def test_wait_outlasts_a_restart_of_the_master(master):
     run = waiting_run(master)
     waiter = subprocess.Popen([reeve.program("reeve"), "wait", run], stderr=subprocess.PIPE, env=master.env, text=True)

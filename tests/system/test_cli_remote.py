@@ -337,6 +337,7 @@ def test_remote_times_are_by_the_masters_clock(laptop, ahead_s):
     assert "submit" in laptop.ok("audit", "--since", "1m", **clock)
 
 
+@pytest.mark.slow
 def test_remote_master_that_is_away_is_named_with_its_address(laptop):
     laptop.join("operator")
     laptop.cluster.kill("master")
@@ -345,6 +346,7 @@ def test_remote_master_that_is_away_is_named_with_its_address(laptop):
     assert "lab" in result.err and f"tcp://127.0.0.1:{laptop.cluster.port}" in result.err
 
 
+@pytest.mark.slow
 def test_token_with_several_addresses_finds_the_one_that_answers(laptop):
     token = laptop.cluster.ok(
         "token", "create", "--role", "viewer", "--address", f"tcp://127.0.0.1:{free_port()}", "--address",

@@ -248,6 +248,7 @@ def test_joined_folder_needs_no_token_and_ignores_another_of_its_cluster(pair):
 
 # ---- links and ends ----
 
+@pytest.mark.slow
 def test_cut_link_is_shown_as_silent_in_three_seconds_and_nothing_runs_twice(pair):
     run, path, gate = gated(pair)
     pair.cut("w1")
@@ -262,6 +263,7 @@ def test_cut_link_is_shown_as_silent_in_three_seconds_and_nothing_runs_twice(pai
     wait_until(lambda: state_of(pair, "w1") == "up", what="w1 up again")
 
 
+@pytest.mark.slow
 def test_master_that_does_not_answer_is_told_of_once(pair):
     pair.kill("master")
     wait_until(lambda: "no answer from tcp://" in pair.log_of("w1"), what="the agent's word")

@@ -73,6 +73,7 @@ def test_task_goes_to_the_worker_that_has_room(tight):
     assert {(end["state"], end["worker"]) for end in ends} == {("success", "w2")}
 
 
+@pytest.mark.slow
 def test_what_needs_more_than_there_will_be_does_not_come_again_each_second(tight):
     file = tight.dag("d", {"a": {"bash": "true"}}, files={"data": "x" * 30_000_000})
     run = tight.submit(file)

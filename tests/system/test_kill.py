@@ -78,6 +78,7 @@ def test_work_survives_fifty_rounds_of_kills(started):
         assert not wrong, f"round {number}, RV_SEED={seed}:\n" + "\n".join(wrong[:20])
 
 
+@pytest.mark.slow
 def test_acknowledged_submit_survives_kill_of_the_master(started):
     file = started.dag("d", {"a": {"bash": "true"}})
     for number in range(1, 11):

@@ -241,6 +241,7 @@ class OtherMaster:
         self.context.term()
 
 
+@pytest.mark.slow
 def test_master_of_another_version_is_told_of_once_and_asked_rarely(cluster):
     master = OtherMaster(cluster)
     try:
