@@ -82,10 +82,15 @@ static void frame_start(const struct channel *channel, const struct frame_header
     frame_begin(frame, &whole);
 }
 
+bool channel_has_unsent(const struct channel *channel)
+{
+    return channel->unsent != channel->next_out;
+}
+
 bool channel_frame(struct channel *channel, const struct frame_header *header, uint64_t now_ms,
     struct buffer *frame)
 {
-    if (channel->unsent == channel->next_out)
+    if (!channel_has_unsent(channel))
         return false;
     uint64_t first = channel->unsent;
     uint64_t start = start_of(channel, first);

@@ -38,6 +38,8 @@ void channel_add(struct channel *channel, enum message_id number, const void *bo
 /* Encoded bytes that wait for an acknowledgement: at CHANNEL_UNACKED_MAX_BYTES its owner stops. */
 size_t channel_unacked_bytes(const struct channel *channel);
 
+bool channel_has_unsent(const struct channel *channel);
+
 /*
  * Makes the next frame of messages that are to be sent: header (version, ack and number filled in
  * from the channel; epoch and leader from `header`), then messages up to FRAME_TARGET_BYTES. False

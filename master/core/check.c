@@ -141,7 +141,7 @@ static void check_seats(const struct core *core, const struct class *class, uint
             "a seat knows what its worker holds");
         must(seat->takes || !worker_takes_work(core, worker) ||
                  (class->noop ? worker->noops >= NOOPS_IN_FLIGHT_MAX
-                              : seat->taken >= 2 * worker->slots),
+                              : seat->taken >= worker_holds_max(worker)),
             "a worker with room sits where it is found");
         must(i == 0 || !class->seats[i].takes || class->seats[(i - 1) / 2].takes,
             "those that take tasks sit in front");

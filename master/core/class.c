@@ -83,7 +83,8 @@ static void seat_measure(const struct core *core, const struct class *class, str
     const struct worker *worker = core->workers[seat->worker];
     seat->taken = class->noop ? worker->noops : worker->running + worker->in_hand;
     seat->slots = class->noop ? 1 : worker->slots;
-    bool room = class->noop ? worker->noops < NOOPS_IN_FLIGHT_MAX : seat->taken / 2 < worker->slots;
+    bool room =
+        class->noop ? worker->noops < NOOPS_IN_FLIGHT_MAX : seat->taken < worker_holds_max(worker);
     seat->takes = room && worker_takes_work(core, worker);
 }
 

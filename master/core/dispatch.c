@@ -1,7 +1,7 @@
 /*
  * Gives ready tasks to workers: the best lane's head to the worker with the smallest share of its
- * slots taken, up to a second task a slot in hand; no-ops apart. And asks for in-hand tasks back
- * when others idle.
+ * slots taken, up to a second task a slot in hand (more, where they end within milliseconds);
+ * no-ops apart. And asks for in-hand tasks back when others idle.
  */
 #include "common/limits.h"
 #include "common/memory.h"

@@ -158,10 +158,10 @@ static const char *why_away(const struct core *core, const struct worker *worker
     return worker_takes_work(core, worker) ? NULL : "has not answered for seconds";
 }
 
-static bool has_room(const struct class *class, const struct seat *seat)
+static bool has_room(
+    const struct class *class, const struct seat *seat, const struct worker *worker)
 {
-    return class->noop ? seat->taken < NOOPS_IN_FLIGHT_MAX
-                       : seat->taken < 2 * (uint64_t)seat->slots;
+    return class->noop ? seat->taken < NOOPS_IN_FLIGHT_MAX : seat->taken < worker_holds_max(worker);
 }
 
 static struct tally count_seats(const struct core *core, const struct class *class)
@@ -171,7 +171,7 @@ static struct tally count_seats(const struct core *core, const struct class *cla
         const struct worker *worker = core->workers[class->seats[i].worker];
         if (why_away(core, worker) != NULL) {
             tally.away++;
-        } else if (has_room(class, &class->seats[i])) {
+        } else if (has_room(class, &class->seats[i], worker)) {
             tally.free = worker;
         } else {
             tally.busy++;

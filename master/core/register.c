@@ -109,6 +109,8 @@ static void take_description(
     worker->labels = texts_keep(message->labels);
     worker->users = texts_keep(message->users);
     worker->slots = message->slots;
+    worker->hand = message->slots;
+    worker->ended = 0;
     worker->load = (struct msg_heartbeat){0};
 }
 

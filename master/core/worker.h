@@ -59,6 +59,11 @@ static inline uint32_t worker_free_slots(const struct worker *worker)
     uint32_t used = worker->running + worker->in_hand;
     return used < worker->slots ? worker->slots - used : 0;
 }
+/* What it holds at most: what runs, and what is in its hand. */
+static inline uint64_t worker_holds_max(const struct worker *worker)
+{
+    return (uint64_t)worker->slots + worker->hand;
+}
 void worker_show_attempts(struct core *core, const struct worker *worker);
 void worker_traffic(struct core *core, struct worker *worker);
 void worker_heartbeat(

@@ -11,7 +11,6 @@ static const struct attempt_id A = {.run = 9, .task = 1, .attempt = 1};
 static const struct attempt_id B = {.run = 9, .task = 2, .attempt = 1};
 static const struct attempt_id C = {.run = 9, .task = 3, .attempt = 1};
 static const struct attempt_id D = {.run = 9, .task = 4, .attempt = 1};
-static const struct attempt_id E = {.run = 9, .task = 5, .attempt = 1};
 
 static uint32_t starts(const struct stage *stage)
 {
@@ -41,19 +40,70 @@ static void not_started(struct stage *stage, struct attempt_id id)
     runner_says(stage, MESSAGE_runner_exited, &message);
 }
 
-static void ahead_is_as_many_as_the_slots_and_in_order(void **state)
+static void ahead_is_what_a_hand_may_hold_and_in_order(void **state)
 {
     struct stage *stage = *state;
+    struct attempt_id other = {.run = 9, .task = 100, .attempt = 1};
     hand_over(stage, A);
-    hand_over(stage, B);
-    hand_over(stage, C);
-    hand_over(stage, D);
-    assign(stage, E);
-    prepared(stage, E, REASON_NONE);
+    for (uint32_t i = 1; i < SLOTS * (1 + HAND_SLOTS_MAX); i++, other.task++)
+        hand_over(stage, other);
+    assign(stage, other);
+    prepared(stage, other, REASON_NONE);
     assert_int_equal(starts(stage), 0);
     started(stage, A);
     exited(stage, A, REASON_EXIT_CODE, 0);
     assert_int_equal(starts(stage), 1);
+}
+
+static void end(struct stage *stage, struct attempt_id id)
+{
+    exited(stage, id, REASON_EXIT_CODE, 0);
+    collected(stage, id);
+    saved(stage, id);
+}
+
+static void ahead_end_is_told_with_the_next_while_tasks_wait_for_a_slot(void **state)
+{
+    struct stage *stage = *state;
+    stage_run(stage, A);
+    stage_run(stage, B);
+    hand_over(stage, C);
+    hand_over(stage, D);
+    end(stage, A);
+    assert_null(told(stage, MESSAGE_ended));
+    uint64_t due = agent_next_ms(stage->agent);
+    assert_true(due > stage->now_ms && due <= stage->now_ms + 2);
+    stage->now_ms = due;
+    stage_step(stage, (struct agent_event){.kind = AGENT_EVENT_TIMER});
+    assert_non_null(told(stage, MESSAGE_ended));
+    assert_true(agent_next_ms(stage->agent) > stage->now_ms);
+}
+
+static void ahead_end_is_told_at_once_when_a_slot_is_free(void **state)
+{
+    struct stage *stage = *state;
+    stage_run(stage, A);
+    stage_run(stage, B);
+    hand_over(stage, C);
+    end(stage, A);
+    assert_non_null(told(stage, MESSAGE_ended));
+}
+
+/* What was gathered goes out as soon as a slot runs empty, not later than it would have. */
+static void ahead_what_was_gathered_is_told_when_the_queue_is_empty(void **state)
+{
+    struct stage *stage = *state;
+    stage_run(stage, A);
+    stage_run(stage, B);
+    hand_over(stage, C);
+    hand_over(stage, D);
+    end(stage, A);
+    assert_null(told(stage, MESSAGE_ended));
+    started(stage, C);
+    exited(stage, B, REASON_EXIT_CODE, 0);
+    const struct msg_ended *ended = told(stage, MESSAGE_ended);
+    assert_non_null(ended);
+    assert_int_equal(ended->id.task, A.task);
 }
 
 static void ahead_nothing_overtakes_what_is_being_prepared(void **state)
@@ -222,7 +272,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, stage_setup, stage_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(ahead_is_as_many_as_the_slots_and_in_order),
+        TEST(ahead_is_what_a_hand_may_hold_and_in_order),
+        TEST(ahead_end_is_told_with_the_next_while_tasks_wait_for_a_slot),
+        TEST(ahead_end_is_told_at_once_when_a_slot_is_free),
+        TEST(ahead_what_was_gathered_is_told_when_the_queue_is_empty),
         TEST(ahead_nothing_overtakes_what_is_being_prepared),
         TEST(ahead_runner_is_told_the_slots),
         TEST(ahead_heartbeat_counts_what_waits_as_in_hand),

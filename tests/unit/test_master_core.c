@@ -381,6 +381,40 @@ static void core_hands_out_at_most_a_second_task_a_slot(void **state)
     (void)run;
 }
 
+static struct worker_view only_worker(const struct core_world *world)
+{
+    struct worker_view view;
+    assert_true(core_view_worker(world->core, 0, world->now_ms, &view));
+    return view;
+}
+
+static void core_hand_of_a_fast_worker_holds_more_until_it_is_slow(void **state)
+{
+    struct core_world *world = *state;
+    struct fake *fake = fake_up(world, 1);
+    struct buffer yaml = {0};
+    buffer_printf(&yaml, LEASE "tasks:\n");
+    for (int i = 0; i < 400; i++)
+        buffer_printf(&yaml, "  t%d: {bash: run}\n", i);
+    uint64_t run = world_submit(world, buffer_text(&yaml));
+    buffer_fini(&yaml);
+    assert_int_equal(only_worker(world).in_hand, 2);
+    uint32_t next = 0;
+    /* 300 in this second, three in ten milliseconds. */
+    for (; next < 300; next++)
+        fake_ended(world, fake, attempt_named(run, next, 1), ATTEMPT_SUCCESS);
+    assert_int_equal(only_worker(world).in_hand, 2);
+    world->now_ms += 1000;
+    fake_beat(world, fake);
+    fake_ended(world, fake, attempt_named(run, next++, 1), ATTEMPT_SUCCESS);
+    assert_int_equal(only_worker(world).in_hand, 4);
+    world->now_ms += 1000;
+    fake_beat(world, fake);
+    for (uint32_t i = 0; i < 4; i++)
+        fake_ended(world, fake, attempt_named(run, next++, 1), ATTEMPT_SUCCESS);
+    assert_int_equal(only_worker(world).in_hand, 2);
+}
+
 static void core_idle_worker_gets_what_another_holds_in_hand(void **state)
 {
     struct core_world *world = *state;
@@ -494,6 +528,7 @@ int main(void)
         TEST(core_active_tasks_keep_to_their_cap),
         TEST(core_higher_priority_goes_first),
         TEST(core_hands_out_at_most_a_second_task_a_slot),
+        TEST(core_hand_of_a_fast_worker_holds_more_until_it_is_slow),
         TEST(core_idle_worker_gets_what_another_holds_in_hand),
         TEST(core_queue_without_a_worker_waits_for_one),
         TEST(core_large_cancel_goes_in_slices_and_starts_nothing_more),

@@ -118,7 +118,7 @@ void note(struct agent *agent, const char *format, ...)
 static void flush(struct agent *agent)
 {
     start_waiting(agent);
-    session_frames(agent);
+    session_flush(agent);
 }
 
 static void take(struct agent *agent, const struct agent_event *event)

@@ -473,7 +473,7 @@ void take_loaded(struct agent *agent, const struct msg_ended *ended)
 static void take_hello(struct agent *agent, const struct msg_runner_hello *message)
 {
     agent->instance = message->instance;
-    agent->ahead = message->queues ? agent->slots : 0;
+    agent->ahead = message->queues ? agent->slots * HAND_SLOTS_MAX : 0;
     session_begin(agent);
 }
 

@@ -16,6 +16,8 @@ enum {
      * So long, too, the last word of an agent that leaves is waited for to arrive. */
     STOP_WAIT_MS = 5000,
     EXIT_STOPPED = 0,
+    /* So long an end waits for others to be told with it, while nothing idles. */
+    GATHER_MS = 2,
 };
 
 static struct frame_header header_of(const struct agent *agent)
@@ -52,6 +54,7 @@ void session_begin(struct agent *agent)
     agent->phase = SESSION_LISTING;
     agent->acked_stamp = 0;
     agent->leave_said = false;
+    agent->gather_ms = 0;
     channel_open(&agent->channel, agent->session);
     struct msg_runner_list list = {.nonce = agent->nonce, .slots = agent->slots};
     tell_runner(agent, MESSAGE_runner_list, &list, sizeof list);
@@ -325,7 +328,7 @@ void session_frame(struct agent *agent, struct slice bytes)
         note(agent, "a frame from the master was refused: %s", error.text);
 }
 
-void session_frames(struct agent *agent)
+static void send_frames(struct agent *agent)
 {
     struct frame_header header = header_of(agent);
     if (agent->phase != SESSION_OPEN)
@@ -335,6 +338,23 @@ void session_frames(struct agent *agent)
         send_frame(agent);
         buffer_clear(&agent->frame);
     }
+}
+
+/*
+ * While tasks wait in the runner for a slot, nothing idles that an answer could fill: what ended is
+ * told together with what ends next, and a burst of short tasks costs one message for several.
+ */
+void session_flush(struct agent *agent)
+{
+    bool busy = agent_running(agent) > agent->slots && !agent->stopping && !agent->leaving;
+    if (agent->phase == SESSION_OPEN && busy && channel_has_unsent(&agent->channel)) {
+        if (agent->gather_ms == 0)
+            agent->gather_ms = agent->now_ms + GATHER_MS;
+        if (agent->now_ms < agent->gather_ms)
+            return;
+    }
+    agent->gather_ms = 0;
+    send_frames(agent);
 }
 
 /* ---- time ---- */
@@ -357,7 +377,7 @@ static void beat(struct agent *agent)
     };
     channel_resend(&agent->channel, agent->now_ms);
     send_plain(agent, MESSAGE_heartbeat, &heartbeat);
-    session_frames(agent);
+    send_frames(agent);
     agent->next_beat_ms = agent->now_ms + HEARTBEAT_INTERVAL_MS;
 }
 
@@ -391,7 +411,7 @@ static void check_stopped(struct agent *agent)
         return;
     if (told)
         say_leave(agent);
-    session_frames(agent);
+    send_frames(agent);
     exit_stopped(agent, true);
 }
 
@@ -406,7 +426,7 @@ static void check_left(struct agent *agent)
     if (agent->leave_by_ms == 0)
         agent->leave_by_ms = agent->now_ms + STOP_WAIT_MS;
     say_leave(agent);
-    session_frames(agent);
+    send_frames(agent);
     if (agent->now_ms >= agent->leave_by_ms ||
         (agent->leave_said && channel_unacked_bytes(&agent->channel) == 0))
         exit_stopped(agent, false);
@@ -468,6 +488,8 @@ uint64_t session_next_ms(const struct agent *agent)
     if (agent->phase == SESSION_REGISTERING || agent->phase == SESSION_OPEN)
         due =
             agent->next_beat_ms > agent->mute_until_ms ? agent->next_beat_ms : agent->mute_until_ms;
+    if (agent->gather_ms != 0 && agent->gather_ms < due)
+        due = agent->gather_ms;
     if (agent->announce_ms < due)
         due = agent->announce_ms;
     if (agent->stopping && agent->stop_by_ms < due)

@@ -81,6 +81,7 @@ struct agent {
     uint64_t register_stamp;
     uint64_t acked_stamp; /* the newest stamp that the master acknowledged in this session */
     uint64_t next_beat_ms;
+    uint64_t gather_ms;   /* what is to be said waits until then for more; 0: nothing waits */
     uint64_t announce_ms; /* the earliest of all, or UINT64_MAX */
     struct channel channel;
     struct buffer frame;
@@ -147,7 +148,7 @@ void session_begin(struct agent *agent);
 void session_runner_listed(struct agent *agent);
 void session_timer(struct agent *agent);
 void session_frame(struct agent *agent, struct slice bytes);
-void session_frames(struct agent *agent);
+void session_flush(struct agent *agent);
 void session_stop(struct agent *agent);
 void session_leave(struct agent *agent, size_t logs);
 uint64_t session_next_ms(const struct agent *agent);
