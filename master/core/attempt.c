@@ -5,9 +5,44 @@
  */
 #include "common/limits.h"
 #include "common/memory.h"
+#include "common/probe.h"
 #include "master/core/state.h"
 
 #include <stdlib.h>
+
+/* ---- the lifecycle ---- */
+
+enum { ASS = ATTEMPT_LIFE_ASSIGNED, RUN, EXP, OVE, ___ = 0 };
+
+/* life x event -> next; ___ is illegal. */
+/* clang-format off */
+static const uint8_t transitions[ATTEMPT_LIFE_OVER][ATTEMPT_EVENT_COUNT] = {
+    /*                         start end  gone expire revive bury kill */
+    [ATTEMPT_LIFE_ASSIGNED] = {RUN,  OVE, OVE, EXP,   ___,   ___, ASS},
+    [ATTEMPT_LIFE_RUNNING]  = {RUN,  OVE, OVE, EXP,   ___,   ___, RUN},
+    [ATTEMPT_LIFE_EXPIRED]  = {EXP,  OVE, OVE, ___,   ASS,   OVE, ___},
+};
+/* clang-format on */
+
+uint32_t attempt_next_life(uint32_t life, enum attempt_event event)
+{
+    assert(life >= ATTEMPT_LIFE_ASSIGNED && life < ATTEMPT_LIFE_OVER);
+    assert(event < ATTEMPT_EVENT_COUNT);
+    return transitions[life][event];
+}
+
+/* What the event makes of it; that it is legal is a programmer's promise. */
+static uint32_t life_after(const struct attempt *attempt, enum attempt_event event)
+{
+    uint32_t life =
+        attempt->state == ATTEMPT_RUNNING ? ATTEMPT_LIFE_RUNNING : ATTEMPT_LIFE_ASSIGNED;
+    if ((attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0)
+        life = ATTEMPT_LIFE_EXPIRED;
+    uint32_t next = attempt_next_life(life, event);
+    assert(next != 0 && "the event is legal in this life");
+    REACHED(ATTEMPT, life, event);
+    return next;
+}
 
 /* ---- slots and links ---- */
 
@@ -125,7 +160,7 @@ struct attempt *attempt_lookup(const struct core *core, const struct attempt_id 
     if (run == NULL || id->task >= run->task_count || id->map != 0)
         return NULL;
     uint32_t live = run->tasks[id->task].live;
-    if (live == NONE || core->attempts[live]->number != id->attempt)
+    if (live == NONE || (core->attempts[live]->number != id->attempt && !MUTANT(LATE_RESULT_TAKEN)))
         return NULL;
     return core->attempts[live];
 }
@@ -202,7 +237,8 @@ struct attempt *attempt_restore(struct core *core, struct run *run, const struct
 
 void attempt_started(struct core *core, struct attempt *attempt, int64_t started_at)
 {
-    if (attempt->state == ATTEMPT_RUNNING || (attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0)
+    if (life_after(attempt, ATTEMPT_EVENT_START) != ATTEMPT_LIFE_RUNNING ||
+        attempt->state == ATTEMPT_RUNNING)
         return;
     struct run *run = &core->runs[attempt->run];
     attempt_clear_asked(core, attempt);
@@ -229,7 +265,8 @@ static enum task_event event_of_end(const struct run *run, uint32_t index, uint3
         return TASK_EVENT_CANCEL;
     if (state == ATTEMPT_SKIPPED)
         return TASK_EVENT_SKIP;
-    return task->tries <= run_plan_task(run, index)->retries ? TASK_EVENT_RETRY : TASK_EVENT_FAIL;
+    uint32_t tries = task->tries + (MUTANT(TRY_TOO_FEW) ? 1u : 0u);
+    return tries <= run_plan_task(run, index)->retries ? TASK_EVENT_RETRY : TASK_EVENT_FAIL;
 }
 
 static void keep_leaving(struct run *run, uint32_t task, const struct msg_ended *ended)
@@ -285,6 +322,7 @@ void attempt_ended(struct core *core, struct attempt *attempt, const struct msg_
         attempt_gone(core, attempt, ended->reason, ended->error);
         return;
     }
+    (void)life_after(attempt, ATTEMPT_EVENT_END);
     struct run *run = &core->runs[attempt->run];
     uint32_t index = attempt->task;
     struct task *task = &run->tasks[index];
@@ -315,6 +353,7 @@ void attempt_gone(
 {
     struct run *run = &core->runs[attempt->run];
     uint32_t task = attempt->task;
+    (void)life_after(attempt, ATTEMPT_EVENT_GONE);
     add_lost_row(core, attempt, reason, cut(error, ATTEMPT_ERROR_MAX_BYTES));
     attempt_destroy(core, attempt);
     if (is_cancel_wished(run, task)) {
@@ -334,6 +373,7 @@ void attempt_expire(struct core *core, struct attempt *attempt)
             core, attempt, REASON_WORKER_LOST, slice_of("its worker was silent past its lease"));
         return;
     }
+    (void)life_after(attempt, ATTEMPT_EVENT_EXPIRE);
     release(core, attempt);
     attempt->flags |= ATTEMPT_FLAG_EXPIRED;
     task_move(core, run, task, TASK_EVENT_BACK, REASON_WORKER_LOST);
@@ -342,7 +382,7 @@ void attempt_expire(struct core *core, struct attempt *attempt)
 
 void attempt_revive(struct core *core, struct attempt *attempt)
 {
-    assert((attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0);
+    (void)life_after(attempt, ATTEMPT_EVENT_REVIVE);
     attempt->flags &= (uint8_t)~ATTEMPT_FLAG_EXPIRED;
     attempt->state = ATTEMPT_ASSIGNED;
     ++*counter_of(core, attempt);
@@ -353,7 +393,7 @@ void attempt_revive(struct core *core, struct attempt *attempt)
 
 void attempt_bury(struct core *core, struct attempt *attempt)
 {
-    assert((attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0);
+    (void)life_after(attempt, ATTEMPT_EVENT_BURY);
     add_lost_row(
         core, attempt, REASON_WORKER_LOST, slice_of("its worker was silent past its lease"));
     attempt_destroy(core, attempt);
@@ -363,6 +403,7 @@ void attempt_kill(struct core *core, struct attempt *attempt, enum reason reason
 {
     struct worker *worker = core->workers[attempt->worker];
     struct run *run = &core->runs[attempt->run];
+    (void)life_after(attempt, ATTEMPT_EVENT_KILL);
     attempt->flags |= ATTEMPT_FLAG_KILL;
     if (worker->open) {
         struct msg_kill kill = {.id = attempt_id_of(core, attempt), .reason = reason};
@@ -376,8 +417,12 @@ void attempt_arm(struct core *core, struct attempt *attempt, uint64_t base_ms)
 {
     if (attempt->lease_ms == 0 || (attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0)
         return;
-    wheel_arm(&core->wheel, &attempt->expiry,
-        base_ms + attempt->lease_ms + LEASE_MARGIN_MS(attempt->lease_ms));
+    uint64_t wait_ms = attempt->lease_ms + LEASE_MARGIN_MS(attempt->lease_ms);
+    if (MUTANT(MARGIN_LEFT_OUT))
+        wait_ms = attempt->lease_ms;
+    else if (MUTANT(EXPIRED_EARLY))
+        wait_ms = attempt->lease_ms - HEARTBEAT_INTERVAL_MS;
+    wheel_arm(&core->wheel, &attempt->expiry, base_ms + wait_ms);
 }
 
 uint32_t attempt_shown_state(const struct core *core, const struct attempt *attempt)

@@ -7,6 +7,28 @@
 
 #include "master/core/state.h"
 
+/* Where a live attempt is: its state, but that one whose lease ran out is apart. */
+enum attempt_life {
+    ATTEMPT_LIFE_ASSIGNED = 1,
+    ATTEMPT_LIFE_RUNNING,
+    ATTEMPT_LIFE_EXPIRED,
+    ATTEMPT_LIFE_OVER
+};
+
+enum attempt_event {
+    ATTEMPT_EVENT_START,
+    ATTEMPT_EVENT_END,    /* by its worker's word */
+    ATTEMPT_EVENT_GONE,   /* lost, or given back */
+    ATTEMPT_EVENT_EXPIRE, /* lease and margin are over */
+    ATTEMPT_EVENT_REVIVE, /* its result is on its way after all */
+    ATTEMPT_EVENT_BURY,
+    ATTEMPT_EVENT_KILL,
+    ATTEMPT_EVENT_COUNT
+};
+
+/* The next by the table, 0 when it is illegal. */
+uint32_t attempt_next_life(uint32_t life, enum attempt_event event);
+
 struct attempt *attempt_create(
     struct core *core, struct run *run, uint32_t task, struct worker *worker);
 /* A loaded one, of a worker that has not registered yet. */

@@ -9,6 +9,7 @@
  */
 #include "common/limits.h"
 #include "common/memory.h"
+#include "common/probe.h"
 #include "master/core/state.h"
 
 #include <stdlib.h>
@@ -18,7 +19,8 @@ enum { UNACKED_MAX_BYTES = CHANNEL_UNACKED_MAX_BYTES / 2 };
 
 bool worker_takes_work(const struct core *core, const struct worker *worker)
 {
-    return worker->open && worker->state == WORKER_UP && !worker->full && !worker->resting &&
+    bool up = worker->state == WORKER_UP || MUTANT(DRAIN_FORGOTTEN);
+    return worker->open && up && !worker->full && !worker->resting &&
            core->now_ms - worker->heartbeat_ms < START_FRESH_MS &&
            channel_unacked_bytes(&worker->channel) < UNACKED_MAX_BYTES;
 }
@@ -162,7 +164,7 @@ bool class_suits(const struct class *class, const struct worker *worker)
     if (class->run_as.length > 0 && !texts_hold(worker->users, class->run_as))
         return false;
     for (uint32_t i = 0; i < class->labels.count; i++) {
-        if (!texts_hold(worker->labels, class->labels.items[i]))
+        if (!texts_hold(worker->labels, class->labels.items[i]) && !MUTANT(LABELS_IGNORED))
             return false;
     }
     return true;

@@ -5,6 +5,7 @@
 #include "master/core/core.h"
 
 #include "common/memory.h"
+#include "common/probe.h"
 #include "master/core/state.h"
 
 #include <stdlib.h>
@@ -125,7 +126,8 @@ static void make_frames(struct core *core)
             continue;
         buffer_clear(&core->frame);
         while (channel_frame(&worker->channel, &header, core->now_ms, &core->frame)) {
-            effects_add_send(core->effects, worker->peer, buffer_slice(&core->frame), false);
+            effects_add_send(
+                core->effects, worker->peer, buffer_slice(&core->frame), MUTANT(SENT_UNCOMMITTED));
             buffer_clear(&core->frame);
         }
     }

@@ -5,6 +5,7 @@
  */
 #include "common/limits.h"
 #include "common/memory.h"
+#include "common/probe.h"
 #include "master/core/state.h"
 #include "proto/roles.h"
 
@@ -62,7 +63,7 @@ static int check_newcomer(const struct core *core, const struct event *event,
     const struct token_state *token, struct error *error)
 {
     struct slice name = event->join.name;
-    if (token->used >= token->row.uses)
+    if (token->used >= token->row.uses && !MUTANT(TOKEN_OVERUSED))
         return error_set(error, ERR_DENIED,
             "this token is used up (%" PRIu32 " of %" PRIu32 " uses): ask for another one",
             token->used, token->row.uses);

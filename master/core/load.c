@@ -4,6 +4,7 @@
  * about.
  */
 #include "common/memory.h"
+#include "common/probe.h"
 #include "master/core/state.h"
 
 #include <stdlib.h>
@@ -173,7 +174,8 @@ void load_done(struct core *core)
         struct attempt *attempt = core->attempts[i];
         if (!attempt->in_use)
             continue;
-        attempt_arm(core, attempt, core->now_ms);
+        attempt_arm(core, attempt,
+            MUTANT(RESTART_UNWAITED) ? core->now_ms - attempt->lease_ms : core->now_ms);
         core->workers[attempt->worker]->state = WORKER_SILENT;
         core->workers[attempt->worker]->state_at = core->now_wall;
     }

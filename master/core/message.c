@@ -4,6 +4,7 @@
  */
 #include "common/limits.h"
 #include "common/memory.h"
+#include "common/probe.h"
 #include "master/core/state.h"
 
 #include <stdio.h>
@@ -130,7 +131,7 @@ static void take_ended(struct core *core, struct worker *worker, const void *bod
         return;
     bool noop = attempt != NULL && (attempt->flags & ATTEMPT_FLAG_NOOP) != 0;
     struct msg_ended ended = checked(message);
-    if (attempt != NULL && is_end(ended.state))
+    if (attempt != NULL && is_end(ended.state) && !MUTANT(RESULT_SWALLOWED))
         attempt_ended(core, attempt, &ended);
     if (!noop)
         settle(core, worker, &message->id);
@@ -140,7 +141,8 @@ static void take_given_back(struct core *core, struct worker *worker, const void
 {
     const struct msg_given_back *message = body;
     struct attempt *attempt;
-    if (!own_attempt(core, worker, MESSAGE_given_back, &message->id, &attempt) || attempt == NULL)
+    if (!own_attempt(core, worker, MESSAGE_given_back, &message->id, &attempt) || attempt == NULL ||
+        MUTANT(GIVEN_BACK_LOST))
         return;
     /* What it cannot start now it could not start a millisecond later either. */
     if ((attempt->flags & (ATTEMPT_FLAG_ASKED | ATTEMPT_FLAG_KILL)) == 0) {
@@ -188,7 +190,7 @@ static take_fn handler_of(uint32_t number)
 static void fence(struct core *core, const struct frame_header *header)
 {
     char text[200];
-    if (core->fenced || header->epoch <= core->epoch)
+    if (core->fenced || header->epoch <= core->epoch || MUTANT(FENCE_UNHEARD))
         return;
     (void)snprintf(text, sizeof text,
         "a worker has seen epoch %llu, this master leads epoch %llu: another master leads, or an "

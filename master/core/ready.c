@@ -3,6 +3,7 @@
  * for each class, by priority, then by the runs' order.
  */
 #include "common/memory.h"
+#include "common/probe.h"
 #include "master/core/state.h"
 
 #include <stdlib.h>
@@ -208,7 +209,8 @@ void lane_remove(struct core *core, struct run *run, uint32_t index)
 void run_park(struct core *core, struct run *run)
 {
     uint32_t cap = run->plan.header->max_active_tasks;
-    bool parked = run->cancelled || (cap > 0 && run->active >= cap);
+    bool capped = cap > 0 && run->active >= cap && !MUTANT(TASKS_UNCAPPED);
+    bool parked = run->cancelled || capped;
     if (parked == run->parked)
         return;
     run->parked = parked;

@@ -4,6 +4,7 @@
  */
 #include "common/limits.h"
 #include "common/memory.h"
+#include "common/probe.h"
 #include "master/core/state.h"
 
 #include <stdlib.h>
@@ -59,7 +60,7 @@ static int check(const struct core *core, const struct worker *known,
     if (!is_well_formed(message))
         return error_set(error, ERR_MALFORMED,
             "a registration needs a key, a name, a boot id and a runner, none of them too long");
-    if (known != NULL && known->removed)
+    if (known != NULL && known->removed && !MUTANT(REMOVED_ADMITTED))
         return error_set(error, ERR_DENIED,
             "this worker's key was removed from the cluster: give it a data directory of its own");
     if (!access_is_name(message->name))
@@ -185,7 +186,7 @@ static void keep(struct core *core, struct attempt *attempt, const struct held_a
         attempt_started(core, attempt, core->now_wall);
     bool wished = core->runs[attempt->run].cancelled ||
                   (core->runs[attempt->run].tasks[attempt->task].flags & TASK_FLAG_CANCEL) != 0;
-    if (wished && held->holding != HOLDING_ENDED)
+    if (wished && held->holding != HOLDING_ENDED && !MUTANT(CANCEL_UNREPEATED))
         attempt_kill(core, attempt, REASON_CANCELLED);
 }
 
@@ -193,10 +194,10 @@ static void keep(struct core *core, struct attempt *attempt, const struct held_a
  * before the attempt's session knows nothing of it, however late it comes. */
 static bool is_gone(const struct attempt *attempt, const struct msg_register *message)
 {
-    if (attempt->instance == message->instance)
-        return message->now > attempt->stamp;
+    if (attempt->instance == message->instance || MUTANT(STRANGER_BELIEVED))
+        return message->now > attempt->stamp || MUTANT(OLD_LIST_BELIEVED);
     return message->dead_instance != 0 && attempt->instance == message->dead_instance &&
-           attempt->boot == hash_bytes(message->boot);
+           (attempt->boot == hash_bytes(message->boot) || MUTANT(BOOT_UNCHECKED));
 }
 
 /* Keeps it, ends it as gone, or leaves it to its lease; true when the answer names it. */
@@ -255,6 +256,8 @@ static bool is_stale(const struct core *core, const struct worker *known,
     const struct frame_header *header, const struct msg_register *message)
 {
     uint64_t owner = 0;
+    if (MUTANT(STALE_REGISTRATION))
+        return false;
     if (table_get(&core->session_instances, header->session, NULL))
         return true;
     if (table_get(&core->sessions, header->session, &owner) && core->workers[owner] != known)

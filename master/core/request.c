@@ -1,6 +1,7 @@
 #include "master/core/request.h"
 
 #include "common/memory.h"
+#include "common/probe.h"
 #include "master/core/state.h"
 
 #include <stdarg.h>
@@ -54,7 +55,7 @@ void requests_fini(struct core *core)
 bool request_repeat(struct core *core, const struct event *event)
 {
     uint64_t slot = 0;
-    if (!table_get(&core->requests_by_id, event->request, &slot))
+    if (!table_get(&core->requests_by_id, event->request, &slot) || MUTANT(REQUEST_REPEATED))
         return false;
     effects_add_answer(core->effects, event->ticket, core->requests[slot].message);
     return true;
@@ -288,7 +289,7 @@ static uint32_t mark_chosen(
 static uint32_t first_alive(const struct run *run, const bool *chosen)
 {
     for (uint32_t i = 0; i < run->task_count; i++) {
-        if (chosen[i] && run->tasks[i].live != NONE)
+        if (chosen[i] && run->tasks[i].live != NONE && !MUTANT(RESET_ALIVE))
             return i;
     }
     return NONE;

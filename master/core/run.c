@@ -2,6 +2,7 @@
  * The life of a run, its DAG's caps, and the cache of runs that ended.
  */
 #include "common/memory.h"
+#include "common/probe.h"
 #include "master/core/state.h"
 
 #include <stdlib.h>
@@ -240,9 +241,48 @@ static bool run_state_is_end(uint32_t state)
     return state >= RUN_SUCCESS && state <= RUN_CANCELLED;
 }
 
+enum {
+    QUE = RUN_QUEUED,
+    RUN = RUN_RUNNING,
+    SUC = RUN_SUCCESS,
+    FAI = RUN_FAILED,
+    CAN = RUN_CANCELLED,
+    ___ = 0 /* illegal */
+};
+
+/*
+ * state x event -> next state. A mark may turn an end into another; nothing but a cancel of what
+ * was open makes a run cancelled.
+ */
+/* clang-format off */
+static const uint8_t transitions[RUN_CANCELLED + 1][RUN_EVENT_COUNT] = {
+    /*                 queue start succ fail cancel */
+    [RUN_QUEUED]    = {QUE,  RUN,  SUC, FAI, CAN},
+    [RUN_RUNNING]   = {___,  ___,  SUC, FAI, CAN},
+    [RUN_SUCCESS]   = {QUE,  RUN,  ___, FAI, ___},
+    [RUN_FAILED]    = {QUE,  RUN,  SUC, ___, ___},
+    [RUN_CANCELLED] = {QUE,  RUN,  SUC, FAI, ___},
+};
+/* clang-format on */
+
+uint32_t run_next_state(uint32_t state, enum run_event event)
+{
+    assert(state >= RUN_QUEUED && state <= RUN_CANCELLED && event < RUN_EVENT_COUNT);
+    return transitions[state][event];
+}
+
+/* The one transition function of a run's state. */
+static void run_move(struct run *run, enum run_event event)
+{
+    uint32_t next = run_next_state(run->state, event);
+    assert(next != 0 && "the event is legal in this state");
+    REACHED(RUN, run->state, event);
+    run->state = next;
+}
+
 static void start(struct core *core, struct run *run)
 {
-    run->state = RUN_RUNNING;
+    run_move(run, RUN_EVENT_START);
     if (run->started_at == 0)
         run->started_at = core->now_wall;
     core->dags[run->dag].active++;
@@ -255,7 +295,7 @@ static void start(struct core *core, struct run *run)
 static bool has_room(const struct core *core, const struct run *run)
 {
     uint32_t cap = run->plan.header->max_active_runs;
-    return cap == 0 || core->dags[run->dag].active < cap;
+    return cap == 0 || core->dags[run->dag].active < cap || MUTANT(RUNS_UNCAPPED);
 }
 
 static void leave_ended(struct core *core, struct run *run)
@@ -296,7 +336,7 @@ void run_enqueue(struct core *core, struct run *run)
         start(core, run);
         return;
     }
-    run->state = RUN_QUEUED;
+    run_move(run, RUN_EVENT_QUEUE);
     run_fact(core, run);
     run_show(core, run);
     run_queue(core, run);
@@ -352,11 +392,11 @@ static bool has_stranded(const struct run *run)
 }
 
 /* A cancelled run is one that a person cancelled before everything had ended by itself. */
-static uint32_t end_state(const struct run *run)
+static enum run_event end_event(const struct run *run)
 {
     if (run->cancelled && run->counts[TASK_CANCELLED] > 0)
-        return RUN_CANCELLED;
-    return run->fatal > 0 || has_stranded(run) ? RUN_FAILED : RUN_SUCCESS;
+        return RUN_EVENT_CANCEL;
+    return run->fatal > 0 || has_stranded(run) ? RUN_EVENT_FAIL : RUN_EVENT_SUCCEED;
 }
 
 static uint32_t ended_count(const struct run *run)
@@ -371,11 +411,15 @@ void run_check_end(struct core *core, struct run *run)
 {
     if (core->loading || ended_count(run) < run->task_count)
         return;
-    uint32_t before = run->state, now = end_state(run);
-    if (before == now)
+    static const uint32_t ends[RUN_EVENT_COUNT] = {[RUN_EVENT_SUCCEED] = RUN_SUCCESS,
+        [RUN_EVENT_FAIL] = RUN_FAILED,
+        [RUN_EVENT_CANCEL] = RUN_CANCELLED};
+    enum run_event event = end_event(run);
+    uint32_t before = run->state;
+    if (before == ends[event])
         return;
     span_flush(core);
-    run->state = now;
+    run_move(run, event);
     if (!run_state_is_end(before)) {
         run->ended_at = core->now_wall;
         run_enter_ended(core, run);

@@ -429,6 +429,17 @@ static inline const struct plan_task *run_plan_task(const struct run *run, uint3
 {
     return &run->plan.tasks[task];
 }
+enum run_event {
+    RUN_EVENT_QUEUE, /* submitted or retried, at max_active_runs */
+    RUN_EVENT_START,
+    RUN_EVENT_SUCCEED, /* all its tasks have ended … */
+    RUN_EVENT_FAIL,
+    RUN_EVENT_CANCEL,
+    RUN_EVENT_COUNT
+};
+
+/* The next state by the table, 0 when it is illegal. */
+uint32_t run_next_state(uint32_t state, enum run_event event);
 struct dag *dag_get(struct core *core, struct slice name);
 void run_fact(struct core *core, const struct run *run);
 /* Starts it, or queues it at max_active_runs. */

@@ -3,6 +3,7 @@
  * that follows.
  */
 #include "common/memory.h"
+#include "common/probe.h"
 #include "master/core/state.h"
 
 #include <stdlib.h>
@@ -131,6 +132,7 @@ void task_move(
     uint32_t from = task->state;
     uint32_t to = task_next_state(from, event);
     assert(to != 0 && "the event is legal in this state");
+    REACHED(TASK, from, event);
     leave_state(core, run, index);
     enter_state(core, run, index, to);
     task->reason = (uint8_t)reason;

@@ -6,6 +6,8 @@
  */
 #include "master/core/trigger.h"
 
+#include "common/probe.h"
+
 #include <assert.h>
 #include <stdbool.h>
 
@@ -34,6 +36,8 @@ static enum verdict all_success(const struct upstream_counts *c, bool all_done)
 {
     if (c->failed + c->upstream_failed > 0)
         return VERDICT_UPSTREAM_FAILED;
+    if (MUTANT(RULE_TOO_SOON) && c->success > 0)
+        return VERDICT_READY;
     return verdict_if(all_done, c->skipped > 0 ? VERDICT_SKIP : VERDICT_READY);
 }
 

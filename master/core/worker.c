@@ -4,6 +4,7 @@
  */
 #include "common/limits.h"
 #include "common/memory.h"
+#include "common/probe.h"
 #include "master/core/state.h"
 
 #include <stdlib.h>
@@ -31,6 +32,7 @@ void worker_move(struct core *core, struct worker *worker, enum worker_event eve
 {
     uint32_t next = worker_next_state(worker->state, event);
     assert(next != 0 && "the event is legal in this state");
+    REACHED(WORKER, worker->state, event);
     if (worker->draining || worker->leaving)
         next = worker_next_state(next, WORKER_EVENT_DRAIN);
     if (next == worker->state)

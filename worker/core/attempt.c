@@ -4,6 +4,7 @@
 #include "common/dag/plan.h"
 #include "common/limits.h"
 #include "common/memory.h"
+#include "common/probe.h"
 #include "worker/core/state.h"
 #include "worker/runner/core.h"
 
@@ -99,6 +100,7 @@ static void move(struct agent *agent, struct held *held, enum held_event event)
 {
     uint32_t next = held_next_state(held->state, event);
     assert(next != 0 && "the event is legal in this state");
+    REACHED(HELD, held->state, event);
     agent->counts[held->state]--;
     agent->counts[next]++;
     held->state = (uint8_t)next;
@@ -218,7 +220,7 @@ void held_kill(struct agent *agent, struct held *held, enum reason reason)
 void take_kill(struct agent *agent, const struct msg_kill *message)
 {
     struct held *held = held_find(agent, &message->id);
-    if (held == NULL)
+    if (held == NULL || MUTANT(KILL_UNHEARD))
         return;
     if (held_has_process(held)) {
         held_kill(agent, held, message->reason);
@@ -240,7 +242,8 @@ void held_give_back(struct agent *agent, struct held *held, const char *why)
 {
     if (held_is_waiting(held)) {
         give_back(agent, &held->id, slice_of(why));
-        held_discard(agent, held);
+        if (!MUTANT(TAKE_BACK_KEPT))
+            held_discard(agent, held);
     } else if (held->state == HELD_QUEUED) {
         struct msg_runner_take_back back = {.id = held->id};
         tell_runner(agent, MESSAGE_runner_take_back, &back, sizeof back);
@@ -405,7 +408,8 @@ static void judge(const struct held *held, const struct msg_assign *assign, stru
         break;
     case REASON_LEASE:
     case REASON_WORKER_LOST:
-        ended->state = ATTEMPT_LOST;
+        if (!MUTANT(LOSS_AS_FAILURE))
+            ended->state = ATTEMPT_LOST;
         break;
     case REASON_EXIT_CODE:
         if (exited->exit_code == 0) {
@@ -444,6 +448,8 @@ void take_collected(struct agent *agent, const struct agent_event *event)
         ended.outputs = event->collected.outputs;
         ended.artifacts = event->collected.artifacts;
     }
+    if (MUTANT(FORGOTTEN_UNSAVED))
+        forget_at_runner(agent, held);
     held_move(agent, held, HELD_EVENT_COLLECTED);
     save(agent, held, &ended);
 }
@@ -458,6 +464,8 @@ void take_saved(struct agent *agent, const struct attempt_id *id)
         forget_at_runner(agent, held);
     if (agent->phase == SESSION_OPEN)
         held_tell_end(agent, held);
+    if (MUTANT(DROPPED_UNSETTLED))
+        take_settled(agent, &(struct msg_settled){.id = held->id});
 }
 
 void take_loaded(struct agent *agent, const struct msg_ended *ended)

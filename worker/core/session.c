@@ -4,6 +4,7 @@
  */
 #include "common/limits.h"
 #include "common/memory.h"
+#include "common/probe.h"
 #include "worker/core/state.h"
 
 #include <stdlib.h>
@@ -58,6 +59,8 @@ void session_begin(struct agent *agent)
     channel_open(&agent->channel, agent->session);
     struct msg_runner_list list = {.nonce = agent->nonce, .slots = agent->slots};
     tell_runner(agent, MESSAGE_runner_list, &list, sizeof list);
+    if (MUTANT(LISTED_UNASKED))
+        session_runner_listed(agent);
 }
 
 static enum holding holding_of(const struct held *held)
@@ -123,7 +126,7 @@ static void end_unnamed(struct agent *agent, const struct msg_registered *messag
             held_tell_end(agent, held);
         else if (!kept && held_is_waiting(held))
             held_discard(agent, held);
-        else if (!kept && held_has_process(held))
+        else if (!kept && held_has_process(held) && !MUTANT(UNNAMED_SPARED))
             held_kill(agent, held, REASON_WORKER_LOST);
     }
     table_fini(&named);
@@ -131,6 +134,8 @@ static void end_unnamed(struct agent *agent, const struct msg_registered *messag
 
 static void remember_leader(struct agent *agent)
 {
+    if (MUTANT(EPOCH_FORGOTTEN))
+        return;
     struct slice cluster = arena_copy(&agent->effects->arena, agent->cluster);
     struct agent_effect *effect = add_effect(agent, AGENT_LEADER);
     effect->leader.epoch = agent->epoch;
@@ -142,6 +147,8 @@ static void renew(struct agent *agent, uint64_t stamp)
 {
     if (stamp <= agent->acked_stamp)
         return;
+    if (MUTANT(ACK_TIME_TAKEN))
+        stamp = agent->now_ms;
     agent->acked_stamp = stamp;
     struct msg_runner_renew renewed = {.stamp = stamp};
     tell_runner(agent, MESSAGE_runner_renew, &renewed, sizeof renewed);
@@ -170,6 +177,8 @@ static void take_registered(struct agent *agent, const struct msg_registered *me
     }
     add_effect(agent, AGENT_REGISTERED)->registered.bundles = message->bundles;
     /* A renewal lets the runner go on with what waits there. */
+    if (MUTANT(RENEWED_FIRST))
+        renew(agent, agent->register_stamp);
     end_unnamed(agent, message);
     renew(agent, agent->register_stamp);
     agent->next_beat_ms = agent->now_ms;
@@ -217,6 +226,8 @@ static bool check_leader(struct agent *agent, const struct frame_header *header)
             session_begin(agent);
         return true;
     }
+    if (MUTANT(EPOCH_UNCHECKED))
+        return true;
     note(agent,
         "a master of epoch %llu (leader %016llx) was refused: this worker follows epoch %llu "
         "(leader %016llx)",
@@ -267,12 +278,13 @@ static void take_message(struct agent *agent, const struct frame_header *header,
             session_begin(agent);
         return;
     }
-    if (header->session != agent->session)
+    if (header->session != agent->session && !MUTANT(SESSION_IGNORED))
         return;
     if (message->number == MESSAGE_registered)
         take_registered(agent, message->body);
     else if (agent->phase == SESSION_OPEN &&
-             (!shape->numbered || channel_accept(&agent->channel, (*number)++)))
+             (!shape->numbered || channel_accept(&agent->channel, (*number)++) ||
+                 MUTANT(TAKEN_TWICE)))
         take_in_session(agent, message);
 }
 

@@ -1,6 +1,7 @@
 #include "worker/runner/attempt.h"
 
 #include "common/memory.h"
+#include "common/probe.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -220,8 +221,8 @@ uint64_t attempt_due(const struct attempt *attempt)
         return attempt->kill_at;
     if (attempt->state != LIFE_RUNNING)
         return UINT64_MAX;
-    uint64_t lease = attempt_lease_ask_at(attempt);
-    uint64_t timeout = timeout_ask_at(attempt);
+    uint64_t lease = MUTANT(FENCE_SKIPPED) ? UINT64_MAX : attempt_lease_ask_at(attempt);
+    uint64_t timeout = MUTANT(TIMEOUT_IGNORED) ? UINT64_MAX : timeout_ask_at(attempt);
     return lease < timeout ? lease : timeout;
 }
 
@@ -324,6 +325,7 @@ void attempt_step(struct runner_core *core, struct attempt *attempt, enum input 
 {
     struct rule rule = rules[attempt->state][input];
     assert(rule.action != ILLEGAL);
+    REACHED(RUNNER, attempt->state, input);
     if (rule.action == IGNORE)
         return;
     /* Only what the agent has on its disk is freed here; and turns and the clock have no event. */
@@ -352,6 +354,10 @@ void attempt_take_back(
 {
     if (attempt->state == LIFE_QUEUED)
         attempt->reason = REASON_NOT_STARTED;
+    if (MUTANT(TURN_AFTER_TAKE_BACK) && attempt->state == LIFE_QUEUED) {
+        act_refuse(core, attempt, effects);
+        return;
+    }
     attempt_step(core, attempt, INPUT_TAKE_BACK, NULL, effects);
 }
 
@@ -362,7 +368,8 @@ void attempt_check(
         bool lease = attempt_lease_ask_at(attempt) <= timeout_ask_at(attempt);
         attempt_ask(core, attempt, lease ? REASON_LEASE : REASON_TIMEOUT, effects);
     }
-    if (attempt->state == LIFE_TERMINATING && attempt->kill_at <= core->now_ms)
+    if (attempt->state == LIFE_TERMINATING && attempt->kill_at <= core->now_ms &&
+        !MUTANT(KILL_SPARED))
         attempt_step(core, attempt, INPUT_FORCE, NULL, effects);
     attempt_arm(core, attempt);
 }

@@ -2,6 +2,7 @@
 
 #include "common/limits.h"
 #include "common/memory.h"
+#include "common/probe.h"
 #include "worker/runner/attempt.h"
 
 #include <assert.h>
@@ -22,14 +23,15 @@ static uint64_t hear_stamp(struct runner_core *core, uint64_t stamp)
 
 static bool may_never_start(const struct runner_core *core, const struct attempt *attempt)
 {
-    return core->stopping || core->now_ms >= attempt_lease_ask_at(attempt);
+    return core->stopping || (core->now_ms >= attempt_lease_ask_at(attempt) && !MUTANT(LATE_START));
 }
 
 /* Whoever gave the orders may have given them up when nobody has heard of him for a while. */
 static bool may_start_now(const struct runner_core *core)
 {
-    return core->starting == NULL && (core->slots == 0 || core->busy < core->slots) &&
-           core->fresh != 0 && core->now_ms - core->fresh < START_FRESH_MS;
+    bool slot = core->slots == 0 || core->busy < core->slots || MUTANT(SLOTS_IGNORED);
+    bool heard = core->fresh != 0 && core->now_ms - core->fresh < START_FRESH_MS;
+    return core->starting == NULL && slot && (heard || MUTANT(STALE_ACK_START));
 }
 
 /* In order, one a step: the answer to its SPAWN is the next event, and after that the next comes.
@@ -84,7 +86,8 @@ static void take_list(
 {
     core->slots = list->slots;
     /* What is said to wait waits until the agent has heard what shall go on. */
-    core->fresh = 0;
+    if (!MUTANT(LIST_STARTS_ON))
+        core->fresh = 0;
     for (struct attempt *attempt = core->oldest; attempt != NULL; attempt = attempt->next) {
         struct msg_runner_holds holds = {
             .id = attempt->id,
