@@ -19,7 +19,8 @@ pkg_check_modules(MSGPACK REQUIRED IMPORTED_TARGET msgpack)
 add_library(reeve_flags INTERFACE)
 target_include_directories(reeve_flags INTERFACE "${CMAKE_SOURCE_DIR}")
 target_compile_definitions(reeve_flags INTERFACE _GNU_SOURCE
-    REEVE_VERSION="${PROJECT_VERSION}" $<$<BOOL:${REEVE_CHECKS}>:REEVE_CHECKS=1>)
+    REEVE_VERSION="${PROJECT_VERSION}" $<$<BOOL:${REEVE_CHECKS}>:REEVE_CHECKS=1>
+    $<$<BOOL:${REEVE_STOP_POINTS}>:REEVE_STOP_POINTS=1>)
 target_compile_options(reeve_flags INTERFACE
     -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wno-sign-conversion -Wno-string-conversion
     -Wstrict-prototypes -Wmissing-prototypes -Wvla -fno-common -UNDEBUG

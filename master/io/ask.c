@@ -2,6 +2,7 @@
 
 #include "common/limits.h"
 #include "common/memory.h"
+#include "common/stop_point.h"
 #include "master/io/trace.h"
 
 #include <stdlib.h>
@@ -64,6 +65,7 @@ void client_send(struct master *master, transport_peer peer, struct slice frame)
     struct transport *transport = peer_is_remote(peer) ? master->remote : master->clients;
     if (transport != NULL)
         transport_send(transport, peer, frame);
+    stop_here(STOP_CLIENT_TOLD);
 }
 
 void client_send_refused(

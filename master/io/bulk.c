@@ -2,6 +2,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/stop_point.h"
 #include "master/io/bulk_state.h"
 #include "master/io/trace.h"
 #include "proto/roles.h"
@@ -31,6 +32,7 @@ void bulk_send(struct bulk *bulk, transport_peer peer, enum message_id number, c
     else
         log_error("bulk: an answer of %zu bytes is not sent", frame.length);
     buffer_fini(&frame);
+    stop_here(STOP_BULK_TOLD);
 }
 
 void bulk_refuse(

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/limits.h"
 #include "common/memory.h"
+#include "common/stop_point.h"
 #include "master/io/bulk_state.h"
 
 #include <assert.h>
@@ -257,6 +258,7 @@ static void append_chunk(struct bulk *bulk, transport_peer peer, const struct ms
         .mark_count = body->marks.count,
     };
     int rc = log_append(bulk->config.blobs, &body->id, &chunk, &error);
+    stop_here(STOP_LOG_APPENDED);
     if (rc != 0 && rc != ERR_REFUSED) {
         if (bulk_is_full(bulk, &error))
             stall(bulk, peer, &body->id, body->data.length);
@@ -333,6 +335,7 @@ void bulk_log_synced(struct bulk *bulk, const struct sync_job *job)
 {
     struct log_state *log = find(bulk, &job->log);
     assert(log != NULL && log->syncing);
+    stop_here(STOP_LOG_SYNCED);
     log->syncing = false;
     if (job->code != 0 && job->code != ERR_REFUSED && bulk_is_full(bulk, &job->error))
         stall(bulk, log->sender, &log->id, 0);

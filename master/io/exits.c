@@ -1,3 +1,4 @@
+#include "common/stop_point.h"
 #include "master/io/gate.h"
 #include "master/io/requests.h"
 
@@ -9,6 +10,7 @@ static void exit_send(void *context, uint64_t peer, struct slice frame)
 
 static void exit_answer(void *context, const struct answer_effect *answer)
 {
+    stop_here(STOP_ANSWERING);
     requests_answered(context, answer);
 }
 

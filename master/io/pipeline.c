@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/stop_point.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -121,6 +122,7 @@ void pipeline_flush(struct pipeline *pipeline)
     }
     pipeline->current = batch_take(pipeline);
     append(pipeline, batch);
+    stop_here(STOP_BATCH_MADE);
     if (batch->effects->fact_count > 0)
         store_commit(pipeline->store, batch->effects);
     else
@@ -171,7 +173,9 @@ void pipeline_release(struct pipeline *pipeline)
         if (pipeline->oldest == NULL)
             pipeline->newest = NULL;
         pipeline->waiting--;
+        stop_here(STOP_BATCH_TAKEN);
         let_out(pipeline, batch);
+        stop_here(STOP_BATCH_OUT);
         batch_reset(batch);
         batch->next = pipeline->spare;
         pipeline->spare = batch;

@@ -4,6 +4,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/stop_point.h"
 #include "master/io/trace.h"
 #include "proto/roles.h"
 
@@ -153,6 +154,7 @@ void worker_port_send(struct worker_port *port, uint64_t peer, struct slice fram
     struct transport *transport = peer_is_remote(peer) ? port->remote : port->transport;
     if (transport != NULL)
         transport_send(transport, peer, frame);
+    stop_here(STOP_WORKER_TOLD);
 }
 
 static struct known_worker *find_known(const struct worker_port *port, uint32_t number)

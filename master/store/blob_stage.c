@@ -2,6 +2,7 @@
 #include "common/file.h"
 #include "common/memory.h"
 #include "common/random.h"
+#include "common/stop_point.h"
 #include "master/store/blob_store.h"
 
 #include <fcntl.h>
@@ -113,11 +114,13 @@ int blob_stage_commit(struct blob_stage *stage, struct error *error)
     int rc = 0;
     if (stage->count > BLOB_SYNC_EACH_MAX && syncfs(stage->fd) != 0)
         rc = blob_fail(stage->store->staging, error);
+    stop_here(STOP_BLOBS_STAGED);
     for (size_t i = 0; rc == 0 && i < stage->count; i++) {
         struct staged_blob *item = &stage->items[i];
         rc = blob_name(stage->store, item->path, &item->hash, error);
         named[item->hash.bytes[0]] += rc == 0;
     }
+    stop_here(STOP_BLOBS_NAMED);
     /* After an error too: what was named is there, and others may rely on it. */
     for (unsigned i = 0; i < 256; i++) {
         int synced =

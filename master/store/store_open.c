@@ -5,6 +5,7 @@
  */
 #include "common/file.h"
 #include "common/memory.h"
+#include "common/stop_point.h"
 #include "master/store/store_file.h"
 #include "master/store/store_sqlite.h"
 
@@ -197,7 +198,9 @@ int store_lead(struct store *store, uint64_t leader, int64_t now_wall,
 {
     assert(!store->thread_runs);
     /* One statement is a transaction of its own. */
+    stop_here(STOP_LEADING);
     int rc = write_leader(store, leader, now_wall, error);
+    stop_here(STOP_LEADS);
     if (rc == 0)
         rc = read_meta(store, error);
     if (rc == 0 && store->identity.leader != leader)

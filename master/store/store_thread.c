@@ -6,6 +6,8 @@
 #include "master/store/store_file.h"
 #include "master/store/store_sqlite.h"
 
+#include "common/stop_point.h"
+
 #include <assert.h>
 #include <string.h>
 #include <time.h>
@@ -37,7 +39,9 @@ static int checkpoint(struct store *store, struct error *error)
 {
     if (store->wal_pages < STORE_CHECKPOINT_PAGES)
         return 0;
+    stop_here(STOP_CHECKPOINTING);
     int rc = sqlite3_wal_checkpoint_v2(store->writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    stop_here(STOP_CHECKPOINTED);
     /* A reader, or a full disk, is in the way: the next batch tries again. */
     if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
         return 0;

@@ -7,6 +7,7 @@
 #include "master/store/store_sqlite.h"
 
 #include "common/memory.h"
+#include "common/stop_point.h"
 
 #include <stdlib.h>
 
@@ -214,10 +215,12 @@ int store_write_batch(struct store *store, const struct effects *batch, struct e
         store, store->writer, store->writes[WRITE_BEGIN], "a transaction", error);
     if (rc == 0)
         rc = write_facts(store, batch, error);
+    stop_here(STOP_ROWS_WRITTEN);
     if (rc == 0)
         rc = store_run_statement(
             store, store->writer, store->writes[WRITE_COMMIT], "the commit", error);
     if (rc == 0) {
+        stop_here(STOP_COMMITTED);
         store->batch++;
         return 0;
     }

@@ -4,6 +4,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/stop_point.h"
 #include "worker/io/attempt_name.h"
 #include "worker/runner/core.h"
 
@@ -177,6 +178,7 @@ bool attempts_start(struct attempts *attempts, struct msg_runner_start *start, i
     if (work == NULL || work->order == NULL)
         return false;
     struct order *order = work->order;
+    stop_here(STOP_PREPARED);
     start->arguments = order->command.arguments;
     start->env = order->command.env;
     start->folder = order->place.files;

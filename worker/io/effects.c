@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/stop_point.h"
 
 #include <stdio.h>
 
@@ -16,11 +17,13 @@ static void remember_leader(struct host *host, const struct agent_effect *effect
     identity->leader = effect->leader.leader;
     (void)snprintf(
         identity->cluster, sizeof identity->cluster, "%.*s", SLICE_PRINT(effect->leader.cluster));
+    stop_here(STOP_LEADER_HEARD);
     /* What is not on disk was not followed: the core believes that it is. */
     if (identity_save_leader(identity, host->folder, &error) != 0) {
         log_error("%s", error.text);
         host_end(host, HOST_EXIT_AGAIN);
     }
+    stop_here(STOP_LEADER_SAVED);
 }
 
 static void registered(struct host *host, struct slice bundles)
@@ -64,6 +67,7 @@ static void carry_out_files(struct host *host, const struct agent_effect *effect
         break;
     case AGENT_DROP:
         results_drop(host->results, &effect->id);
+        stop_here(STOP_RESULT_DROPPED);
         attempts_drop(host->attempts, &effect->id);
         break;
     default:

@@ -465,6 +465,11 @@ int host_run(const struct options *options, const struct folder *folder, int *re
     if (rc == 0) {
         rc = serve(&host, error);
         *ret_status = host.status;
+    } else if (rc == ERR_UNREACHABLE) {
+        /* A runner that ended as soon as it had begun: the next start buries it. */
+        log_error("%s", error->text);
+        *ret_status = HOST_EXIT_AGAIN;
+        rc = 0;
     }
     task_users_fini(&host.users);
     return rc;

@@ -2,6 +2,7 @@
 
 #include "common/file.h"
 #include "common/memory.h"
+#include "common/stop_point.h"
 #include "common/table.h"
 #include "worker/io/results_file.h"
 #include "worker/runner/core.h"
@@ -166,9 +167,11 @@ void results_write(struct results *results, uint64_t now_ms)
         results->job == RESULTS_REPLACE)
         return;
     results_file_seal(&results->next, 0, results->synced);
+    stop_here(STOP_RESULT_MADE);
     results->code = write_next(results);
     if (results->code != 0)
         return;
+    stop_here(STOP_RESULT_WRITTEN);
     results->length += results->next.length;
     buffer_clear(&results->next);
     if (results->sync_due_ms == UINT64_MAX)
@@ -200,6 +203,7 @@ static int sync_file(struct results *results)
 {
     if (fdatasync(results->fd) != 0)
         return error_set_errno(&results->error, ERR_IO, errno, "fdatasync failed");
+    stop_here(STOP_RESULT_SYNCED);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/stop_point.h"
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -117,9 +118,14 @@ void runner_link_flush(struct host *host)
 {
     struct runner_link *link = &host->runner;
     struct error error = {0};
-    int rc = link->frame.length > 0 ? runner_client_send(link->client, buffer_slice(&link->frame),
-                                          link->fds, link->fd_count, &error)
-                                    : runner_client_flush(link->client, &error);
+    bool tells = link->frame.length > 0;
+    if (tells)
+        stop_here(STOP_RUNNER_TELLING);
+    int rc = tells ? runner_client_send(link->client, buffer_slice(&link->frame), link->fds,
+                         link->fd_count, &error)
+                   : runner_client_flush(link->client, &error);
+    if (tells)
+        stop_here(STOP_RUNNER_TOLD);
     buffer_clear(&link->frame);
     link->fd_count = 0;
     if (rc < 0) {

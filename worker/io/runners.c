@@ -1,6 +1,7 @@
 #include "worker/io/runners.h"
 
 #include "common/log.h"
+#include "common/stop_point.h"
 
 int runners_bury(
     struct identity *identity, const struct folder *folder, uint64_t instance, struct error *error)
@@ -12,6 +13,7 @@ int runners_bury(
             "give each worker a folder of its own",
             folder->path, (int)identity->runner_pid);
     int rc = runner_sweep(instance, RUNNERS_SWEEP_MS, error);
+    stop_here(STOP_RUNNER_BURIED);
     /* What ran before a reboot is not ours to speak of: its leases run out. */
     if (rc == 0 && identity->same_boot)
         rc = identity_save_dead(identity, folder, instance, error);
@@ -78,8 +80,10 @@ int runners_open(struct identity *identity, const struct folder *folder, bool fi
     }
     if (rc != 0)
         return rc;
+    stop_here(STOP_RUNNER_STARTED);
     rc = identity_save_runner(
         identity, folder, *ret_instance, runner_client_pid(*ret_client), error);
+    stop_here(STOP_RUNNER_SAVED);
     if (rc != 0)
         runner_client_destroy(*ret_client);
     return rc;

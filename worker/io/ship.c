@@ -3,6 +3,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/stop_point.h"
 #include "common/table.h"
 #include "worker/runner/core.h"
 
@@ -207,6 +208,7 @@ static bool send_chunk(struct ship *ship, struct stream *stream, uint64_t readab
     chunk.data = buffer_slice(&ship->data);
     bulk_spend(ship->bulk, chunk.data.length);
     bulk_send(ship->bulk, MESSAGE_log_chunk, &chunk);
+    stop_here(STOP_CHUNK_SENT);
     stream->sent = begin + chunk.data.length;
     stream->waits_since = 0;
     if (stream->sent > MARKS_BEHIND_BYTES)
@@ -291,6 +293,7 @@ static void take_have(struct ship *ship, const struct msg_log_have *have)
     if (stream == NULL || stream->state == STREAM_NEW || stream->state == STREAM_BEGUN)
         return;
     if (have->kept && stream->ended) {
+        stop_here(STOP_LOG_KEPT);
         ship_drop(ship, stream);
         return;
     }

@@ -1,6 +1,7 @@
 #include "worker/io/spool.h"
 
 #include "common/memory.h"
+#include "common/stop_point.h"
 #include "worker/io/attempt_name.h"
 
 #include <assert.h>
@@ -181,6 +182,7 @@ int spool_take(struct spool *spool, int pipe, uint64_t now_ms, struct error *err
             bool full = errno == ENOSPC || errno == EDQUOT;
             return error_set_errno(error, full ? ERR_NO_SPACE : ERR_IO, errno, "%s", spool->path);
         }
+        stop_here(STOP_LOG_MOVED);
         add_mark(spool, now_ms);
         spool->length += (uint64_t)moved;
         cut(spool);

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/random.h"
+#include "common/stop_point.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -79,8 +80,10 @@ void uplink_send(struct uplink *uplink, struct slice frame)
         uplink->asked_ms = clock_boot_ms();
         uplink->tell_ms = uplink->asked_ms + PATIENCE_FIRST_MS;
     }
+    stop_here(STOP_MASTER_TELLING);
     if (uplink->transport != NULL)
         transport_send(uplink->transport, 0, frame);
+    stop_here(STOP_MASTER_TOLD);
 }
 
 /* ---- connecting ---- */

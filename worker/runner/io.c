@@ -5,6 +5,7 @@
 #include "common/limits.h"
 #include "common/loop.h"
 #include "common/memory.h"
+#include "common/stop_point.h"
 #include "worker/runner/core.h"
 #include "worker/runner/processes.h"
 #include "worker/runner/wire.h"
@@ -97,8 +98,13 @@ static void agent_flush(struct runner *runner)
 {
     if (runner->wire.fd < 0)
         return;
+    bool tells = runner->frame.length > 0;
+    if (tells)
+        stop_here(STOP_AGENT_TELLING);
     bool queued = frame_send(runner, NULL, 0) && !runner->broken;
     int code = queued ? wire_flush(&runner->wire, NULL) : ERR_NO_SPACE;
+    if (tells)
+        stop_here(STOP_AGENT_TOLD);
     if (code < 0) {
         connection_end(runner);
         return;
@@ -131,6 +137,7 @@ static void carry_out_spawn(
     struct runner *runner, const struct runner_effect *effect, struct runner_event *event)
 {
     pid_t pid = processes_spawn(runner->processes, effect->id, &runner->failure);
+    stop_here(STOP_TASK_BORN);
     *event = (struct runner_event){
         .kind = pid > 0 ? RUNNER_EVENT_SPAWNED : RUNNER_EVENT_SPAWN_FAILED,
         .id = effect->id,
@@ -149,6 +156,7 @@ static bool carry_out(
         message_send(runner, effect);
         break;
     case RUNNER_EFFECT_KEEP:
+        stop_here(STOP_TASK_ORDERED);
         processes_keep(runner->processes, effect->start, runner->pipe);
         runner->pipe[0] = -1;
         runner->pipe[1] = -1;
@@ -157,12 +165,15 @@ static bool carry_out(
         carry_out_spawn(runner, effect, event);
         return true;
     case RUNNER_EFFECT_TERMINATE:
+        stop_here(STOP_TASK_TERMINATING);
         processes_terminate(runner->processes, effect->id);
         break;
     case RUNNER_EFFECT_KILL:
+        stop_here(STOP_TASK_KILLING);
         processes_kill(runner->processes, effect->id);
         break;
     case RUNNER_EFFECT_FORGET:
+        stop_here(STOP_TASK_FORGOTTEN);
         processes_forget(runner->processes, effect->id);
         break;
     case RUNNER_EFFECT_EXIT:
@@ -301,6 +312,7 @@ static void on_listener(void *context, int listener, uint32_t events)
 
 static void on_process(void *context, const struct runner_event *event)
 {
+    stop_here(event->kind == RUNNER_EVENT_EMPTY ? STOP_TASK_CLEARED : STOP_TASK_REAPED);
     step(context, *event);
 }
 
