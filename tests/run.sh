@@ -236,7 +236,7 @@ else
     stage build_asan build_preset asan
     after build_asan ctest_asan run_ctest asan
     stage build_tsan build_preset tsan
-    after build_tsan ctest_tsan run_ctest tsan -LE sim
+    after build_tsan ctest_tsan run_ctest tsan -LE 'sim|threadless'
     stage build_fuzz build_preset fuzz
     after build_fuzz compiled_fuzz check_compiled fuzz '*.c'
     if [ "$level" = full ]; then

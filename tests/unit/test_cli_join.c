@@ -98,11 +98,11 @@ static int set_up(void **state)
     (void)strcpy(home, "/tmp/reeve-join-XXXXXX");
     assert_non_null(mkdtemp(home));
     (void)setenv("XDG_CONFIG_HOME", home, 1);
-    transport_start();
-    fake = fake_master_start_remote(answer, NULL, admit);
     token = (struct token){.id = 7, .role = ROLE_VIEWER, .cluster = "c1", .address_count = 1};
     key_pair_make(&token.keys);
     script.token_keys = token.keys;
+    transport_start();
+    fake = fake_master_start_remote(answer, NULL, admit);
     memcpy(token.server_key, fake_master_key(fake), KEY_BYTES);
     (void)strcpy(token.addresses[0], fake_master_address(fake));
     return 0;
