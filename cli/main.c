@@ -4,6 +4,7 @@
 #include "cli/help.h"
 #include "cli/terminal.h"
 #include "common/hash.h"
+#include "common/json_memory.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -105,6 +106,7 @@ static int dispatch(int argc, char *const *argv)
 int main(int argc, char **argv)
 {
     hash_start();
+    json_memory_start();
     int status = dispatch(argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         terminal_say("stdout cannot be written: %s", strerror(errno));

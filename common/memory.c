@@ -6,6 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+void memory_exhausted(const char *what)
+{
+    (void)fprintf(stderr, "out of memory: %s\n", what);
+    abort();
+}
+
 static void *or_abort(void *memory, size_t size)
 {
     if (memory == NULL) {

@@ -9,6 +9,8 @@
 
 #include <stddef.h>
 
+/* For what a library could not have: "out of memory: WHAT". */
+void memory_exhausted(const char *what) __attribute__((noreturn, cold));
 void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *xcalloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 /* count x size bytes; the product is checked. */

@@ -2,6 +2,7 @@
  * reeve-master: the scheduler. Reads its options, then serves until SIGTERM or SIGINT.
  */
 #include "common/hash.h"
+#include "common/json_memory.h"
 #include "common/log.h"
 #include "master/io/master.h"
 
@@ -32,6 +33,7 @@ static int run(const struct options *options, struct error *error)
     }
     log_start("reeve-master", options->common.log_level);
     hash_start();
+    json_memory_start();
     return master_run(options, error) == 0 ? 0 : error_exit_status(error->code);
 }
 

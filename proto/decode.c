@@ -1,4 +1,5 @@
 #include "common/limits.h"
+#include "common/memory.h"
 #include "proto/proto.h"
 #include "proto/walk.h"
 
@@ -210,7 +211,7 @@ static int unpack_array(struct slice bytes, size_t *position, msgpack_zone *zone
     msgpack_object object;
     msgpack_unpack_return result = msgpack_unpack(bytes.ptr, bytes.length, position, zone, &object);
     if (result == MSGPACK_UNPACK_NOMEM_ERROR)
-        abort();
+        memory_exhausted("a message could not be unpacked");
     if (result != MSGPACK_UNPACK_SUCCESS && result != MSGPACK_UNPACK_EXTRA_BYTES)
         return error_set(error, ERR_MALFORMED, "not msgpack");
     if (object.type != MSGPACK_OBJECT_ARRAY || object.via.array.size == 0)
@@ -235,7 +236,7 @@ static int header_decode(
 static void zone_begin(msgpack_zone *zone)
 {
     if (!msgpack_zone_init(zone, ZONE_BYTES))
-        abort();
+        memory_exhausted("a message could not be unpacked");
 }
 
 static int open_frame(struct slice bytes, struct frame_reader reader,

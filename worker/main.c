@@ -2,6 +2,7 @@
  * reeve-worker: the agent of a host.
  */
 #include "common/hash.h"
+#include "common/json_memory.h"
 #include "common/log.h"
 #include "worker/io/folder.h"
 #include "worker/io/host.h"
@@ -82,6 +83,7 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN);
     hash_start();
+    json_memory_start();
     if (rc == 0 && options.common.help) {
         status = print(options_usage);
     } else if (rc == 0 && options.common.version) {

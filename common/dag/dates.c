@@ -8,14 +8,52 @@
 #include "common/memory.h"
 #include "common/suggest.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <unicode/ucal.h>
+#include <unicode/uclean.h>
 #include <unicode/uenum.h>
 
 enum { ZONE_MAX = 63, ZONES_MAX = 1000, MS_PER_MINUTE = 60000 };
 
 static const int64_t ms_per_day = 86400000;
+
+/* ---- ICU's memory: where it cannot be had, ICU would take another zone for the one asked for ----
+ */
+
+static void *icu_allocate(const void *context, size_t size)
+{
+    (void)context;
+    return xmalloc(size);
+}
+
+static void *icu_reallocate(const void *context, void *old, size_t size)
+{
+    (void)context;
+    return xreallocarray(old, 1, size);
+}
+
+static void icu_free(const void *context, void *memory)
+{
+    (void)context;
+    free(memory);
+}
+
+static void set_memory_functions(void)
+{
+    UErrorCode status = U_ZERO_ERROR;
+    u_setMemoryFunctions(NULL, icu_allocate, icu_reallocate, icu_free, &status);
+}
+
+/* Before any other call of ICU. */
+static void start_icu(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, set_memory_functions);
+}
+
+/* ---- zones ---- */
 
 /* A zone's name as ICU takes it; names are ASCII. False when it is too long or is not. */
 static bool to_utf16(struct slice zone, UChar text[ZONE_MAX + 1])
@@ -63,6 +101,7 @@ static int unknown_zone(struct slice zone, const char *const *zones, struct erro
 
 int dates_check_zone(struct slice zone, struct error *error)
 {
+    start_icu();
     UErrorCode status = U_ZERO_ERROR;
     UEnumeration *names = ucal_openTimeZoneIDEnumeration(UCAL_ZONE_TYPE_ANY, NULL, NULL, &status);
     if (U_FAILURE(status))
@@ -93,6 +132,7 @@ static UCalendar *open_calendar(struct slice zone)
     UErrorCode status = U_ZERO_ERROR;
     if (!to_utf16(zone, name))
         return NULL;
+    start_icu();
     UCalendar *calendar = ucal_open(name, (int32_t)zone.length, "en_US", UCAL_GREGORIAN, &status);
     if (U_FAILURE(status)) {
         ucal_close(calendar);

@@ -2,7 +2,9 @@
 
 #include "common/buffer.h"
 #include "common/dag/json_text.h"
+#include "common/memory.h"
 
+#include <errno.h>
 #include <regex.h>
 #include <string.h>
 
@@ -82,6 +84,8 @@ static int compile_pattern(const char *pattern, regex_t *regex, struct error *er
     if (has_back_reference(pattern))
         return error_set(error, ERR_INVALID, "the pattern refers back to a group (\\1)");
     int failure = regcomp(regex, pattern, REG_EXTENDED | REG_NOSUB);
+    if (failure == REG_ESPACE)
+        memory_exhausted("a parameter's pattern");
     if (failure == 0)
         return 0;
     char reason[120];
@@ -178,7 +182,12 @@ static int check_string(const json_t *schema, const json_t *value, struct error 
     int result = compile_pattern(pattern, &regex, error);
     if (result != 0)
         return result;
-    if (regexec(&regex, json_string_value(value), 0, NULL, 0) != 0)
+    errno = 0;
+    int failure = regexec(&regex, json_string_value(value), 0, NULL, 0);
+    /* glibc's says REG_NOMATCH for every failure. */
+    if (failure != 0 && (failure == REG_ESPACE || errno == ENOMEM))
+        memory_exhausted("a parameter's pattern");
+    if (failure != 0)
         result = misfit(value, "does not match the pattern ", pattern, error);
     regfree(&regex);
     return result;

@@ -1,5 +1,6 @@
 #include "common/dag/yaml.h"
 
+#include "common/memory.h"
 #include "common/table.h"
 
 #include <stdlib.h>
@@ -293,10 +294,19 @@ static int take_event(struct builder *builder, const yaml_event_t *event)
 static void parser_open(yaml_parser_t *parser, struct slice text)
 {
     if (yaml_parser_initialize(parser) == 0)
-        abort(); /* out of memory */
+        memory_exhausted("a YAML parser");
     yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(
         parser, (const unsigned char *)(text.ptr != NULL ? text.ptr : ""), text.length);
+}
+
+/* False at what is no YAML, and after the last event. */
+static bool next_event(yaml_parser_t *parser, yaml_event_t *event)
+{
+    bool read = yaml_parser_parse(parser, event) != 0;
+    if (!read && parser->error == YAML_MEMORY_ERROR)
+        memory_exhausted("a YAML parser");
+    return read;
 }
 
 int yaml_read(struct report *report, struct arena *arena, struct node **ret_root)
@@ -308,7 +318,7 @@ int yaml_read(struct report *report, struct arena *arena, struct node **ret_root
     int more = 1;
     while (more > 0) {
         yaml_event_t event;
-        if (yaml_parser_parse(&builder->parser, &event) == 0) {
+        if (!next_event(&builder->parser, &event)) {
             more = report_syntax(builder);
             break;
         }
@@ -411,7 +421,7 @@ bool yaml_has_top_key(struct slice text, const char *key)
     parser_open(&parser, text);
     while (!search.found && !search.over) {
         yaml_event_t event;
-        if (yaml_parser_parse(&parser, &event) == 0) {
+        if (!next_event(&parser, &event)) {
             search.found = text.length > 0 && line_begins_with(text, key);
             break;
         }

@@ -1,5 +1,7 @@
 #include "tests/unit/agent_stage.h"
 
+#include "common/memory.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -248,7 +250,7 @@ void saved(struct stage *stage, struct attempt_id id)
 
 int stage_setup(void **state)
 {
-    struct stage *stage = calloc(1, sizeof *stage);
+    struct stage *stage = xcalloc(1, sizeof *stage);
     stage->now_ms = START_MS;
     stage->instance = 42;
     stage->epoch = 5;

@@ -1,5 +1,7 @@
 #include "tests/unit/runner_core_stage.h"
 
+#include "common/memory.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -26,7 +28,7 @@ void say(struct stage *stage, uint32_t number, const void *body)
 
 int setup(void **state)
 {
-    struct stage *stage = calloc(1, sizeof *stage);
+    struct stage *stage = xcalloc(1, sizeof *stage);
     stage->now_ms = START_MS;
     stage->core = runner_core_create(42, BOOT, 4711, START_MS);
     step(stage, (struct runner_event){.kind = RUNNER_EVENT_CONNECTED});
