@@ -7,6 +7,7 @@
 #include "fake_master.h"
 #include "proto/roles.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,13 +28,21 @@ struct script {
     atomic_bool closed;     /* no key is admitted */
     atomic_int others;      /* messages of a token's key that are no join */
     struct key_pair token_keys;
-    unsigned char joined[KEY_BYTES]; /* the last key that wanted to join */
 };
 
 static struct fake_master *_Atomic fake;
 static struct script script;
 static struct token token;
 static char home[64];
+static pthread_mutex_t joined_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned char joined_key[KEY_BYTES]; /* the last that wanted to join */
+
+static void last_joined(unsigned char key[KEY_BYTES])
+{
+    (void)pthread_mutex_lock(&joined_lock);
+    memcpy(key, joined_key, KEY_BYTES);
+    (void)pthread_mutex_unlock(&joined_lock);
+}
 
 static bool admit(void *context, const unsigned char key[KEY_BYTES], const char *address)
 {
@@ -52,8 +61,10 @@ static void refuse(uint64_t request, int code)
 
 static void answer_join(const struct msg_join *join)
 {
+    (void)pthread_mutex_lock(&joined_lock);
+    memcpy(joined_key, join->key.ptr, KEY_BYTES);
+    (void)pthread_mutex_unlock(&joined_lock);
     atomic_fetch_add(&script.joins, 1);
-    memcpy(script.joined, join->key.ptr, KEY_BYTES);
     if (atomic_fetch_sub(&script.lose, 1) > 0)
         return;
     if (script.refuses != 0) {
@@ -139,7 +150,9 @@ static void join_keeps_what_the_master_answered(void **state)
     assert_int_equal(joined_read("lab", &read, NULL), 0);
     assert_int_equal(read.role, ROLE_VIEWER);
     assert_string_equal(read.who, "ann@laptop");
-    assert_memory_equal(read.keys.public_key, script.joined, KEY_BYTES);
+    unsigned char key[KEY_BYTES];
+    last_joined(key);
+    assert_memory_equal(read.keys.public_key, key, KEY_BYTES);
     assert_memory_not_equal(read.keys.public_key, token.keys.public_key, KEY_BYTES);
     assert_memory_equal(read.server_key, token.server_key, KEY_BYTES);
     assert_int_equal(script.others, 0);
@@ -154,11 +167,12 @@ static void join_whose_answer_was_lost_repeats_with_the_same_key(void **state)
     assert_int_equal(join(&first, &error), ERR_UNREACHABLE);
     assert_true(script.joins >= 2);
     assert_true(is_there());
-    unsigned char key[KEY_BYTES];
-    memcpy(key, script.joined, KEY_BYTES);
+    unsigned char key[KEY_BYTES], again[KEY_BYTES];
+    last_joined(key);
     script.lose = 0;
     assert_int_equal(join(&second, &error), 0);
-    assert_memory_equal(script.joined, key, KEY_BYTES);
+    last_joined(again);
+    assert_memory_equal(again, key, KEY_BYTES);
     /* A token's key says nothing else, a sign of life neither. */
     assert_int_equal(script.others, 0);
 }
