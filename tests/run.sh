@@ -241,15 +241,15 @@ else
     after build_fuzz compiled_fuzz check_compiled fuzz '*.c'
     if [ "$level" = full ]; then
         after build_fuzz fuzzers run_fuzzers 20
-        after build_dev system run_pytest dev 1500
+        after build_dev system run_pytest_parts dev 1500
         not_run "soak, fuzzers for 5 minutes" "full leaves them to all"
     else
         after build_fuzz fuzzers run_fuzzers 300
-        after build_dev system run_pytest dev 7200
+        after build_dev system run_pytest_parts dev 7200
         after build_dev soak run_soak dev 5
     fi
-    after build_asan system_asan run_pytest asan 900 -m "not slow"
-    after build_tsan system_tsan run_pytest tsan 900 -m "not slow"
+    after build_asan system_asan run_pytest_parts asan 900 -m "not slow"
+    after build_tsan system_tsan run_pytest_parts tsan 900 -m "not slow"
     not_run "the simulator under the thread sanitizer" "it has one thread"
 fi
 command -v ccache >/dev/null || not_run ccache "not installed; builds take longer"
