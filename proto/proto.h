@@ -16,8 +16,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* tests/next builds programs of another one. */
+#ifndef REEVE_PROTOCOL_VERSION
+#define REEVE_PROTOCOL_VERSION 1
+#endif
+
 enum {
-    PROTOCOL_VERSION = 1,
+    PROTOCOL_VERSION = REEVE_PROTOCOL_VERSION,
     /* Of frames that never leave a host: between an agent and its runner, and on the agent's disk.
        An agent takes over the runner and the files of an older one, so that this is never raised:
        there fields and messages are only added. */
