@@ -1,8 +1,16 @@
 """Fixtures of the system tests."""
 
+import signal
+
 import pytest
 
 import reeve
+
+
+def pytest_configure():
+    """Whoever ends the tests early gets all that they started ended too, as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

@@ -36,10 +36,18 @@ def run(*words, check=True):
     return done
 
 
+def sweep():
+    """Removes what tests left that were killed: the namespaces of processes that are no more."""
+    for name in re.findall(r"^rv(?:try)?\d+\S*", run("ip", "netns", "list", check=False).stdout, re.M):
+        if not os.path.exists(f"/proc/{re.search(r'[0-9]+', name)[0]}"):
+            run("ip", "netns", "delete", name, check=False)
+
+
 def is_possible():
     """Why there can be no namespaces here, or None."""
     if os.geteuid() != 0:
         return "needs root, to make network namespaces"
+    sweep()
     name = f"rvtry{os.getpid()}"
     made = run("ip", "netns", "add", name, check=False)
     if made.returncode != 0:

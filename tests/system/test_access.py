@@ -13,24 +13,11 @@ import wire as wires
 DENIED, NOT_FOUND, REFUSED, MALFORMED, USAGE, VERSION, UNSUPPORTED, INVALID = -3, -5, -6, -11, -1, -10, -14, -2
 
 
-def free_port():
-    """A port that is free, and so is the next one."""
-    while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            try:
-                two.bind(("127.0.0.1", port + 1))
-                return port
-            except (OSError, OverflowError):
-                continue
-
-
 @pytest.fixture
 def wire(cluster):
     """A master that listens on TCP, and connections to it."""
     own = wires.Wire(cluster)
-    own.port = free_port()
+    own.port = reeve.free_port()
     cluster.start_master("--listen", f"tcp://127.0.0.1:{own.port}")
     own.token("viewer")  # tells the server's key
     yield own

@@ -4,26 +4,12 @@ home, on loopback; nothing of the master's folder is read."""
 import json
 import os
 import re
-import socket
 import stat
 import subprocess
 
 import pytest
 
 import reeve
-
-
-def free_port():
-    """One that is free, and the next one too: bulk is there."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 class Laptop:
@@ -88,7 +74,7 @@ int clock_gettime(clockid_t id, struct timespec *ret_time)
 @pytest.fixture
 def listening(cluster):
     """A master on a TCP port, and a worker on its host."""
-    cluster.port = free_port()
+    cluster.port = reeve.free_port()
     cluster.start_master("--listen", f"tcp://127.0.0.1:{cluster.port}")
     cluster.start_worker("w1")
     reeve.wait_until(lambda: "w1" in cluster.workers_up(), what="w1 up")
@@ -349,7 +335,7 @@ def test_remote_master_that_is_away_is_named_with_its_address(laptop):
 @pytest.mark.slow
 def test_token_with_several_addresses_finds_the_one_that_answers(laptop):
     token = laptop.cluster.ok(
-        "token", "create", "--role", "viewer", "--address", f"tcp://127.0.0.1:{free_port()}", "--address",
+        "token", "create", "--role", "viewer", "--address", f"tcp://127.0.0.1:{reeve.free_port()}", "--address",
         f"tcp://127.0.0.1:{laptop.cluster.port}").strip()
     laptop.ok("join", token, "--name", "lab")
     assert "viewer" in laptop.ok("ping")

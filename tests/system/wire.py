@@ -141,6 +141,7 @@ class Peer:
     def __init__(self, context, endpoint, keys=None, server=None):
         self.socket = context.socket(zmq.DEALER)
         self.socket.linger = 0
+        self.socket.sndtimeo = 1000
         self.socket.reconnect_ivl = 100
         self.monitor = self.socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH |
@@ -166,7 +167,12 @@ class Peer:
         return None
 
     def send(self, *messages, **header):
-        self.socket.send(frame(*messages, **header))
+        """After a refused handshake libzmq gives the connection up, and a message would wait for ever: it counts as
+        sent, and is not heard."""
+        try:
+            self.socket.send(frame(*messages, **header))
+        except zmq.Again:
+            pass
 
     def receive(self, wanted, seconds=20):
         """The first message that came, or comes, for which wanted(name, values) is true; the others are kept."""
