@@ -242,6 +242,22 @@ static void read_field_rule(
         SLICE_PRINT(text), more);
 }
 
+static void read_field_on_lost(
+    struct reader *reader, const struct key *key, const struct node *name, void *field)
+{
+    struct slice text;
+    if (!read_text(reader, name, &text))
+        return;
+    for (uint32_t i = 0; i <= ON_LOST_HOLD; i++) {
+        if (slice_is(text, on_lost_name((int)i))) {
+            *(uint32_t *)field = i;
+            return;
+        }
+    }
+    report_error(reader->report, name->next->place, "\"%s\" is rerun, fail or hold, not \"%.*s\"",
+        key->word, SLICE_PRINT(text));
+}
+
 static void read_field_duration(
     struct reader *reader, const struct key *key, const struct node *name, void *field)
 {
@@ -363,19 +379,6 @@ static void read_field_env(
     *(struct env_set *)field = (struct env_set){entries, count};
 }
 
-/* A key of later versions may say what holds anyway. */
-static void read_field_only(
-    struct reader *reader, const struct key *key, const struct node *name, void *field)
-{
-    (void)field;
-    const struct node *value = name->next;
-    if (value->kind == NODE_BROKEN ||
-        (value->kind == NODE_SCALAR && slice_is(value->text, key->text)))
-        return;
-    report_error(reader->report, value->place,
-        "\"%s\" other than %s is not supported in this version", key->word, key->text);
-}
-
 void field_read(struct reader *reader, const struct key *key, const struct node *name, void *target)
 {
     typedef void (*field_fn)(struct reader *, const struct key *, const struct node *, void *);
@@ -396,7 +399,7 @@ void field_read(struct reader *reader, const struct key *key, const struct node 
         [KEY_ENV] = read_field_env,
         [KEY_LABELS] = read_field_labels,
         [KEY_USER] = read_field_user,
-        [KEY_ONLY] = read_field_only,
+        [KEY_ON_LOST] = read_field_on_lost,
     };
     readers[key->type](reader, key, name, (char *)target + key->offset);
 }

@@ -14,8 +14,6 @@ static const struct key table[] = {
         .offset = offsetof(struct holder, field),                                                  \
         .low = (least),                                                                            \
         .high = (most)},
-#define ONLY(name, where, value)                                                                   \
-    {.word = #name, .scopes = (where), .type = KEY_ONLY, .text = (value)},
 #define LATER(name, where) {.word = #name, .scopes = (where), .type = KEY_LATER},
 #define FOREIGN(name, where, right)                                                                \
     {.word = #name, .scopes = (where), .type = KEY_FOREIGN, .text = (right)},

@@ -29,7 +29,7 @@ enum key_type {
     KEY_ENV,
     KEY_LABELS,
     KEY_USER,
-    KEY_ONLY,
+    KEY_ON_LOST,
     KEY_LATER,
     KEY_FOREIGN,
     KEY_ADVICE,
@@ -58,7 +58,7 @@ struct key {
     enum key_reader reader;
     size_t offset; /* of the field */
     uint64_t low, high;
-    const char *text; /* ONLY's value, FOREIGN's right word, ADVICE's text */
+    const char *text; /* FOREIGN's right word, ADVICE's text */
 };
 
 /* Words by scope; init before use. */

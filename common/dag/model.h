@@ -49,6 +49,9 @@ struct task_settings {
     uint32_t retries;
     int32_t priority_weight;
     uint32_t trigger_rule;
+    uint32_t on_lost;
+    uint32_t max_losses; /* 0: none */
+    bool idempotent;
     bool exponential_backoff;
     bool allow_failure;
     /* Where lease and kill_grace were said, for the rule that binds them; 0:0 by default. */

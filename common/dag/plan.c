@@ -200,7 +200,7 @@ static int check_tasks(struct check *check, struct error *error)
             slice_compare(plan_string(plan, task[-1].name), plan_string(plan, task->name)) >= 0)
             return damaged(error, "its tasks are not in the order of their names");
         if (task->trigger_rule >= TRIGGER_COUNT || task->on_lost > ON_LOST_HOLD ||
-            (task->flags & ~known_flags) != 0)
+            task->max_losses > PLAN_MAX_LOSSES || (task->flags & ~known_flags) != 0)
             return damaged(error, "a task's rule or flag is unknown");
         if (!body_is_sound(check, task->body) || !operator_is_sound(plan, i))
             return damaged(error, "a task's body is out of bounds");
@@ -421,4 +421,10 @@ const char *trigger_rule_name(int rule)
     };
     _Static_assert(sizeof names / sizeof names[0] == TRIGGER_COUNT, "a name for each rule");
     return rule >= 0 && rule < TRIGGER_COUNT ? names[rule] : "?";
+}
+
+const char *on_lost_name(int on_lost)
+{
+    static const char *const names[] = {"rerun", "fail", "hold"};
+    return on_lost >= ON_LOST_RERUN && on_lost <= ON_LOST_HOLD ? names[on_lost] : "?";
 }

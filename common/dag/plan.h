@@ -46,10 +46,13 @@ enum trigger_rule {
 enum plan_task_flag {
     PLAN_TASK_ALLOW_FAILURE = 1 << 0,
     PLAN_TASK_EXPONENTIAL_BACKOFF = 1 << 1,
-    PLAN_TASK_IDEMPOTENT = 1 << 2, /* reserved: refused by the reader in this version */
+    PLAN_TASK_IDEMPOTENT = 1 << 2, /* a second attempt may run beside a silent one */
 };
 
+/* When its worker is lost: start it again, fail, or wait for a person. */
 enum on_lost { ON_LOST_RERUN = 0, ON_LOST_FAIL = 1, ON_LOST_HOLD = 2 };
+
+enum { PLAN_MAX_LOSSES = 255 };
 
 struct plan_list {
     uint32_t offset; /* of `count` u32; 0 when count is 0 */
@@ -80,7 +83,7 @@ struct plan_task {
     uint8_t flags;        /* enum plan_task_flag */
     int32_t priority_weight;
     uint32_t retries;
-    uint32_t max_losses;
+    uint32_t max_losses;     /* 1..PLAN_MAX_LOSSES; 0: none */
     uint32_t artifact_needs; /* how many of its ancestors leave artifacts; 0: no view is made */
     uint64_t retry_delay_ms;
     uint64_t max_retry_delay_ms;
@@ -165,8 +168,9 @@ static inline uint32_t plan_task_count(const struct plan *plan)
     return plan->header->task_count;
 }
 
-/* The words of INTERFACE.md: "bash", "all_success". "?" for a number out of range. */
+/* The words of INTERFACE.md: "bash", "all_success", "rerun". "?" for a number out of range. */
 const char *operator_kind_name(int kind);
 const char *trigger_rule_name(int rule);
+const char *on_lost_name(int on_lost);
 
 #endif

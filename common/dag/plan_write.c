@@ -183,17 +183,19 @@ static struct plan_task make_task(struct writer *writer, const struct task *task
         flags |= PLAN_TASK_ALLOW_FAILURE;
     if (settings->exponential_backoff)
         flags |= PLAN_TASK_EXPONENTIAL_BACKOFF;
+    if (settings->idempotent)
+        flags |= PLAN_TASK_IDEMPOTENT;
     return (struct plan_task){
         .name = put_string(writer, task->name),
         .queue = put_string(writer, settings->queue),
         .body = put_body(writer, task),
         .kind = (uint8_t)task->kind,
         .trigger_rule = (uint8_t)settings->trigger_rule,
-        .on_lost = ON_LOST_RERUN,
+        .on_lost = (uint8_t)settings->on_lost,
         .flags = flags,
         .priority_weight = settings->priority_weight,
         .retries = settings->retries,
-        .max_losses = 3,
+        .max_losses = settings->max_losses,
         .artifact_needs = writer->artifact_needs[task->rank],
         .retry_delay_ms = settings->retry_delay_ms,
         .max_retry_delay_ms = settings->max_retry_delay_ms,

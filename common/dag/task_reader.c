@@ -23,6 +23,8 @@ void task_settings_init(struct task_settings *settings)
         .skip_codes = {&skip_code, 1},
         .priority_weight = 1,
         .trigger_rule = TRIGGER_ALL_SUCCESS,
+        .on_lost = ON_LOST_RERUN,
+        .max_losses = 3,
     };
 }
 
@@ -69,6 +71,13 @@ static void read_settings(struct reader *reader, const struct node *mapping,
     /* What default_args say wrongly is told once, there. */
     if (!same_place(lease, settings->lease_place) || !same_place(grace, settings->kill_grace_place))
         check_lease(reader, settings);
+}
+
+static void check_lost(struct reader *reader, const struct node *name, const struct task *task)
+{
+    if (task->settings.idempotent)
+        report_error(reader->report, name->place,
+            "\"idempotent\" other than false is not supported in this version");
 }
 
 void read_default_args(struct reader *reader, const struct node *name)
@@ -139,6 +148,7 @@ static void read_task(struct reader *reader, const struct node *name, struct tas
         const struct section section = {
             .scope = SCOPE_TASK, .task = name->text, .read = read_task_key};
         read_settings(reader, value, &section, &task->settings, task);
+        check_lost(reader, name, task);
     } else if (!node_is_null(value)) {
         report_type(reader, name, "a mapping, as in {bash: …}");
         return;

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+static const char SILENT_TOO_LONG[] = "its worker was silent past its lease";
+
 /* ---- the lifecycle ---- */
 
 enum { ASS = ATTEMPT_LIFE_ASSIGNED, RUN, EXP, OVE, ___ = 0 };
@@ -194,6 +196,7 @@ static void add_lost_row(
     struct core *core, const struct attempt *attempt, enum reason reason, struct slice error)
 {
     struct attempt_row *row = add_row(core, attempt, ATTEMPT_LOST);
+    loss_count(&core->runs[attempt->run].tasks[attempt->task], reason);
     row->ended_at = core->now_wall;
     row->reason = reason;
     row->error = arena_copy(&core->effects->arena, error);
@@ -230,6 +233,10 @@ struct attempt *attempt_restore(struct core *core, struct run *run, const struct
     attempt->instance = instance;
     attempt->assigned_at = row->assigned_at;
     attempt->started_at = row->started_at;
+    if (row->reason == REASON_WORKER_LOST) {
+        release(core, attempt);
+        attempt->flags |= ATTEMPT_FLAG_EXPIRED;
+    }
     return attempt;
 }
 
@@ -360,23 +367,33 @@ void attempt_gone(
         task_end(core, run, task, TASK_EVENT_CANCEL, (struct cause){REASON_CANCELLED, {0}});
         return;
     }
-    task_move(core, run, task, TASK_EVENT_BACK, reason);
-    task_show(core, run, task, error);
+    loss_decide(core, run, task, reason, error);
+}
+
+/* Its row says that it waits for a person: a restart does not count its lease again. */
+static void add_held_row(struct core *core, const struct attempt *attempt)
+{
+    struct attempt_row *row = add_row(core, attempt, ATTEMPT_ASSIGNED);
+    row->reason = REASON_WORKER_LOST;
+    row->error = slice_of(SILENT_TOO_LONG);
 }
 
 void attempt_expire(struct core *core, struct attempt *attempt)
 {
     struct run *run = &core->runs[attempt->run];
     uint32_t task = attempt->task;
-    if (is_cancel_wished(run, task)) {
-        attempt_gone(
-            core, attempt, REASON_WORKER_LOST, slice_of("its worker was silent past its lease"));
+    enum loss verdict = loss_verdict(run, task, REASON_WORKER_LOST, run->tasks[task].losses + 1);
+    if (is_cancel_wished(run, task) || verdict == LOSS_FAIL || verdict == LOSS_TOO_MANY) {
+        attempt_gone(core, attempt, REASON_WORKER_LOST, slice_of(SILENT_TOO_LONG));
         return;
     }
     (void)life_after(attempt, ATTEMPT_EVENT_EXPIRE);
     release(core, attempt);
     attempt->flags |= ATTEMPT_FLAG_EXPIRED;
-    task_move(core, run, task, TASK_EVENT_BACK, REASON_WORKER_LOST);
+    bool holds = verdict == LOSS_HOLD;
+    if (holds)
+        add_held_row(core, attempt);
+    task_move(core, run, task, holds ? TASK_EVENT_HOLD : TASK_EVENT_BACK, REASON_WORKER_LOST);
     task_show(core, run, task, (struct slice){0});
 }
 
@@ -387,15 +404,14 @@ void attempt_revive(struct core *core, struct attempt *attempt)
     attempt->state = ATTEMPT_ASSIGNED;
     ++*counter_of(core, attempt);
     worker_refresh(core, core->workers[attempt->worker]);
-    task_move(core, &core->runs[attempt->run], attempt->task, TASK_EVENT_ASSIGN, REASON_NONE);
+    task_move(core, &core->runs[attempt->run], attempt->task, TASK_EVENT_REVIVE, REASON_NONE);
     task_show(core, &core->runs[attempt->run], attempt->task, (struct slice){0});
 }
 
 void attempt_bury(struct core *core, struct attempt *attempt)
 {
     (void)life_after(attempt, ATTEMPT_EVENT_BURY);
-    add_lost_row(
-        core, attempt, REASON_WORKER_LOST, slice_of("its worker was silent past its lease"));
+    add_lost_row(core, attempt, REASON_WORKER_LOST, slice_of(SILENT_TOO_LONG));
     attempt_destroy(core, attempt);
 }
 

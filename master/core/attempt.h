@@ -42,7 +42,8 @@ void attempt_ended(struct core *core, struct attempt *attempt, const struct msg_
 /* It is gone, or will never start: over as lost, its task goes on at once. */
 void attempt_gone(
     struct core *core, struct attempt *attempt, enum reason reason, struct slice error);
-/* Lease and margin are over: its task may go on; recorded as lost when another is assigned. */
+/* Lease and margin are over: its task may go on, or waits for a person; recorded as lost when
+ * another is assigned, or its task ends. */
 void attempt_expire(struct core *core, struct attempt *attempt);
 /* An expired attempt makes room for the next one, or for the task's end. */
 void attempt_bury(struct core *core, struct attempt *attempt);

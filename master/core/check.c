@@ -23,6 +23,12 @@ struct totals {
     uint64_t ready, live;
 };
 
+static bool is_set_aside(const struct core *core, const struct task *task)
+{
+    return (task->state == TASK_READY || task->state == TASK_HELD) &&
+           (core->attempts[task->live]->flags & ATTEMPT_FLAG_EXPIRED) != 0;
+}
+
 static void check_counts(const struct core *core, const struct run *run)
 {
     uint32_t counts[TASK_CANCELLING + 1] = {0};
@@ -34,8 +40,8 @@ static void check_counts(const struct core *core, const struct run *run)
         fatal += !allowed && (task->state == TASK_FAILED || task->state == TASK_CANCELLED);
         bool active = task->state == TASK_ASSIGNED || task->state == TASK_RUNNING;
         must(!active || task->live != NONE, "an assigned or running task has a live attempt");
-        must(task->live == NONE || active || task->state == TASK_READY,
-            "a task with a live attempt is assigned, running or, when that expired, ready");
+        must(task->live == NONE || active || is_set_aside(core, task),
+            "a task with a live attempt is assigned, running or, when that expired, ready or held");
         must((task->state == TASK_RETRYING) == table_get(&run->waits, i, NULL),
             "a retrying task has a timer, no other has");
     }

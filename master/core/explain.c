@@ -26,6 +26,7 @@ struct slice wait_name(enum wait wait)
         [WAIT_RUN] = "run",
         [WAIT_LEASE] = "lease",
         [WAIT_CANCEL] = "cancel",
+        [WAIT_PERSON] = "person",
     };
     static_assert(sizeof names / sizeof names[0] == WAIT_COUNT, "a word for each");
     return slice_of(names[wait]);

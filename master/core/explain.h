@@ -20,6 +20,7 @@ enum wait {
     WAIT_RUN,
     WAIT_LEASE,
     WAIT_CANCEL,
+    WAIT_PERSON, /* who says what becomes of it */
     WAIT_COUNT
 };
 struct slice wait_name(enum wait wait);

@@ -237,11 +237,23 @@ static uint64_t lease_end_ms(const struct core *core, const struct attempt *atte
            LEASE_MARGIN_MS(attempt->lease_ms);
 }
 
+static const char *loss_words(enum loss verdict)
+{
+    static const char *const words[] = {
+        [LOSS_RERUN] = "starts again",
+        [LOSS_FAIL] = "fails",
+        [LOSS_HOLD] = "is held",
+        [LOSS_TOO_MANY] = "fails",
+    };
+    return words[verdict];
+}
+
 static enum wait explain_unreachable(const struct core *core, const struct run *run,
     const struct attempt *attempt, struct buffer *text)
 {
     const struct worker *worker = worker_of(core, attempt);
     bool cancelled = run->cancelled || (run->tasks[attempt->task].flags & TASK_FLAG_CANCEL) != 0;
+    uint32_t losses = run->tasks[attempt->task].losses + 1;
     uint64_t end_ms = lease_end_ms(core, attempt);
     explain_worker_name(worker, text);
     buffer_append_text(text, " is silent");
@@ -252,7 +264,9 @@ static enum wait explain_unreachable(const struct core *core, const struct run *
         buffer_append_text(text, "; its lease is none, so that nothing else ends this wait");
         return WAIT_LEASE;
     }
-    buffer_printf(text, ", else it %s in ", cancelled ? "counts as cancelled" : "starts again");
+    buffer_printf(text, ", else it %s in ",
+        cancelled ? "counts as cancelled"
+                  : loss_words(loss_verdict(run, attempt->task, REASON_WORKER_LOST, losses)));
     append_rest(core, end_ms, text);
     buffer_append_text(text, ", when its lease has run out");
     return WAIT_LEASE;
@@ -266,7 +280,21 @@ static void explain_cancelling(
     buffer_append_text(text, " was told to stop it, and has not said that it ended");
 }
 
-/* ---- between tries, and over ---- */
+/* ---- between tries, held, and over ---- */
+
+static void explain_held(
+    const struct core *core, const struct run *run, uint32_t task, struct buffer *text)
+{
+    buffer_printf(text, "attempt %u was lost", run->tasks[task].attempt);
+    if (run->tasks[task].reason != REASON_NONE)
+        buffer_printf(text, " (%s)", reason_name(run->tasks[task].reason));
+    buffer_append_text(
+        text, " and may have finished: a person says what becomes of it (reeve mark ");
+    append_task_name(core, run, task, text);
+    buffer_append_text(text, " success, or reeve retry ");
+    append_task_name(core, run, task, text);
+    buffer_append_text(text, ")");
+}
 
 static void explain_retrying(
     const struct core *core, const struct run *run, uint32_t task, struct buffer *text)
@@ -374,6 +402,9 @@ enum wait explain_task(const struct core *core, const struct run *run, uint32_t 
     case TASK_RETRYING:
         explain_retrying(core, run, task, text);
         return WAIT_RETRY;
+    case TASK_HELD:
+        explain_held(core, run, task, text);
+        return WAIT_PERSON;
     default:
         explain_end(core, run, task, text);
         return WAIT_NOTHING;

@@ -60,8 +60,8 @@ struct run_row {
     int64_t logical_date, submitted_at, started_at, ended_at; /* wall; 0: not yet */
 };
 
-/* Key: id. Written at its assignment and at its end (and once more when it was lost and taken for
- * over). */
+/* Key: id. Written at its assignment and at its end; and once more, assigned with the reason
+ * WORKER_LOST, when its lease is over and its task waits for a person. */
 struct attempt_row {
     struct attempt_id id;
     uint32_t round;   /* 0, and one more after each reset of its task */

@@ -59,6 +59,8 @@ static void apply_attempt(struct run *run, struct loaded *loaded, const struct a
         return;
     if (row->state == ATTEMPT_FAILED)
         task->tries++;
+    if (row->state == ATTEMPT_LOST)
+        loss_count(task, row->reason);
     loaded[row->id.task].last = row;
     if (row->state == ATTEMPT_SUCCESS)
         keep_leaving(run, row);
@@ -76,6 +78,8 @@ static uint32_t state_of_end(const struct run *run, uint32_t index, const struct
     case ATTEMPT_FAILED:
         return run->tasks[index].tries <= run_plan_task(run, index)->retries ? TASK_RETRYING
                                                                              : TASK_FAILED;
+    case ATTEMPT_LOST:
+        return loss_verdict(run, index, row->reason, 0) == LOSS_HOLD ? TASK_HELD : TASK_WAITING;
     default:
         return TASK_WAITING;
     }
@@ -103,7 +107,9 @@ static void place(struct core *core, struct run *run, uint32_t index, const stru
         task_place(run, index, loaded->end, loaded->end_at);
         task->reason = loaded->reason;
     } else if (last != NULL && last->state == ATTEMPT_ASSIGNED) {
-        task_place(run, index, TASK_ASSIGNED, last->assigned_at);
+        bool held = last->reason == REASON_WORKER_LOST;
+        task_place(run, index, held ? TASK_HELD : TASK_ASSIGNED, last->assigned_at);
+        task->reason = (uint8_t)last->reason;
         (void)attempt_restore(core, run, last);
     } else if (last != NULL && state_of_end(run, index, last) != TASK_WAITING) {
         task_place(run, index, state_of_end(run, index, last), last->ended_at);

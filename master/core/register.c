@@ -190,14 +190,19 @@ static void keep(struct core *core, struct attempt *attempt, const struct held_a
         attempt_kill(core, attempt, REASON_CANCELLED);
 }
 
+static bool runner_died(const struct attempt *attempt, const struct msg_register *message)
+{
+    return message->dead_instance != 0 && attempt->instance == message->dead_instance &&
+           (attempt->boot == hash_bytes(message->boot) || MUTANT(BOOT_UNCHECKED));
+}
+
 /* True when this registration says that the attempt is nowhere and never will be. One that was made
  * before the attempt's session knows nothing of it, however late it comes. */
 static bool is_gone(const struct attempt *attempt, const struct msg_register *message)
 {
     if (attempt->instance == message->instance || MUTANT(STRANGER_BELIEVED))
         return message->now > attempt->stamp || MUTANT(OLD_LIST_BELIEVED);
-    return message->dead_instance != 0 && attempt->instance == message->dead_instance &&
-           (attempt->boot == hash_bytes(message->boot) || MUTANT(BOOT_UNCHECKED));
+    return runner_died(attempt, message);
 }
 
 /* Keeps it, ends it as gone, or leaves it to its lease; true when the answer names it. */
@@ -213,7 +218,12 @@ static bool settle_attempt(struct core *core, struct attempt *attempt,
         keep(core, attempt, held);
         return true;
     }
-    if (is_gone(attempt, message))
+    if (!is_gone(attempt, message))
+        return false;
+    if (runner_died(attempt, message))
+        attempt_gone(core, attempt, REASON_WORKER_LOST,
+            slice_of("its runner died, and what it had started was killed"));
+    else
         attempt_gone(core, attempt, REASON_NOT_STARTED,
             slice_of("it was not on its worker when that came back"));
     return false;

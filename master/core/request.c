@@ -273,7 +273,7 @@ static uint32_t mark_chosen(
     }
     while (head < tail) {
         uint32_t at = line[head++];
-        ended += task_state_is_end(run->tasks[at].state);
+        ended += task_state_is_end(run->tasks[at].state) || run->tasks[at].state == TASK_HELD;
         for (uint32_t i = run->plan.successor_starts[at];
              !event->change.only && i < run->plan.successor_starts[at + 1]; i++) {
             uint32_t below = run->plan.successors[i];
@@ -285,11 +285,13 @@ static uint32_t mark_chosen(
     return ended;
 }
 
-/* The first chosen task whose attempt may be alive, or NONE. */
-static uint32_t first_alive(const struct run *run, const bool *chosen)
+/* The first chosen task whose attempt may be alive, or NONE. One whose lease has run out is not. */
+static uint32_t first_alive(const struct core *core, const struct run *run, const bool *chosen)
 {
     for (uint32_t i = 0; i < run->task_count; i++) {
-        if (chosen[i] && run->tasks[i].live != NONE && !MUTANT(RESET_ALIVE))
+        uint32_t live = run->tasks[i].live;
+        if (chosen[i] && live != NONE && !MUTANT(RESET_ALIVE) &&
+            (core->attempts[live]->flags & ATTEMPT_FLAG_EXPIRED) == 0)
             return i;
     }
     return NONE;
@@ -315,6 +317,8 @@ static void reset_chosen(struct core *core, struct run *run, const bool *chosen)
     for (uint32_t i = 0; i < run->task_count; i++) {
         if (!chosen[i] || run->tasks[i].state == TASK_WAITING)
             continue;
+        if (run->tasks[i].live != NONE)
+            attempt_bury(core, core->attempts[run->tasks[i].live]);
         task_move(core, run, i, TASK_EVENT_RESET, REASON_NONE);
         span_add(core, run, i, SPAN_RESET, (struct cause){REASON_NONE, {0}});
         task_show(core, run, i, (struct slice){0});
@@ -357,14 +361,16 @@ void request_retry(struct core *core, const struct event *event)
     bool *chosen = xcalloc(run->task_count, sizeof *chosen);
     uint32_t *line = xcalloc(run->task_count, sizeof *line);
     uint32_t ended = mark_chosen(event, run, chosen, line);
-    uint32_t alive = first_alive(run, chosen);
+    uint32_t alive = first_alive(core, run, chosen);
     if (alive != NONE) {
         request_refuse(core, event, ERR_REFUSED,
             "an attempt of task \"%.*s\" may be alive: wait for it, or cancel it first",
             SLICE_PRINT(task_name(run, alive)));
     } else if (ended == 0) {
         request_refuse(core, event, ERR_REFUSED,
-            "nothing to retry: no task of it failed, was cancelled or is upstream_failed");
+            "nothing to retry: no task of it failed, was cancelled or is upstream_failed (a held "
+            "one "
+            "goes again when it is named)");
     } else {
         reset_and_start(core, event, run, chosen);
         request_accept(core, event, ended, "");

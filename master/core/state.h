@@ -31,6 +31,7 @@ struct task {
     uint8_t state; /* enum task_state */
     uint8_t flags;
     uint8_t reason;
+    uint8_t losses; /* of workers, in this round */
     uint16_t round;
     uint16_t tries;                                     /* in this round, but for losses */
     uint32_t attempt;                                   /* the last number that was given */
@@ -337,6 +338,8 @@ enum task_event {
     TASK_EVENT_MARK_SUCCESS,
     TASK_EVENT_MARK_SKIPPED,
     TASK_EVENT_MARK_FAILED,
+    TASK_EVENT_HOLD,   /* lost, and a person shall say what becomes of it */
+    TASK_EVENT_REVIVE, /* its attempt was set aside, and is here after all */
     TASK_EVENT_COUNT
 };
 
@@ -483,6 +486,7 @@ void load_done(struct core *core);
 void core_check_step(const struct core *core);
 
 #include "master/core/attempt.h"
+#include "master/core/loss.h"
 #include "master/core/worker.h"
 
 #endif

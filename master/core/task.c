@@ -14,6 +14,7 @@ enum {
     ASS = TASK_ASSIGNED,
     RUN = TASK_RUNNING,
     RET = TASK_RETRYING,
+    HEL = TASK_HELD,
     SUC = TASK_SUCCESS,
     FAI = TASK_FAILED,
     SKI = TASK_SKIPPED,
@@ -24,23 +25,25 @@ enum {
 
 /*
  * state x event -> next state. A READY task takes the ends of an attempt too: one that expired and
- * still comes back before another is assigned. HELD is entered by nothing in this version.
+ * still comes back before another is assigned. What a HELD one waits for is a person, or word of
+ * its attempt after all: its end, that it is here, that it never started, or that it is surely
+ * gone.
  */
 /* clang-format off */
 static const uint8_t transitions[TASK_CANCELLED + 1][TASK_EVENT_COUNT] = {
-    /*                    ready assig start succ skip fail retry back due  upst canc reset m-succ m-skip m-fail */
-    [TASK_WAITING]     = {REA,  ___,  ___,  ___, SKI, ___, ___,  ___, ___, UPS, CAN, ___,  SUC,   SKI,   FAI},
-    [TASK_READY]       = {___,  ASS,  ___,  SUC, SKI, FAI, RET,  REA, ___, ___, CAN, WAI,  SUC,   SKI,   FAI},
-    [TASK_ASSIGNED]    = {___,  ___,  RUN,  SUC, SKI, FAI, RET,  REA, ___, ___, CAN, ___,  ___,   ___,   ___},
-    [TASK_RUNNING]     = {___,  ___,  ___,  SUC, SKI, FAI, RET,  REA, ___, ___, CAN, ___,  ___,   ___,   ___},
-    [TASK_RETRYING]    = {___,  ___,  ___,  ___, ___, ___, ___,  ___, REA, ___, CAN, WAI,  SUC,   SKI,   FAI},
-    [TASK_HELD]        = {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, ___,  ___,   ___,   ___},
-    [TASK_SUCCESS]     = {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI},
-    [TASK_FAILED]      = {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI},
-    [TASK_SKIPPED]     = {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI},
+    /*                    ready assig start succ skip fail retry back due  upst canc reset m-succ m-skip m-fail hold revive */
+    [TASK_WAITING]     = {REA,  ___,  ___,  ___, SKI, ___, ___,  ___, ___, UPS, CAN, ___,  SUC,   SKI,   FAI,   ___,  ___},
+    [TASK_READY]       = {___,  ASS,  ___,  SUC, SKI, FAI, RET,  REA, ___, ___, CAN, WAI,  SUC,   SKI,   FAI,   ___,  ASS},
+    [TASK_ASSIGNED]    = {___,  ___,  RUN,  SUC, SKI, FAI, RET,  REA, ___, ___, CAN, ___,  ___,   ___,   ___,   HEL,  ___},
+    [TASK_RUNNING]     = {___,  ___,  ___,  SUC, SKI, FAI, RET,  REA, ___, ___, CAN, ___,  ___,   ___,   ___,   HEL,  ___},
+    [TASK_RETRYING]    = {___,  ___,  ___,  ___, ___, ___, ___,  ___, REA, ___, CAN, WAI,  SUC,   SKI,   FAI,   ___,  ___},
+    [TASK_HELD]        = {___,  ___,  ___,  SUC, SKI, FAI, RET,  REA, ___, ___, CAN, WAI,  SUC,   SKI,   FAI,   HEL,  ASS},
+    [TASK_SUCCESS]     = {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI,   ___,  ___},
+    [TASK_FAILED]      = {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI,   ___,  ___},
+    [TASK_SKIPPED]     = {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI,   ___,  ___},
     [TASK_UPSTREAM_FAILED] =
-                         {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI},
-    [TASK_CANCELLED]   = {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI},
+                         {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI,   ___,  ___},
+    [TASK_CANCELLED]   = {___,  ___,  ___,  ___, ___, ___, ___,  ___, ___, ___, ___, WAI,  SUC,   SKI,   FAI,   ___,  ___},
 };
 /* clang-format on */
 
@@ -121,6 +124,7 @@ static void begin_round(struct run *run, uint32_t index)
     struct task *task = &run->tasks[index];
     task->round++;
     task->tries = 0;
+    task->losses = 0;
     task->flags &= (uint8_t)~TASK_FLAG_CANCEL;
     run_forget_leaving(run, index);
 }

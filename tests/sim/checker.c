@@ -256,6 +256,8 @@ static void see_attempt(struct world *world, const struct attempt_row *row)
         violated(world, "%u@%u of run %llx: worker %u was removed, and is listened to",
             row->id.task, row->id.attempt, (unsigned long long)run->key, row->worker);
     seen->state = row->state;
+    if (first)
+        losses_see_attempt(world, row);
     if (row->round != task->round || !first)
         return;
     if (row->state == ATTEMPT_SUCCESS)
@@ -275,6 +277,7 @@ static void see_span(struct world *world, const struct span_row *row)
         (unsigned long long)row->run,
         row->state == SPAN_RESET ? "reset" : task_state_name(row->state), reason_name(row->reason));
     for (uint32_t i = row->first; i <= row->last; i++) {
+        losses_see_span(world, row, i);
         if (row->state == SPAN_RESET) {
             run->tasks[i].end = 0;
             run->tasks[i].failures = 0;

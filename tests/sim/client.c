@@ -4,6 +4,8 @@
  */
 #include "tests/sim/world.h"
 
+static const uint32_t marks[] = {TASK_SUCCESS, TASK_SKIPPED, TASK_FAILED};
+
 static void ask(struct world *world, const struct happening *happening)
 {
     struct asked *asked = &world->asked[happening->number];
@@ -24,7 +26,6 @@ void client_plan(struct world *world, uint64_t after_ms, struct asked asked)
 
 static void plan_change(struct world *world, uint32_t run, uint64_t after_ms)
 {
-    static const uint32_t marks[] = {TASK_SUCCESS, TASK_SKIPPED, TASK_FAILED};
     static const enum event_kind kinds[] = {EVENT_CANCEL, EVENT_RETRY, EVENT_RETRY, EVENT_MARK};
     struct asked asked = {.run = run, .kind = kinds[draw_below(world, 4)]};
     uint32_t task = draw_below(world, world->runs[run].task_count);
@@ -39,6 +40,50 @@ static void plan_drain(struct world *world, uint32_t host, bool undo)
 {
     struct asked asked = {.kind = EVENT_DRAIN, .run = host, .only = undo};
     client_plan(world, draw_below(world, undo ? 60000 : 200000), asked);
+}
+
+/* ---- what waits for a person ---- */
+
+enum { VISIT_MS = 20000 };
+
+static bool is_asked(const struct world *world, uint32_t run, uint32_t task)
+{
+    for (uint32_t i = 0; i < world->asked_count; i++) {
+        const struct asked *asked = &world->asked[i];
+        bool about = asked->kind == EVENT_RETRY || asked->kind == EVENT_MARK;
+        if (about && asked->run == run && asked->task == task && !asked->answered)
+            return true;
+    }
+    return false;
+}
+
+/* Somebody looks at what is held, and says what becomes of it. */
+static void visit(struct world *world, const struct happening *happening)
+{
+    uint32_t run = (uint32_t)happening->number;
+    struct task_view view;
+    plan_ahead(world, VISIT_MS, visit)->number = run;
+    for (uint32_t task = 0; task < world->runs[run].task_count; task++) {
+        if (world->master.core == NULL ||
+            !core_view_task(world->master.core, world->runs[run].key, task, &view) ||
+            view.state != TASK_HELD || is_asked(world, run, task))
+            continue;
+        struct asked asked = {.run = run, .task = task, .kind = EVENT_RETRY};
+        if (draw_percent(world, 30)) {
+            asked.kind = EVENT_MARK;
+            asked.state = marks[draw_below(world, 3)];
+        }
+        client_plan(world, draw_below(world, VISIT_MS), asked);
+    }
+}
+
+static bool may_hold(const struct sim_run *run)
+{
+    for (uint32_t task = 0; task < run->task_count; task++) {
+        if (run->tasks[task].on_lost == ON_LOST_HOLD)
+            return true;
+    }
+    return false;
 }
 
 void clients_start(struct world *world)
@@ -56,6 +101,8 @@ void clients_start(struct world *world)
         uint32_t changes = draw_percent(world, 50) ? draw_below(world, 4) : 0;
         for (uint32_t c = 0; c < changes; c++)
             plan_change(world, i, at_ms);
+        if (may_hold(&world->runs[i]))
+            plan_ahead(world, VISIT_MS, visit)->number = i;
     }
 }
 

@@ -43,7 +43,7 @@ static const char *const task_states[] = {
 };
 static const char *const task_events[] = {"ready", "assign", "start", "success", "skip", "fail",
     "retry", "back", "due", "upstream", "cancel", "reset", "mark success", "mark skipped",
-    "mark failed"};
+    "mark failed", "hold", "revive"};
 static_assert(COUNT(task_events) == TASK_EVENT_COUNT, "each event has a name");
 static_assert((int)TASK_EVENT_COUNT <= (int)PROBE_EVENTS, "the probe counts them all");
 

@@ -22,6 +22,17 @@ static void write_asks(struct world *world, struct sim_task *task, struct buffer
         buffer_append_text(yaml, "    run_as: etl\n");
 }
 
+static void write_loss(struct world *world, struct sim_task *task, struct buffer *yaml)
+{
+    task->on_lost = draw_percent(world, 25) ? 1 + draw_below(world, 2) : ON_LOST_RERUN;
+    task->max_losses = draw_percent(world, 30) ? draw_below(world, 4) : 3;
+    buffer_printf(yaml, "    on_lost: %s\n", on_lost_name((int)task->on_lost));
+    if (task->max_losses == 0)
+        buffer_append_text(yaml, "    max_losses: none\n");
+    else
+        buffer_printf(yaml, "    max_losses: %u\n", task->max_losses);
+}
+
 static void write_task(
     struct world *world, struct sim_run *run, uint32_t index, struct buffer *yaml)
 {
@@ -38,6 +49,7 @@ static void write_task(
     if (task->allow_failure)
         buffer_append_text(yaml, "    allow_failure: true\n");
     write_asks(world, task, yaml);
+    write_loss(world, task, yaml);
     if (draw_percent(world, 20))
         buffer_printf(yaml, "    priority_weight: %u\n", draw_below(world, 5));
     const char *separator = "    needs: [";

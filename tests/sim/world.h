@@ -17,7 +17,7 @@ struct checker;
 /* Virtual time begins here. */
 #define WORLD_START_MS UINT64_C(1000000)
 
-enum { HOSTS_MAX = 4, RUNS_MAX = 8, TASKS_MAX = 16, REQUESTS_MAX = 64 };
+enum { HOSTS_MAX = 4, RUNS_MAX = 8, TASKS_MAX = 16, REQUESTS_MAX = 256 };
 
 /* How bad the world is; drawn from the seed. */
 struct faults {
@@ -157,6 +157,7 @@ struct sim_task {
     uint32_t parents; /* a bit each */
     uint32_t rule;
     uint32_t retries;
+    uint32_t on_lost, max_losses;
     bool noop, allow_failure;
     uint32_t fail_percent; /* of its attempts */
 };
@@ -182,6 +183,12 @@ struct asked {
     bool answered;
 };
 
+/* What is durable of a task's losses, in this round: losses.c. */
+struct seen_losses {
+    bool lost;        /* an attempt that may have done something */
+    uint32_t workers; /* that were lost */
+};
+
 struct world {
     uint64_t seed, random;
     uint64_t now_ms, order, hash;
@@ -198,6 +205,7 @@ struct world {
     uint32_t run_count;
     struct asked asked[REQUESTS_MAX];
     uint32_t asked_count;
+    struct seen_losses losses[RUNS_MAX][TASKS_MAX];
     struct checker *checker;
     uint32_t joins_wanted; /* so many uses has the token */
     bool story;            /* print what happens */
@@ -296,6 +304,9 @@ void checker_result_saved(struct world *world, const struct attempt_id *id);
 void checker_result_dropped(struct world *world, const struct attempt_id *id);
 /* Facts became durable. */
 void checker_committed(struct world *world, const struct fact *facts, size_t count);
+/* losses.c: new rows of attempts, and tasks that a span names. */
+void losses_see_attempt(struct world *world, const struct attempt_row *row);
+void losses_see_span(struct world *world, const struct span_row *row, uint32_t task);
 void checker_epoch(struct world *world, uint64_t epoch);
 /* After the last fault and the time for recovery. */
 void checker_finish(struct world *world);

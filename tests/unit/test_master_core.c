@@ -106,7 +106,7 @@ static void core_lost_attempts_cost_no_try(void **state)
 {
     struct core_world *world = *state;
     struct fake *fake = fake_up(world, 1);
-    uint64_t run = world_submit(world, ONE);
+    uint64_t run = world_submit(world, "tasks:\n  a: {bash: run, max_losses: none}\n");
     for (uint32_t i = 1; i <= 5; i++) {
         assert_non_null(world_attempt(world, run, 0, i));
         fake_ended(world, fake, attempt_named(run, 0, i), ATTEMPT_LOST);

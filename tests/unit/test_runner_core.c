@@ -437,7 +437,7 @@ static void stop_now_kills_and_ends_with_the_last(void **state)
     say(stage, MESSAGE_runner_stop, &stop);
     assert_non_null(effect_of(stage, RUNNER_EFFECT_TERMINATE));
     exited(stage, A, SIGTERM);
-    assert_int_equal(emptied(stage, A)->reason, REASON_WORKER_LOST);
+    assert_int_equal(emptied(stage, A)->reason, REASON_WORKER_STOPPED);
     assert_int_equal(stage->effects.items[stage->effects.count - 1].kind, RUNNER_EFFECT_EXIT);
 }
 

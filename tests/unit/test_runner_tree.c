@@ -174,7 +174,7 @@ static void stop_now_says_the_ends_before_it_goes(void **state)
     say(agent, MESSAGE_runner_stop, &stop);
     wait_for_end(agent);
     const struct msg_runner_exited *end = expect(agent, MESSAGE_runner_exited);
-    assert_int_equal(end->reason, REASON_WORKER_LOST);
+    assert_int_equal(end->reason, REASON_WORKER_STOPPED);
     disconnect_agent(agent);
     (void)close(fd);
 }

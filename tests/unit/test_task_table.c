@@ -20,7 +20,7 @@ static void task_table_leads_to_known_states_alone(void **state)
         for (uint32_t event = 0; event < TASK_EVENT_COUNT; event++) {
             uint32_t to = task_next_state(from, (enum task_event)event);
             assert_true(to == 0 || (to >= TASK_WAITING && to <= TASK_CANCELLED));
-            assert_true(to != TASK_HELD);
+            assert_int_equal(to == TASK_HELD, event == TASK_EVENT_HOLD && to != 0);
         }
     }
 }
@@ -45,7 +45,7 @@ static void task_table_no_reset_or_mark_while_an_attempt_is_alive(void **state)
     (void)state;
     static const uint32_t live[] = {TASK_ASSIGNED, TASK_RUNNING};
     for (size_t i = 0; i < 2; i++) {
-        for (uint32_t event = TASK_EVENT_RESET; event < TASK_EVENT_COUNT; event++)
+        for (uint32_t event = TASK_EVENT_RESET; event <= TASK_EVENT_MARK_FAILED; event++)
             assert_int_equal(task_next_state(live[i], (enum task_event)event), 0);
         assert_int_equal(task_next_state(live[i], TASK_EVENT_ASSIGN), 0);
     }
@@ -58,10 +58,23 @@ static void task_table_only_a_ready_task_is_assigned(void **state)
         assert_int_equal(task_next_state(from, TASK_EVENT_ASSIGN) != 0, from == TASK_READY);
 }
 
+/* What waits for a person ends, or goes again, by a person's word alone, or by one on its attempt.
+ */
+static void task_table_held_task_goes_nowhere_by_itself(void **state)
+{
+    (void)state;
+    static const enum task_event itself[] = {
+        TASK_EVENT_READY, TASK_EVENT_ASSIGN, TASK_EVENT_DUE, TASK_EVENT_UPSTREAM, TASK_EVENT_START};
+    for (size_t i = 0; i < sizeof itself / sizeof itself[0]; i++)
+        assert_int_equal(task_next_state(TASK_HELD, itself[i]), 0);
+    assert_int_equal(task_next_state(TASK_HELD, TASK_EVENT_RESET), TASK_WAITING);
+    assert_int_equal(task_next_state(TASK_HELD, TASK_EVENT_MARK_SUCCESS), TASK_SUCCESS);
+}
+
 static void task_table_every_open_state_can_be_cancelled(void **state)
 {
     (void)state;
-    for (uint32_t from = TASK_WAITING; from <= TASK_RETRYING; from++)
+    for (uint32_t from = TASK_WAITING; from <= TASK_HELD; from++)
         assert_int_equal(task_next_state(from, TASK_EVENT_CANCEL), TASK_CANCELLED);
 }
 
@@ -117,6 +130,7 @@ int main(void)
         cmocka_unit_test(task_table_end_is_left_by_reset_or_mark_alone),
         cmocka_unit_test(task_table_no_reset_or_mark_while_an_attempt_is_alive),
         cmocka_unit_test(task_table_only_a_ready_task_is_assigned),
+        cmocka_unit_test(task_table_held_task_goes_nowhere_by_itself),
         cmocka_unit_test(task_table_every_open_state_can_be_cancelled),
         cmocka_unit_test(worker_table_is_total_but_for_traffic_of_the_gone),
         cmocka_unit_test(retry_delay_is_constant_without_backoff),

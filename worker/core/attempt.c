@@ -408,6 +408,7 @@ static void judge(const struct held *held, const struct msg_assign *assign, stru
         break;
     case REASON_LEASE:
     case REASON_WORKER_LOST:
+    case REASON_WORKER_STOPPED:
         if (!MUTANT(LOSS_AS_FAILURE))
             ended->state = ATTEMPT_LOST;
         break;

@@ -467,7 +467,7 @@ void session_stop(struct agent *agent)
     take_no_more(agent);
     for (struct held *held = agent->first; held != NULL; held = held->next) {
         if (held_has_process(held))
-            held_kill(agent, held, REASON_WORKER_LOST);
+            held_kill(agent, held, REASON_WORKER_STOPPED);
     }
 }
 

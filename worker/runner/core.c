@@ -119,7 +119,7 @@ static void take_stop(
     for (struct attempt *attempt = core->oldest; attempt != NULL; attempt = attempt->next) {
         if (!stop->now && attempt->state != LIFE_QUEUED)
             continue;
-        attempt_ask(core, attempt, REASON_WORKER_LOST, effects);
+        attempt_ask(core, attempt, REASON_WORKER_STOPPED, effects);
         attempt_check(core, attempt, effects);
     }
 }

@@ -78,10 +78,10 @@ void end_add_usage(struct attempt *attempt, const struct runner_event *event)
 void end_note_refusal(struct attempt *attempt, bool stopping)
 {
     uint32_t reason = attempt->reason;
+    bool lost = reason == REASON_WORKER_LOST || reason == REASON_WORKER_STOPPED;
     attempt->end = (struct msg_runner_exited){.id = attempt->id, .exit_code = -1};
     /* Nothing is lost with what never ran. */
-    attempt->end.reason =
-        reason != REASON_NONE && reason != REASON_WORKER_LOST ? reason : REASON_NOT_STARTED;
+    attempt->end.reason = reason != REASON_NONE && !lost ? reason : REASON_NOT_STARTED;
     if (stopping)
         end_put_error(attempt, slice_of("not started: the runner is ending"));
     else if (reason == REASON_NONE)

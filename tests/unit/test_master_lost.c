@@ -1,0 +1,257 @@
+/* What becomes of a task whose worker is lost: on_lost, max_losses, and a person's word. */
+#include "tests/unit/core_world.h"
+
+#include "common/limits.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define OVER_MS (LEASE_MS + MARGIN_MS + 1000)
+
+static const char FAIL[] = LEASE "tasks:\n  a: {bash: run, on_lost: fail, retries: 2}\n";
+static const char HOLD[] = LEASE "tasks:\n  a: {bash: run, on_lost: hold}\n";
+static const char RERUN[] = LEASE "tasks:\n  a: {bash: run, max_losses: 2}\n";
+
+static int setup(void **state)
+{
+    *state = world_create();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_destroy(*state);
+    return 0;
+}
+
+/* The worker of the run's first attempt is silent past its lease. */
+static struct fake *lose(struct core_world *world, const char *yaml, uint64_t *ret_run)
+{
+    struct fake *fake = world_run_one(world, yaml, ret_run);
+    fake->beats = false;
+    world_pass(world, OVER_MS);
+    return fake;
+}
+
+/* Its worker says that its runner killed the attempt, or lost it. */
+static void say_lost(
+    struct core_world *world, struct fake *fake, struct attempt_id id, enum reason reason)
+{
+    struct msg_ended message = {.id = id,
+        .state = ATTEMPT_LOST,
+        .reason = reason,
+        .exit_code = -1,
+        .error = slice_of("gone"),
+        .started_at = world->now_ms,
+        .ended_at = world->now_ms};
+    fake_say(world, fake, MESSAGE_ended, &message);
+}
+
+/* ---- fail ---- */
+
+static void lost_fail_ends_the_task_when_the_lease_is_over_and_takes_no_late_result(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *fake = lose(world, FAIL, &run);
+    assert_int_equal(world_task_state(world, run, 0), TASK_FAILED);
+    assert_int_equal(world_run_state(world, run), RUN_FAILED);
+    assert_int_equal(world_attempt(world, run, 0, 1)->state, ATTEMPT_LOST);
+    struct held_attempt held = fake_holds(fake, attempt_named(run, 0, 1), HOLDING_ENDED);
+    fake_register(world, fake, &held, 1);
+    fake_ended(world, fake, held.id, ATTEMPT_SUCCESS);
+    assert_int_equal(world_task_state(world, run, 0), TASK_FAILED);
+    assert_int_equal(world_attempt(world, run, 0, 1)->state, ATTEMPT_LOST);
+    assert_int_equal(fake_count(fake, MESSAGE_settled), 1);
+}
+
+static void lost_fail_is_no_try_and_what_never_started_goes_again(void **state)
+{
+    struct core_world *world = *state;
+    struct fake *fake = fake_up(world, 1);
+    uint64_t run = world_submit(world, FAIL);
+    fake_given_back(world, fake, attempt_named(run, 0, 1));
+    fake_beat(world, fake);
+    world_pass(world, 1000);
+    assert_int_equal(fake_assign(fake, 0)->id.attempt, 2);
+    fake_ended(world, fake, attempt_named(run, 0, 2), ATTEMPT_FAILED);
+    assert_int_equal(world_task_state(world, run, 0), TASK_RETRYING);
+}
+
+static void lost_fail_ends_a_task_whose_runner_died_at_once(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *fake = world_run_one(world, FAIL, &run);
+    fake->dead_instance = fake->instance;
+    fake->instance = 4444;
+    fake_register(world, fake, NULL, 0);
+    assert_int_equal(world_run_state(world, run), RUN_FAILED);
+    assert_int_equal(world_attempt(world, run, 0, 1)->reason, REASON_WORKER_LOST);
+}
+
+/* ---- hold ---- */
+
+static void lost_hold_waits_for_a_person_also_after_a_restart(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    (void)lose(world, HOLD, &run);
+    struct fake *other = fake_up(world, 1);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(world_task_state(world, run, 0), TASK_HELD);
+        assert_int_equal(world_run_state(world, run), RUN_RUNNING);
+        world_restart(world);
+        fake_register(world, other, NULL, 0);
+        world_pass(world, 2000);
+    }
+    assert_null(fake_assign(other, 0));
+    world_retry(world, run, 0, false);
+    assert_false(world_was_refused(world));
+    world_pass(world, 1000);
+    assert_int_equal(fake_assign(other, 0)->id.attempt, 2);
+    assert_int_equal(world_attempt(world, run, 0, 1)->state, ATTEMPT_LOST);
+    fake_ended(world, other, attempt_named(run, 0, 2), ATTEMPT_SUCCESS);
+    assert_int_equal(world_run_state(world, run), RUN_SUCCESS);
+}
+
+static void lost_hold_ends_by_a_mark_or_a_cancel(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t marked, cancelled;
+    struct fake *fake = lose(world, HOLD, &marked);
+    world_mark(world, marked, 0, TASK_SUCCESS);
+    assert_int_equal(world_run_state(world, marked), RUN_SUCCESS);
+    fake->slots = 0;
+    (void)lose(world, HOLD, &cancelled);
+    world_cancel(world, cancelled, TASK_ALL);
+    assert_int_equal(world_run_state(world, cancelled), RUN_CANCELLED);
+    assert_int_equal(world_attempt(world, cancelled, 0, 1)->state, ATTEMPT_LOST);
+}
+
+static void lost_hold_is_ended_by_the_late_result(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *fake = lose(world, HOLD, &run);
+    struct held_attempt held = fake_holds(fake, attempt_named(run, 0, 1), HOLDING_ENDED);
+    fake_register(world, fake, &held, 1);
+    fake_ended(world, fake, held.id, ATTEMPT_SUCCESS);
+    assert_int_equal(world_run_state(world, run), RUN_SUCCESS);
+    assert_int_equal(world_attempt(world, run, 0, 1)->state, ATTEMPT_SUCCESS);
+}
+
+static void lost_hold_keeps_a_task_whose_runner_died_also_after_a_restart(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *fake = world_run_one(world, HOLD, &run);
+    fake->dead_instance = fake->instance;
+    fake->instance = 4444;
+    fake_register(world, fake, NULL, 0);
+    assert_int_equal(world_task_state(world, run, 0), TASK_HELD);
+    world_restart(world);
+    assert_int_equal(world_task_state(world, run, 0), TASK_HELD);
+    world_retry(world, run, TASK_ALL, false);
+    assert_true(world_was_refused(world));
+    world_retry(world, run, 0, false);
+    assert_false(world_was_refused(world));
+}
+
+static void lost_hold_is_explained_with_what_a_person_can_do(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    (void)lose(world, HOLD, &run);
+    struct arena arena = {0};
+    struct msg_explained explained = {0};
+    core_explain(world->core, run, 0, &arena, &explained);
+    assert_int_equal(explained.lines.count, 1);
+    assert_true(slice_is(explained.lines.items[0].waits_for, "person"));
+    assert_non_null(strstr(explained.lines.items[0].text.ptr, "reeve mark"));
+    arena_fini(&arena);
+}
+
+/* ---- max_losses ---- */
+
+/* FAULTS 22. */
+static void lost_too_many_workers_quarantines_the_task(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    (void)lose(world, RERUN, &run);
+    assert_int_equal(world_task_state(world, run, 0), TASK_READY);
+    struct fake *second = fake_up(world, 1);
+    world_pass(world, 1000);
+    assert_int_equal(fake_assign(second, 0)->id.attempt, 2);
+    world_restart(world);
+    world_pass(world, OVER_MS);
+    assert_int_equal(world_task_state(world, run, 0), TASK_FAILED);
+    assert_int_equal(world_run_state(world, run), RUN_FAILED);
+    struct task_view view;
+    assert_true(core_view_task(world->core, run, 0, &view));
+    assert_int_equal(view.reason, REASON_QUARANTINED);
+    struct span_row last = world->rows.spans[world->rows.span_count - 1];
+    assert_true(slice_is(last.error, "lost 2 workers"));
+}
+
+static void lost_worker_that_was_stopped_or_gave_back_is_not_counted(void **state)
+{
+    struct core_world *world = *state;
+    struct fake *fake = fake_up(world, 1);
+    uint64_t run = world_submit(world, RERUN);
+    for (uint32_t i = 1; i <= 5; i++) {
+        world_pass(world, 2000);
+        assert_int_equal(fake_assign(fake, 0)->id.attempt, i);
+        say_lost(world, fake, attempt_named(run, 0, i), REASON_WORKER_STOPPED);
+    }
+    for (uint32_t i = 6; i <= 10; i++) {
+        world_pass(world, 2000);
+        assert_int_equal(fake_assign(fake, 0)->id.attempt, i);
+        fake_given_back(world, fake, attempt_named(run, 0, i));
+    }
+    world_pass(world, 2000);
+    say_lost(world, fake, attempt_named(run, 0, 11), REASON_LEASE);
+    world_pass(world, 2000);
+    say_lost(world, fake, attempt_named(run, 0, 12), REASON_WORKER_LOST);
+    assert_int_equal(world_run_state(world, run), RUN_FAILED);
+}
+
+static void lost_workers_are_counted_afresh_after_a_retry(void **state)
+{
+    struct core_world *world = *state;
+    struct fake *fake = fake_up(world, 1);
+    uint64_t run = world_submit(world, RERUN);
+    for (uint32_t i = 1; i <= 2; i++) {
+        world_pass(world, 2000);
+        say_lost(world, fake, attempt_named(run, 0, i), REASON_WORKER_LOST);
+    }
+    assert_int_equal(world_run_state(world, run), RUN_FAILED);
+    world_retry(world, run, 0, false);
+    world_pass(world, 2000);
+    say_lost(world, fake, attempt_named(run, 0, 3), REASON_WORKER_LOST);
+    world_pass(world, 2000);
+    assert_int_equal(fake_assign(fake, 0)->id.attempt, 4);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(lost_fail_ends_the_task_when_the_lease_is_over_and_takes_no_late_result),
+        TEST(lost_fail_is_no_try_and_what_never_started_goes_again),
+        TEST(lost_fail_ends_a_task_whose_runner_died_at_once),
+        TEST(lost_hold_waits_for_a_person_also_after_a_restart),
+        TEST(lost_hold_ends_by_a_mark_or_a_cancel),
+        TEST(lost_hold_is_ended_by_the_late_result),
+        TEST(lost_hold_keeps_a_task_whose_runner_died_also_after_a_restart),
+        TEST(lost_hold_is_explained_with_what_a_person_can_do),
+        TEST(lost_too_many_workers_quarantines_the_task),
+        TEST(lost_worker_that_was_stopped_or_gave_back_is_not_counted),
+        TEST(lost_workers_are_counted_afresh_after_a_retry),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
