@@ -48,8 +48,7 @@ enum key_reader {
     READER_DEFAULT_ARGS,
     READER_TASKS,
     READER_NEEDS,
-    READER_OPERATOR,
-    READER_WITH
+    READER_OPERATOR
 };
 
 struct key {

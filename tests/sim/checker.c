@@ -12,38 +12,43 @@
 /* DESIGN.md, Prefetch. */
 enum { FRESH_MS = 3000 };
 
+struct seen_attempt {
+    uint32_t state;
+    uint64_t instance; /* of the runner that spawned it; 0: none did */
+    bool there;        /* its process has not ended */
+    bool saved;        /* its result is on a disk */
+};
+
 /* What is durable of one task. */
 struct seen_task {
-    uint32_t alive;       /* processes */
+    uint32_t alive;       /* processes that execute */
     uint32_t last_number; /* the newest attempt that was ever spawned */
     uint32_t end;         /* enum task_state, or 0 */
     uint32_t round;
     uint32_t failures; /* in this round */
     bool cancel_wish;
-    bool ruled; /* its trigger rule held by what was durable, in this round */
+    bool ruled;                    /* its trigger rule held by what was durable, in this round */
+    struct seen_attempt *attempts; /* by number - 1 */
+    size_t attempt_count, attempt_capacity;
 };
 
 struct seen_run {
     uint64_t key;
+    const struct sim_run *plan;
     uint32_t state;
+    uint32_t alive;
     bool cancelled;
-    struct seen_task tasks[TASKS_MAX];
+    struct seen_task *tasks;
 };
 
-struct seen_attempt {
-    struct attempt_id id;
-    uint32_t state;
-    bool spawned;
-    bool saved; /* its result is on a disk */
-};
+enum { WORKERS_MAX = 4 * HOSTS_MAX };
 
 struct checker {
     struct seen_run runs[RUNS_MAX];
     uint32_t run_count;
-    struct seen_attempt *attempts;
-    size_t attempt_count, attempt_capacity;
     uint64_t epoch;
-    uint64_t draining, removed; /* workers, a bit each */
+    bool draining[WORKERS_MAX], removed[WORKERS_MAX]; /* by number */
+    struct table dead;                                /* instances of runners */
     struct {
         unsigned char key[32];
         bool removed;
@@ -51,57 +56,18 @@ struct checker {
     uint32_t peer_count;
 };
 
-struct checker *checker_create(void)
-{
-    return xcalloc(1, sizeof(struct checker));
-}
-
-void checker_destroy(struct checker *checker)
-{
-    free(checker->attempts);
-    free(checker);
-}
-
-static struct seen_run *seen_run(struct world *world, uint64_t key)
-{
-    struct checker *checker = world->checker;
-    for (uint32_t i = 0; i < checker->run_count; i++) {
-        if (checker->runs[i].key == key)
-            return &checker->runs[i];
-    }
-    if (checker->run_count == RUNS_MAX)
-        violated(world, "more runs than were submitted");
-    struct seen_run *run = &checker->runs[checker->run_count++];
-    run->key = key;
-    return run;
-}
-
-static struct seen_attempt *seen_attempt(struct world *world, const struct attempt_id *id)
-{
-    struct checker *checker = world->checker;
-    for (size_t i = 0; i < checker->attempt_count; i++) {
-        struct seen_attempt *seen = &checker->attempts[i];
-        if (seen->id.run == id->run && seen->id.task == id->task && seen->id.attempt == id->attempt)
-            return seen;
-    }
-    vector_reserve(&checker->attempts, checker->attempt_count, &checker->attempt_capacity);
-    checker->attempts[checker->attempt_count] = (struct seen_attempt){.id = *id};
-    return &checker->attempts[checker->attempt_count++];
-}
-
 /* ---- may it start? the rules, by their definitions ---- */
 
 struct ends {
     uint32_t all, success, failed, skipped, upstream, open;
 };
 
-static struct ends ends_above(const struct sim_run *plan, const struct seen_run *run, uint32_t task)
+static struct ends ends_above(const struct seen_run *run, uint32_t task)
 {
     struct ends ends = {0};
-    for (uint32_t i = 0; i < plan->task_count; i++) {
-        if ((plan->tasks[task].parents & (1u << i)) == 0)
-            continue;
-        uint32_t end = run->tasks[i].end;
+    const struct sim_task *asked = &run->plan->tasks[task];
+    for (uint32_t i = 0; i < asked->parent_count; i++) {
+        uint32_t end = run->tasks[asked->parents[i]].end;
         ends.all++;
         ends.success += end == TASK_SUCCESS;
         ends.failed += end == TASK_FAILED || end == TASK_CANCELLED;
@@ -142,14 +108,62 @@ static bool may_start(const char *rule, const struct ends *e)
 }
 
 /* Once a rule has held, what a person marks or resets above takes nothing back. */
-static void see_rules(struct world *world, struct seen_run *run)
+static void see_rule(struct seen_run *run, uint32_t task)
 {
-    const struct sim_run *plan = workload_find(world, run->key);
-    for (uint32_t i = 0; i < plan->task_count; i++) {
-        struct ends ends = ends_above(plan, run, i);
-        if (may_start(trigger_rule_name((int)plan->tasks[i].rule), &ends))
-            run->tasks[i].ruled = true;
+    struct ends ends = ends_above(run, task);
+    if (may_start(trigger_rule_name((int)run->plan->tasks[task].rule), &ends))
+        run->tasks[task].ruled = true;
+}
+
+/* A task's end has changed: for those below it counts. */
+static void see_rules_below(struct seen_run *run, uint32_t task)
+{
+    for (uint32_t i = run->plan->child_starts[task]; i < run->plan->child_starts[task + 1]; i++)
+        see_rule(run, run->plan->children[i]);
+}
+
+struct checker *checker_create(void)
+{
+    return xcalloc(1, sizeof(struct checker));
+}
+
+void checker_destroy(struct checker *checker)
+{
+    for (uint32_t i = 0; i < checker->run_count; i++) {
+        for (uint32_t t = 0; t < checker->runs[i].plan->task_count; t++)
+            free(checker->runs[i].tasks[t].attempts);
+        free(checker->runs[i].tasks);
     }
+    table_fini(&checker->dead);
+    free(checker);
+}
+
+static struct seen_run *seen_run(struct world *world, uint64_t key)
+{
+    struct checker *checker = world->checker;
+    for (uint32_t i = 0; i < checker->run_count; i++) {
+        if (checker->runs[i].key == key)
+            return &checker->runs[i];
+    }
+    const struct sim_run *plan = workload_find(world, key);
+    if (checker->run_count == RUNS_MAX)
+        violated(world, "more runs than were submitted");
+    struct seen_run *run = &checker->runs[checker->run_count++];
+    *run = (struct seen_run){
+        .key = key, .plan = plan, .tasks = xcalloc(plan->task_count, sizeof *run->tasks)};
+    for (uint32_t i = 0; i < plan->task_count; i++)
+        see_rule(run, i);
+    return run;
+}
+
+static struct seen_attempt *seen_attempt(struct world *world, const struct attempt_id *id)
+{
+    struct seen_task *task = &seen_run(world, id->run)->tasks[id->task];
+    while (task->attempt_count < id->attempt) {
+        vector_reserve(&task->attempts, task->attempt_count, &task->attempt_capacity);
+        task->attempts[task->attempt_count++] = (struct seen_attempt){0};
+    }
+    return &task->attempts[id->attempt - 1];
 }
 
 /* ---- processes ---- */
@@ -171,8 +185,8 @@ static void check_host(struct world *world, const struct process *process, uint6
 void checker_process_started(struct world *world, const struct process *process, uint64_t now_ms)
 {
     check_host(world, process, now_ms);
-    const struct sim_run *plan = workload_find(world, process->id.run);
     struct seen_run *run = seen_run(world, process->id.run);
+    const struct sim_run *plan = run->plan;
     struct seen_task *task = &run->tasks[process->id.task];
     struct seen_attempt *attempt = seen_attempt(world, &process->id);
     if ((plan->tasks[process->id.task].asks & ~host_has(world, process->host)) != 0)
@@ -181,21 +195,51 @@ void checker_process_started(struct world *world, const struct process *process,
     if (task->alive > 0)
         violated(world, "two processes of %s of run %llx at once",
             plan->tasks[process->id.task].name, (unsigned long long)run->key);
-    if (attempt->spawned)
+    if (attempt->instance != 0)
         violated(world, "an attempt was started twice");
     if (attempt->state != ATTEMPT_ASSIGNED)
         violated(
             world, "an attempt was started whose assignment is not durable, or that had ended");
     if (process->id.attempt < task->last_number)
         violated(world, "an older attempt was started after a newer one");
-    attempt->spawned = true;
+    attempt->instance = process->instance;
+    attempt->there = true;
     task->last_number = process->id.attempt;
     task->alive++;
+    if (++run->alive > plan->max_active_tasks && plan->max_active_tasks > 0)
+        violated(world, "%u processes at once of run %llx, which may have %u", run->alive,
+            (unsigned long long)run->key, plan->max_active_tasks);
+}
+
+void checker_process_frozen(struct world *world, const struct process *process)
+{
+    struct seen_run *run = seen_run(world, process->id.run);
+    run->tasks[process->id.task].alive--;
+    run->alive--;
+}
+
+void checker_process_thawed(struct world *world, const struct process *process)
+{
+    struct seen_run *run = seen_run(world, process->id.run);
+    run->alive++;
+    if (++run->tasks[process->id.task].alive > 1)
+        violated(world, "two processes of %s of run %llx at once: one was paused with its host",
+            run->plan->tasks[process->id.task].name, (unsigned long long)run->key);
 }
 
 void checker_process_ended(struct world *world, const struct process *process)
 {
-    seen_run(world, process->id.run)->tasks[process->id.task].alive--;
+    struct seen_run *run = seen_run(world, process->id.run);
+    seen_attempt(world, &process->id)->there = false;
+    if (process->frozen)
+        return;
+    run->tasks[process->id.task].alive--;
+    run->alive--;
+}
+
+void checker_runner_died(struct world *world, uint64_t instance)
+{
+    table_set(&world->checker->dead, instance, 1);
 }
 
 void checker_result_saved(struct world *world, const struct attempt_id *id)
@@ -221,45 +265,56 @@ static void set_end(
             "task %u of run %llx left its end %s for %s without a recorded retry or mark", task,
             (unsigned long long)run->key, task_state_name(seen->end), task_state_name(end));
     seen->end = end;
-    see_rules(world, run);
+    see_rules_below(run, task);
 }
 
-static void see_attempt(struct world *world, const struct attempt_row *row)
+/* What may be assigned, by what is durable. */
+static void check_assigned(
+    struct world *world, const struct seen_run *run, const struct attempt_row *row)
 {
-    tell(world, "durable: %u@%u of run %llx is %s (%s), worker %u", row->id.task, row->id.attempt,
-        (unsigned long long)row->id.run, attempt_state_name(row->state), reason_name(row->reason),
-        row->worker);
-    struct seen_attempt *seen = seen_attempt(world, &row->id);
-    struct seen_run *run = seen_run(world, row->id.run);
-    struct seen_task *task = &run->tasks[row->id.task];
-    uint32_t retries = workload_find(world, row->id.run)->tasks[row->id.task].retries;
-    if (seen->state != 0 && seen->state != ATTEMPT_ASSIGNED && seen->state != row->state)
-        violated(world, "an attempt left its end %s for %s", attempt_state_name(seen->state),
-            attempt_state_name(row->state));
-    if (row->state == ATTEMPT_LOST && row->reason == REASON_NOT_STARTED && seen->saved)
+    const struct seen_task *task = &run->tasks[row->id.task];
+    unsigned long long key = run->key;
+    if (run->cancelled || task->cancel_wish)
+        violated(world, "task %u of run %llx was assigned after its cancel was recorded",
+            row->id.task, key);
+    if (!task->ruled)
+        violated(world, "task %u of run %llx was assigned before its rule held by what is durable",
+            row->id.task, key);
+    if (world->checker->draining[row->worker])
+        violated(
+            world, "task %u of run %llx was assigned to a worker that drains", row->id.task, key);
+}
+
+static bool is_dead(const struct world *world, uint64_t instance)
+{
+    return table_get(&world->checker->dead, instance, NULL);
+}
+
+/* What may be said of an attempt, by what the world has seen of its process. */
+static void check_end(
+    struct world *world, const struct seen_attempt *seen, const struct attempt_row *row)
+{
+    bool lost = row->state == ATTEMPT_LOST;
+    if (lost && row->reason == REASON_NOT_STARTED && seen->saved)
         violated(world, "%u@%u is said not to have started, and its result is on a disk",
             row->id.task, row->id.attempt);
-    bool first = seen->state != row->state;
-    see_rules(world, run);
-    if (first && row->state == ATTEMPT_ASSIGNED && (run->cancelled || task->cancel_wish))
-        violated(world, "task %u of run %llx was assigned after its cancel was recorded",
-            row->id.task, (unsigned long long)run->key);
-    if (first && row->state == ATTEMPT_ASSIGNED && !task->ruled)
-        violated(world, "task %u of run %llx was assigned before its rule held by what is durable",
-            row->id.task, (unsigned long long)run->key);
-    if (first && row->state == ATTEMPT_ASSIGNED &&
-        (world->checker->draining >> row->worker & 1) != 0)
-        violated(world, "task %u of run %llx was assigned to a worker that drains", row->id.task,
-            (unsigned long long)run->key);
-    if (first && (row->state == ATTEMPT_ASSIGNED || row->state == ATTEMPT_SUCCESS) &&
-        (world->checker->removed >> row->worker & 1) != 0)
-        violated(world, "%u@%u of run %llx: worker %u was removed, and is listened to",
-            row->id.task, row->id.attempt, (unsigned long long)run->key, row->worker);
-    seen->state = row->state;
-    if (first)
-        losses_see_attempt(world, row);
-    if (row->round != task->round || !first)
-        return;
+    if (lost && row->reason == REASON_NOT_STARTED && seen->instance != 0 &&
+        !is_dead(world, seen->instance))
+        violated(world, "%u@%u is said not to have started, and its runner has started it",
+            row->id.task, row->id.attempt);
+    if (seen->there && (!lost || row->reason == REASON_LEASE))
+        violated(world, "%u@%u has ended as %s, and its process is there", row->id.task,
+            row->id.attempt, attempt_state_name(row->state));
+    if (row->state == ATTEMPT_FAILED &&
+        (row->reason == REASON_LEASE || row->reason == REASON_WORKER_LOST))
+        violated(world, "%u@%u has failed because of its worker", row->id.task, row->id.attempt);
+}
+
+/* What the end of an attempt means for its task. */
+static void see_end(struct world *world, struct seen_run *run, const struct attempt_row *row)
+{
+    struct seen_task *task = &run->tasks[row->id.task];
+    uint32_t retries = run->plan->tasks[row->id.task].retries;
     if (row->state == ATTEMPT_SUCCESS)
         set_end(world, run, row->id.task, TASK_SUCCESS, false);
     else if (row->state == ATTEMPT_SKIPPED)
@@ -268,6 +323,32 @@ static void see_attempt(struct world *world, const struct attempt_row *row)
         set_end(world, run, row->id.task, TASK_CANCELLED, false);
     else if (row->state == ATTEMPT_FAILED && ++task->failures > retries)
         set_end(world, run, row->id.task, TASK_FAILED, false);
+}
+
+static void see_attempt(struct world *world, const struct attempt_row *row)
+{
+    tell(world, "durable: %u@%u of run %llx is %s (%s), worker %u", row->id.task, row->id.attempt,
+        (unsigned long long)row->id.run, attempt_state_name(row->state), reason_name(row->reason),
+        row->worker);
+    struct seen_run *run = seen_run(world, row->id.run);
+    struct seen_attempt *seen = seen_attempt(world, &row->id);
+    if (seen->state == row->state)
+        return;
+    if (seen->state != 0 && seen->state != ATTEMPT_ASSIGNED)
+        violated(world, "an attempt left its end %s for %s", attempt_state_name(seen->state),
+            attempt_state_name(row->state));
+    bool assigned = row->state == ATTEMPT_ASSIGNED;
+    if ((assigned || row->state == ATTEMPT_SUCCESS) && world->checker->removed[row->worker])
+        violated(world, "%u@%u of run %llx: worker %u was removed, and is listened to",
+            row->id.task, row->id.attempt, (unsigned long long)run->key, row->worker);
+    if (assigned)
+        check_assigned(world, run, row);
+    else
+        check_end(world, seen, row);
+    seen->state = row->state;
+    losses_see_attempt(world, row);
+    if (row->round == run->tasks[row->id.task].round)
+        see_end(world, run, row);
 }
 
 static void see_span(struct world *world, const struct span_row *row)
@@ -286,18 +367,35 @@ static void see_span(struct world *world, const struct span_row *row)
             run->tasks[i].round++;
             if (run->tasks[i].alive > 0)
                 violated(world, "task %u was reset while a process of it is alive", i);
+            see_rule(run, i);
+            see_rules_below(run, i);
         } else if (row->state == SPAN_CANCEL_WISH) {
             run->tasks[i].cancel_wish = true;
         } else {
             set_end(world, run, i, row->state, row->reason == REASON_MARKED);
         }
     }
-    see_rules(world, run);
+}
+
+/* As many of one DAG as may run at once. */
+static void check_started(struct world *world, const struct seen_run *run)
+{
+    uint32_t running = 1;
+    for (uint32_t i = 0; i < world->checker->run_count; i++) {
+        const struct seen_run *other = &world->checker->runs[i];
+        running +=
+            other != run && other->state == RUN_RUNNING && other->plan->dag == run->plan->dag;
+    }
+    if (running > run->plan->max_active_runs)
+        violated(world, "%u runs at once of a DAG that may have %u", running,
+            run->plan->max_active_runs);
 }
 
 static void see_run(struct world *world, const struct run_row *row)
 {
     struct seen_run *run = seen_run(world, row->key);
+    if (row->state == RUN_RUNNING && run->state != RUN_RUNNING)
+        check_started(world, run);
     tell(world, "durable: run %llx is %s%s", (unsigned long long)row->key,
         run_state_name(row->state), row->cancelled ? ", to be cancelled" : "");
     run->state = row->state;
@@ -316,19 +414,16 @@ static bool undrain_was_asked(const struct world *world, const struct worker_row
 
 static void see_worker(struct world *world, const struct worker_row *row)
 {
-    uint64_t bit = (uint64_t)1 << row->number;
-    bool before = (world->checker->draining & bit) != 0;
+    struct checker *checker = world->checker;
+    bool before = checker->draining[row->number];
     if (before != row->draining)
         tell(world, "durable: worker %u %s", row->number, row->draining ? "drains" : "takes tasks");
     if (before && !row->draining && !undrain_was_asked(world, row))
         violated(world, "a person's wish that worker %u drains was forgotten", row->number);
-    if ((world->checker->removed & bit) != 0)
+    if (checker->removed[row->number])
         violated(world, "worker %u, which was removed, has a new row", row->number);
-    if (row->removed)
-        world->checker->removed |= bit;
-    world->checker->draining &= ~bit;
-    if (row->draining)
-        world->checker->draining |= bit;
+    checker->removed[row->number] |= row->removed;
+    checker->draining[row->number] = row->draining;
 }
 
 /* A key that was removed stays so, and no more keys join than the token has uses. */
@@ -350,7 +445,7 @@ static void see_peer(struct world *world, const struct peer_row *row)
 
 static void see_session(struct world *world, const struct session_row *row)
 {
-    if ((world->checker->removed >> row->worker & 1) != 0)
+    if (world->checker->removed[row->worker])
         violated(world, "worker %u, which was removed, has a session", row->worker);
 }
 
@@ -402,16 +497,16 @@ bool checker_all_ended(const struct world *world)
 
 /* By INTERFACE.md: failed, cancelled or upstream_failed, unless it is allowed, or came so by
  * allowed failures only. */
-static bool is_red(const struct sim_run *plan, const struct seen_run *run, uint32_t task)
+static bool is_red(const struct seen_run *run, uint32_t task)
 {
     uint32_t end = run->tasks[task].end;
-    if (plan->tasks[task].allow_failure)
+    if (run->plan->tasks[task].allow_failure)
         return false;
     if (end == TASK_FAILED || end == TASK_CANCELLED)
         return true;
     if (end != TASK_UPSTREAM_FAILED)
         return false;
-    struct ends above = ends_above(plan, run, task);
+    struct ends above = ends_above(run, task);
     return above.failed + above.upstream == 0;
 }
 
@@ -429,7 +524,7 @@ static void check_run(struct world *world, const struct sim_run *plan)
         if (run->tasks[i].alive > 0)
             violated(world, "run %llx ended, a process of task %u is alive",
                 (unsigned long long)run->key, i);
-        failed = failed || is_red(plan, run, i);
+        failed = failed || is_red(run, i);
     }
     uint32_t expected = failed ? RUN_FAILED : RUN_SUCCESS;
     if (run->state != expected && run->state != RUN_CANCELLED)

@@ -4,6 +4,8 @@
  */
 #include "tests/sim/world.h"
 
+enum { GIVE_UP_MS = 600000, VISIT_MS = 20000 };
+
 static const uint32_t marks[] = {TASK_SUCCESS, TASK_SKIPPED, TASK_FAILED};
 
 static void ask(struct world *world, const struct happening *happening)
@@ -11,15 +13,16 @@ static void ask(struct world *world, const struct happening *happening)
     struct asked *asked = &world->asked[happening->number];
     if (asked->answered)
         return;
-    master_request(world, asked);
-    plan_ahead(world, 1000 + draw_below(world, 1000), ask)->number = happening->number;
+    if (joins_may_ask(world, asked))
+        master_request(world, asked);
+    plan_ahead(world, 1000 + draw_below(world, DICE_PEOPLE, 1000), ask)->number = happening->number;
 }
 
 void client_plan(struct world *world, uint64_t after_ms, struct asked asked)
 {
     if (world->asked_count == REQUESTS_MAX)
         return;
-    asked.request = draw(world) | 1;
+    asked.request = draw(world, DICE_PEOPLE) | 1;
     world->asked[world->asked_count] = asked;
     plan_ahead(world, after_ms, ask)->number = world->asked_count++;
 }
@@ -27,24 +30,24 @@ void client_plan(struct world *world, uint64_t after_ms, struct asked asked)
 static void plan_change(struct world *world, uint32_t run, uint64_t after_ms)
 {
     static const enum event_kind kinds[] = {EVENT_CANCEL, EVENT_RETRY, EVENT_RETRY, EVENT_MARK};
-    struct asked asked = {.run = run, .kind = kinds[draw_below(world, 4)]};
-    uint32_t task = draw_below(world, world->runs[run].task_count);
-    asked.task = asked.kind == EVENT_MARK || draw_percent(world, 50) ? task : TASK_ALL;
-    asked.state = marks[draw_below(world, 3)];
-    asked.only = draw_percent(world, 20);
-    client_plan(world, after_ms + draw_below(world, 200000), asked);
+    struct asked asked = {.run = run, .kind = kinds[draw_below(world, DICE_PEOPLE, 4)]};
+    uint32_t task = draw_below(world, DICE_PEOPLE, world->runs[run].task_count);
+    asked.task = asked.kind == EVENT_MARK || draw_percent(world, DICE_PEOPLE, 50) ? task : TASK_ALL;
+    asked.state = marks[draw_below(world, DICE_PEOPLE, 3)];
+    asked.only = draw_percent(world, DICE_PEOPLE, 20);
+    after_ms += draw_below(world, DICE_PEOPLE, 200000);
+    if (is_kept(world))
+        client_plan(world, after_ms, asked);
 }
 
 /* The second wish follows upon the first, so that no worker drains for ever. */
 static void plan_drain(struct world *world, uint32_t host, bool undo)
 {
     struct asked asked = {.kind = EVENT_DRAIN, .run = host, .only = undo};
-    client_plan(world, draw_below(world, undo ? 60000 : 200000), asked);
+    client_plan(world, draw_below(world, DICE_PEOPLE, undo ? 60000 : 200000), asked);
 }
 
 /* ---- what waits for a person ---- */
-
-enum { VISIT_MS = 20000 };
 
 static bool is_asked(const struct world *world, uint32_t run, uint32_t task)
 {
@@ -69,11 +72,11 @@ static void visit(struct world *world, const struct happening *happening)
             view.state != TASK_HELD || is_asked(world, run, task))
             continue;
         struct asked asked = {.run = run, .task = task, .kind = EVENT_RETRY};
-        if (draw_percent(world, 30)) {
+        if (draw_percent(world, DICE_PEOPLE, 30)) {
             asked.kind = EVENT_MARK;
-            asked.state = marks[draw_below(world, 3)];
+            asked.state = marks[draw_below(world, DICE_PEOPLE, 3)];
         }
-        client_plan(world, draw_below(world, VISIT_MS), asked);
+        client_plan(world, draw_below(world, DICE_PEOPLE, VISIT_MS), asked);
     }
 }
 
@@ -86,24 +89,50 @@ static bool may_hold(const struct sim_run *run)
     return false;
 }
 
+/* ---- what is asked ---- */
+
+static void plan_run(struct world *world, uint64_t at_ms, uint32_t changes)
+{
+    uint32_t number = world->run_count;
+    workload_make(world, &world->runs[number], number);
+    world->run_count++;
+    client_plan(world, at_ms, (struct asked){.kind = EVENT_SUBMIT, .run = number});
+    for (uint32_t c = 0; c < changes; c++)
+        plan_change(world, number, at_ms);
+    if (may_hold(&world->runs[number]))
+        plan_ahead(world, VISIT_MS, visit)->number = number;
+}
+
+/* What hangs for ever is cancelled in the end, and again should it have begun anew. */
+static void give_up(struct world *world, const struct happening *happening)
+{
+    (void)happening;
+    for (uint32_t i = 0; i < world->run_count; i++) {
+        if (!world->runs[i].acknowledged || !process_hangs(world, world->runs[i].key))
+            continue;
+        tell(world, "somebody gives run %u up", i);
+        client_plan(world, 0, (struct asked){.kind = EVENT_CANCEL, .run = i, .task = TASK_ALL});
+    }
+    (void)plan_ahead(world, GIVE_UP_MS, give_up);
+}
+
 void clients_start(struct world *world)
 {
     joins_plan(world);
     for (uint32_t i = 0; i < world->host_count; i++) {
-        if (draw_percent(world, 20))
+        if (draw_percent(world, DICE_PEOPLE, 20) && is_kept(world))
             plan_drain(world, i, false);
     }
-    world->run_count = 1 + draw_below(world, RUNS_MAX / 2);
-    for (uint32_t i = 0; i < world->run_count; i++) {
-        workload_make(world, &world->runs[i], i);
-        uint64_t at_ms = draw_below(world, 60000);
-        client_plan(world, at_ms, (struct asked){.kind = EVENT_SUBMIT, .run = i});
-        uint32_t changes = draw_percent(world, 50) ? draw_below(world, 4) : 0;
-        for (uint32_t c = 0; c < changes; c++)
-            plan_change(world, i, at_ms);
-        if (may_hold(&world->runs[i]))
-            plan_ahead(world, VISIT_MS, visit)->number = i;
+    uint32_t wanted = world->scale.full ? world->scale.runs
+                                        : 1 + draw_below(world, DICE_PEOPLE, world->scale.runs);
+    bool rain = draw_percent(world, DICE_PEOPLE, 15);
+    for (uint32_t i = 0; i < wanted; i++) {
+        uint64_t at_ms = draw_below(world, DICE_PEOPLE, rain ? 150000 : 60000);
+        uint32_t most = draw_percent(world, DICE_PEOPLE, 50) ? rain ? 12 : 4 : 1;
+        uint32_t changes = draw_below(world, DICE_PEOPLE, most);
+        plan_run(world, at_ms, changes);
     }
+    (void)plan_ahead(world, FAULTS_MAX_MS + GIVE_UP_MS, give_up);
 }
 
 static struct asked *find(struct world *world, uint64_t request)
@@ -119,7 +148,7 @@ static struct asked *find(struct world *world, uint64_t request)
 void client_answer(struct world *world, uint64_t request, struct slice message)
 {
     struct asked *asked = find(world, request);
-    if (world_is_bad(world) && draw_percent(world, world->faults.loss_percent))
+    if (world_is_bad(world) && draw_percent(world, DICE_PEOPLE, world->faults.loss_percent))
         return;
     struct buffer bytes = {0};
     struct frame_header header = {.version = PROTOCOL_VERSION};

@@ -1,18 +1,16 @@
 /*
- * A host: its agent and runner with the socket between them, its disk, and the processes of its
- * tasks. The agent, the runner and the host die apart; processes live until somebody kills them or
- * they end.
+ * A host: its agent and runner with the socket between them, and its disk. The agent, the runner
+ * and the host die apart, and stand still apart.
  */
 #include "common/memory.h"
+#include "common/probe.h"
 #include "common/table.h"
 #include "tests/sim/world.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static void agent_step_now(struct world *world, struct host *host, struct agent_event *event);
-static void runner_step_now(struct world *world, struct host *host, struct runner_event *event);
 
 /* ---- its clock ---- */
 
@@ -27,100 +25,6 @@ static uint64_t delay_until(const struct world *world, const struct host *host, 
     uint64_t now_ms = host_clock(world, host);
     return due_ms > now_ms ? ((due_ms - now_ms) * 1000 + host->clock_rate - 1) / host->clock_rate
                            : 1;
-}
-
-/* ---- processes ---- */
-
-static struct process *process_of(
-    struct world *world, const struct host *host, const struct attempt_id *id)
-{
-    for (size_t i = 0; i < world->process_count; i++) {
-        struct process *process = &world->processes[i];
-        if (process->number != 0 && process->instance == host->instance &&
-            memcmp(attempt_key(&process->id).ptr, attempt_key(id).ptr, 20) == 0)
-            return process;
-    }
-    return NULL;
-}
-
-static void process_end(struct world *world, struct process *process)
-{
-    tell(world, "process %u@%u of run %llx ends on host %u", process->id.task, process->id.attempt,
-        (unsigned long long)process->id.run, process->host);
-    checker_process_ended(world, process);
-    process->number = 0;
-}
-
-/* The runner that made it reaps it; when that is dead, nobody does. */
-static void process_exits(struct world *world, const struct happening *happening)
-{
-    for (size_t i = 0; i < world->process_count; i++) {
-        struct process *process = &world->processes[i];
-        if (process->number != happening->number)
-            continue;
-        struct host *host = &world->hosts[process->host];
-        struct runner_event event = {.kind = RUNNER_EVENT_EXITED,
-            .now_ms = host_clock(world, host),
-            .id = process->id,
-            .status = happening->number2 != 0 ? SIGTERM : process->status};
-        bool reaped = host->runner != NULL && host->instance == process->instance;
-        process_end(world, process);
-        if (reaped)
-            runner_step_now(world, host, &event);
-        return;
-    }
-}
-
-static void spawn(struct world *world, struct host *host, const struct runner_effect *effect)
-{
-    size_t slot = 0;
-    while (slot < world->process_count && world->processes[slot].number != 0)
-        slot++;
-    if (slot == world->process_count) {
-        vector_reserve(&world->processes, world->process_count, &world->process_capacity);
-        world->process_count++;
-    }
-    struct process *process = &world->processes[slot];
-    uint64_t runs_ms = 0;
-    *process = (struct process){.number = ++world->next_process,
-        .host = host->index,
-        .instance = host->instance,
-        .id = effect->id};
-    workload_process(world, &process->id, process, &runs_ms);
-    tell(world, "process %u@%u of run %llx starts on host %u for %llu ms", process->id.task,
-        process->id.attempt, (unsigned long long)process->id.run, host->index,
-        (unsigned long long)runs_ms);
-    checker_process_started(world, process, host_clock(world, host));
-    plan_ahead(world, runs_ms, process_exits)->number = process->number;
-    struct runner_event event = {.kind = RUNNER_EVENT_SPAWNED,
-        .now_ms = host_clock(world, host),
-        .id = process->id,
-        .pid = process->number};
-    runner_step_now(world, host, &event);
-}
-
-static void kill_tree(struct world *world, struct host *host, const struct attempt_id *id)
-{
-    struct process *process = process_of(world, host, id);
-    struct runner_event event = {.now_ms = host_clock(world, host), .id = *id};
-    if (process != NULL) {
-        process_end(world, process);
-        event.kind = RUNNER_EVENT_EXITED;
-        event.status = SIGKILL;
-    } else {
-        event.kind = RUNNER_EVENT_EMPTY;
-    }
-    runner_step_now(world, host, &event);
-}
-
-static void terminate(struct world *world, struct host *host, const struct attempt_id *id)
-{
-    const struct process *process = process_of(world, host, id);
-    if (process == NULL || process->stubborn)
-        return;
-    struct happening *happening = plan_ahead(world, 1 + draw_below(world, 50), process_exits);
-    happening->number = process->number;
-    happening->number2 = 1;
 }
 
 /* ---- the socket between agent and runner: in order, reliable while both live ---- */
@@ -142,6 +46,19 @@ static void pass_on(
     happening->length = bytes.length;
 }
 
+/* The same once more, when who stands still goes on. */
+static void put_off(struct world *world, const struct happening *happening, uint64_t until_ms)
+{
+    struct happening *later = plan_ahead(world, until_ms - world->now_ms, happening->happen);
+    later->host = happening->host;
+    later->number = happening->number;
+    later->number2 = happening->number2;
+    later->length = happening->length;
+    later->id = happening->id;
+    if (happening->bytes != NULL)
+        later->bytes = xstrndup(happening->bytes, happening->length);
+}
+
 static bool decode(
     const struct happening *happening, struct arena *arena, struct message *ret_message)
 {
@@ -154,6 +71,10 @@ static void arrive_at_runner(struct world *world, const struct happening *happen
 {
     struct host *host = &world->hosts[happening->host];
     struct arena arena = {0};
+    if (host->runner_paused_until > world->now_ms) {
+        put_off(world, happening, host->runner_paused_until);
+        return;
+    }
     struct runner_event event = {.kind = RUNNER_EVENT_MESSAGE, .now_ms = host_clock(world, host)};
     if (host->runner != NULL && host->connection == happening->number &&
         decode(happening, &arena, &event.message))
@@ -166,12 +87,7 @@ static void arrive_at_agent(struct world *world, const struct happening *happeni
     struct host *host = &world->hosts[happening->host];
     struct arena arena = {0};
     if (host->agent != NULL && host->agent_paused_until > world->now_ms) {
-        struct happening *later =
-            plan_ahead(world, host->agent_paused_until - world->now_ms, arrive_at_agent);
-        later->host = happening->host;
-        later->number = happening->number;
-        later->bytes = xstrndup(happening->bytes, happening->length);
-        later->length = happening->length;
+        put_off(world, happening, host->agent_paused_until);
         return;
     }
     struct agent_event event = {.kind = AGENT_EVENT_RUNNER};
@@ -187,6 +103,10 @@ static void runner_wakes(struct world *world, const struct happening *happening)
 {
     struct host *host = &world->hosts[happening->host];
     struct runner_event event = {.kind = RUNNER_EVENT_TIMER, .now_ms = host_clock(world, host)};
+    if (host->runner_paused_until > world->now_ms) {
+        put_off(world, happening, host->runner_paused_until);
+        return;
+    }
     if (host->runner != NULL && host->runner_life == happening->number &&
         host->runner_version == happening->number2)
         runner_step_now(world, host, &event);
@@ -194,6 +114,8 @@ static void runner_wakes(struct world *world, const struct happening *happening)
 
 static void forget_runner(struct world *world, struct host *host)
 {
+    checker_runner_died(world, host->instance);
+    host->runner_paused_until = 0;
     runner_core_destroy(host->runner);
     host->runner = NULL;
     host->runner_life = ++world->next_life;
@@ -202,12 +124,8 @@ static void forget_runner(struct world *world, struct host *host)
 /* An agent that is there sees it, and exits to be started afresh. */
 static void runner_exits(struct world *world, struct host *host)
 {
-    for (size_t i = 0; i < world->process_count; i++) {
-        const struct process *process = &world->processes[i];
-        if (process->number != 0 && process->host == host->index &&
-            process->instance == host->instance)
-            violated(world, "runner %u ends and leaves a process", host->index);
-    }
+    if (process_is_there(world, host))
+        violated(world, "runner %u ends and leaves a process", host->index);
     tell(world, "runner %u ends", host->index);
     forget_runner(world, host);
     agent_crash(world, host->index);
@@ -222,13 +140,13 @@ static void carry_out_runner(
             pass_on(world, host, effect->number, effect->body, arrive_at_agent);
         break;
     case RUNNER_EFFECT_SPAWN:
-        spawn(world, host, effect);
+        process_spawn(world, host, &effect->id);
         break;
     case RUNNER_EFFECT_TERMINATE:
-        terminate(world, host, &effect->id);
+        process_terminate(world, host, &effect->id);
         break;
     case RUNNER_EFFECT_KILL:
-        kill_tree(world, host, &effect->id);
+        process_kill(world, host, &effect->id);
         break;
     case RUNNER_EFFECT_EXIT:
         runner_exits(world, host);
@@ -240,13 +158,17 @@ static void carry_out_runner(
 }
 
 /* Effects of a step may lead to further steps: each has its own list. */
-static void runner_step_now(struct world *world, struct host *host, struct runner_event *event)
+void runner_step_now(struct world *world, struct host *host, struct runner_event *event)
 {
     struct runner_effects effects = {0};
     uint64_t life = host->runner_life;
     runner_core_step(host->runner, event, &effects);
-    for (size_t i = 0; i < effects.count && host->runner_life == life; i++)
+    for (size_t i = 0; i < effects.count && host->runner_life == life; i++) {
+        bool answered = effects.items[i].kind == RUNNER_EFFECT_SPAWN;
         carry_out_runner(world, host, &effects.items[i]);
+        if (host->runner_life == life && !answered && dies_here(world))
+            runner_crash(world, host->index);
+    }
     runner_effects_fini(&effects);
     if (host->runner == NULL || host->runner_life != life)
         return;
@@ -292,34 +214,50 @@ static void drop_result(struct world *world, struct host *host, const struct att
 
 /* ---- what the agent asks of its host takes a while ---- */
 
+/* Whether the agent that asked for it is there to hear of it; one that stands still hears later. */
+static bool is_at_work(
+    struct world *world, const struct host *host, const struct happening *happening)
+{
+    if (host->agent == NULL || host->agent_life != happening->number)
+        return false;
+    if (host->agent_paused_until <= world->now_ms)
+        return true;
+    put_off(world, happening, host->agent_paused_until);
+    return false;
+}
+
 static void prepared(struct world *world, const struct happening *happening)
 {
     struct host *host = &world->hosts[happening->host];
-    if (host->agent == NULL || host->agent_life != happening->number)
+    if (!is_at_work(world, host, happening))
         return;
     struct agent_event event = {.kind = AGENT_EVENT_PREPARED};
     event.prepared.id = happening->id;
     /* Its disk is full for a moment. */
-    if (world_is_bad(world) && draw_percent(world, 3))
+    if (world_is_bad(world) && draw_percent(world, DICE_HOSTS, 3))
         event.prepared.reason = REASON_NOT_STARTED;
+    else if (draw_percent(world, DICE_HOSTS, 1))
+        event.prepared.reason = REASON_ARTIFACT;
     agent_step_now(world, host, &event);
 }
 
 static void collected(struct world *world, const struct happening *happening)
 {
     struct host *host = &world->hosts[happening->host];
-    if (host->agent == NULL || host->agent_life != happening->number)
+    if (!is_at_work(world, host, happening))
         return;
     struct agent_event event = {.kind = AGENT_EVENT_COLLECTED};
     event.collected.id = happening->id;
     event.collected.outputs = slice_of("{\"rows\":\"3\"}");
+    if (draw_percent(world, DICE_HOSTS, 1))
+        event.collected.reason = REASON_OUTPUT;
     agent_step_now(world, host, &event);
 }
 
 static void saved(struct world *world, const struct happening *happening)
 {
     struct host *host = &world->hosts[happening->host];
-    if (host->agent == NULL || host->agent_life != happening->number)
+    if (!is_at_work(world, host, happening))
         return;
     keep_result(host, happening);
     checker_result_saved(world, &happening->id);
@@ -330,7 +268,7 @@ static void saved(struct world *world, const struct happening *happening)
 static struct happening *later(
     struct world *world, struct host *host, const struct attempt_id *id, happening_fn happen)
 {
-    struct happening *happening = plan_ahead(world, 1 + draw_below(world, 40), happen);
+    struct happening *happening = plan_ahead(world, 1 + draw_below(world, DICE_HOSTS, 40), happen);
     happening->host = host->index;
     happening->number = host->agent_life;
     happening->id = *id;
@@ -392,13 +330,27 @@ static void agent_exits(struct world *world, struct host *host, const struct age
     if (!host->stopped && !joins_may_bar(world, host))
         violated(world, "an agent exits: %.*s", SLICE_PRINT(effect->exit.text));
     tell(world, "agent %u ends: %.*s", host->index, SLICE_PRINT(effect->exit.text));
-    if (host->runner != NULL && draw_percent(world, 50)) {
+    if (host->runner != NULL && draw_percent(world, DICE_HOSTS, 50)) {
         struct runner_event event = {.kind = RUNNER_EVENT_MESSAGE,
             .now_ms = host_clock(world, host),
             .message = {MESSAGE_runner_stop, &stop}};
         runner_step_now(world, host, &event);
     }
     agent_crash(world, host->index);
+}
+
+/* What an agent says may come too late or find it done: a question after the start, a start that is
+ * there already. */
+static void tell_runner_of(struct world *world, struct host *host, const struct message *message)
+{
+    pass_on(world, host, message->number, message->body, arrive_at_runner);
+    if (message->number != MESSAGE_runner_start || !world_is_bad(world) ||
+        !draw_percent(world, DICE_HOSTS, 3))
+        return;
+    struct msg_runner_take_back back = {.id = ((const struct msg_runner_start *)message->body)->id};
+    if (draw_percent(world, DICE_HOSTS, 50))
+        pass_on(world, host, MESSAGE_runner_take_back, &back, arrive_at_runner);
+    pass_on(world, host, message->number, message->body, arrive_at_runner);
 }
 
 static void carry_out_agent(
@@ -411,7 +363,7 @@ static void carry_out_agent(
         break;
     case AGENT_RUNNER:
         if (host->runner != NULL)
-            pass_on(world, host, effect->runner.number, effect->runner.body, arrive_at_runner);
+            tell_runner_of(world, host, &effect->runner);
         break;
     case AGENT_PREPARE:
         (void)later(world, host, &effect->id, prepared);
@@ -480,14 +432,18 @@ static void agent_step_now(struct world *world, struct host *host, struct agent_
         return;
     }
     event->now_ms = host_clock(world, host);
-    event->random = draw(world) | 1;
+    event->random = draw(world, DICE_HOSTS) | 1;
     struct agent_effects effects = {0};
-    struct agent_event flush = {
-        .kind = AGENT_EVENT_FLUSH, .now_ms = host_clock(world, host), .random = draw(world) | 1};
+    struct agent_event flush = {.kind = AGENT_EVENT_FLUSH,
+        .now_ms = host_clock(world, host),
+        .random = draw(world, DICE_HOSTS) | 1};
     agent_step(host->agent, event, &effects);
     agent_step(host->agent, &flush, &effects);
-    for (size_t i = 0; i < effects.count && host->agent_life == life; i++)
+    for (size_t i = 0; i < effects.count && host->agent_life == life; i++) {
         carry_out_agent(world, host, &effects.items[i]);
+        if (host->agent_life == life && dies_here(world))
+            agent_crash(world, host->index);
+    }
     agent_effects_fini(&effects);
     if (host->agent != NULL && host->agent_life == life)
         agent_schedule(world, host);
@@ -518,23 +474,17 @@ void host_frame(struct world *world, uint32_t index, struct slice frame)
 
 /* ---- lives ---- */
 
-/* An agent that finds its runner dead kills what that left, before anything else. */
-static void sweep(struct world *world, const struct host *host, uint64_t instance)
-{
-    for (size_t i = 0; i < world->process_count; i++) {
-        struct process *process = &world->processes[i];
-        if (process->number != 0 && process->host == host->index && process->instance == instance)
-            process_end(world, process);
-    }
-}
-
 static void runner_start(struct world *world, struct host *host)
 {
     if (host->last_instance != 0) {
-        sweep(world, host, host->last_instance);
+        /* An agent that finds its runner dead kills what that left, before anything else. */
+        if (!MUTANT(SWEEP_SKIPPED))
+            processes_sweep(world, host, host->last_instance);
         host->dead_instance = host->last_instance;
     }
-    host->instance = draw(world) | 1;
+    host->instance = draw(world, DICE_HOSTS) | 1;
+    if (MUTANT(INSTANCE_REUSED) && host->last_instance != 0)
+        host->instance = host->last_instance;
     host->last_instance = host->instance;
     host->runner_life = ++world->next_life;
     host->runner = runner_core_create(host->instance, host->boot, 1, host_clock(world, host));
@@ -562,17 +512,45 @@ static void load_results(struct world *world, struct host *host)
     }
 }
 
+static void arrive_connection(struct world *world, const struct happening *happening)
+{
+    struct host *host = &world->hosts[happening->host];
+    struct runner_event event = {.kind = RUNNER_EVENT_CONNECTED, .now_ms = host_clock(world, host)};
+    if (host->runner_paused_until > world->now_ms)
+        put_off(world, happening, host->runner_paused_until);
+    else if (host->runner != NULL && host->connection == happening->number)
+        runner_step_now(world, host, &event);
+}
+
+/* Nobody is told when another agent has come meanwhile. */
+static void arrive_disconnection(struct world *world, const struct happening *happening)
+{
+    struct host *host = &world->hosts[happening->host];
+    struct runner_event event = {
+        .kind = RUNNER_EVENT_DISCONNECTED, .now_ms = host_clock(world, host)};
+    if (host->runner_paused_until > world->now_ms)
+        put_off(world, happening, host->runner_paused_until);
+    else if (host->runner_life == happening->number && host->runner != NULL &&
+             host->connection == 0)
+        runner_step_now(world, host, &event);
+}
+
 void host_start(struct world *world, uint32_t index)
 {
     struct host *host = &world->hosts[index];
     host->index = index;
     if (host->agent != NULL || (host->remote && !host->joined))
         return;
+    if (host->frozen) {
+        plan_ahead(world, host->agent_paused_until - world->now_ms, agent_starts_again)->host =
+            index;
+        return;
+    }
     host->up = true;
     host->agent_life = ++world->next_life;
     host->agent_paused_until = 0;
     host->peer = ++world->next_life * HOSTS_MAX + index;
-    host->slots = 1 + (uint32_t)(hash_mix(world->seed + host->like) % 3);
+    host->slots = 1 + (uint32_t)(hash_mix(world->seed + host->like) % world->scale.slots);
     if (host->runner == NULL)
         runner_start(world, host);
     struct slice queue = slice_of("default"), labels[2], user = slice_of("etl");
@@ -605,9 +583,9 @@ void host_start(struct world *world, uint32_t index)
     host->agent = agent_create(&config);
     load_results(world, host);
     host->connection = ++world->next_life;
-    struct runner_event connected = {
-        .kind = RUNNER_EVENT_CONNECTED, .now_ms = host_clock(world, host)};
-    runner_step_now(world, host, &connected);
+    struct happening *connected = plan_ahead(world, 0, arrive_connection);
+    connected->host = index;
+    connected->number = host->connection;
 }
 
 void agent_crash(struct world *world, uint32_t index)
@@ -620,12 +598,10 @@ void agent_crash(struct world *world, uint32_t index)
     host->agent = NULL;
     host->agent_life = ++world->next_life;
     host->connection = 0;
-    if (host->runner != NULL) {
-        struct runner_event gone = {
-            .kind = RUNNER_EVENT_DISCONNECTED, .now_ms = host_clock(world, host)};
-        runner_step_now(world, host, &gone);
-    }
-    plan_ahead(world, 50 + draw_below(world, 15000), agent_starts_again)->host = index;
+    struct happening *gone = plan_ahead(world, 0, arrive_disconnection);
+    gone->host = index;
+    gone->number = host->runner_life;
+    plan_ahead(world, 50 + draw_below(world, DICE_HOSTS, 15000), agent_starts_again)->host = index;
 }
 
 void agent_stop(struct world *world, uint32_t index, bool now)
@@ -646,8 +622,65 @@ uint32_t host_has(const struct world *world, uint32_t index)
 
 void agent_pause(struct world *world, uint32_t index, uint64_t ms)
 {
+    if (world->hosts[index].frozen)
+        return;
     tell(world, "agent %u is paused for %llu ms", index, (unsigned long long)ms);
     world->hosts[index].agent_paused_until = world->now_ms + ms;
+}
+
+void runner_pause(struct world *world, uint32_t index, uint64_t ms)
+{
+    if (world->hosts[index].frozen)
+        return;
+    tell(world, "runner %u is paused for %llu ms", index, (unsigned long long)ms);
+    world->hosts[index].runner_paused_until = world->now_ms + ms;
+}
+
+/* The runner's timers come before anything that it runs goes on. */
+static void thaw_now(struct world *world, struct host *host)
+{
+    if (!host->frozen)
+        return;
+    host->frozen = false;
+    host->agent_paused_until = 0;
+    host->runner_paused_until = 0;
+    struct runner_event event = {.kind = RUNNER_EVENT_TIMER, .now_ms = host_clock(world, host)};
+    if (host->runner != NULL)
+        runner_step_now(world, host, &event);
+    processes_thaw(world, host);
+}
+
+static void thaw(struct world *world, const struct happening *happening)
+{
+    struct host *host = &world->hosts[happening->host];
+    /* It was rebooted, and paused again, meanwhile. */
+    if (host->agent_paused_until == world->now_ms + 1) {
+        tell(world, "host %u goes on", host->index);
+        thaw_now(world, host);
+    }
+}
+
+void host_freeze(struct world *world, uint32_t index, uint64_t ms)
+{
+    struct host *host = &world->hosts[index];
+    if (host->frozen || !host->up)
+        return;
+    tell(world, "host %u stands still for %llu ms", index, (unsigned long long)ms);
+    host->frozen = true;
+    host->agent_paused_until = world->now_ms + ms + 1;
+    host->runner_paused_until = world->now_ms + ms + 1;
+    processes_freeze(world, host);
+    plan_ahead(world, ms, thaw)->host = index;
+}
+
+/* Frames to the former connection are those of a dead one: some of them still arrive. */
+void agent_reconnect(struct world *world, uint32_t index)
+{
+    struct host *host = &world->hosts[index];
+    if (host->agent == NULL)
+        return;
+    tell(world, "agent %u connects again", index);
+    host->peer = ++world->next_life * HOSTS_MAX + index;
 }
 
 /* Its agent sees the end of its pidfd, kills what is left, and exits to be started afresh. */
@@ -661,7 +694,8 @@ void runner_crash(struct world *world, uint32_t index)
     forget_runner(world, host);
     if (host->agent == NULL)
         return;
-    sweep(world, host, instance);
+    if (!MUTANT(SWEEP_SKIPPED))
+        processes_sweep(world, host, instance);
     agent_crash(world, index);
 }
 
@@ -669,15 +703,14 @@ void host_reboot(struct world *world, uint32_t index)
 {
     struct host *host = &world->hosts[index];
     tell(world, "host %u reboots", index);
-    for (size_t i = 0; i < world->process_count; i++) {
-        if (world->processes[i].number != 0 && world->processes[i].host == index)
-            process_end(world, &world->processes[i]);
-    }
+    thaw_now(world, host);
+    processes_sweep(world, host, 0);
     if (host->runner != NULL)
         forget_runner(world, host);
+    /* An agent that found it dead may say so no more: it was of another boot. */
     agent_crash(world, index);
     for (size_t i = 0; i < sizeof host->boot; i++)
-        host->boot[i] = (unsigned char)draw(world);
+        host->boot[i] = (unsigned char)draw(world, DICE_HOSTS);
     host->dead_instance = 0;
     host->last_instance = 0;
 }

@@ -10,13 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* A host that is none: it knows the token. */
+enum { STRANGER = HOSTS_MAX - 1 };
 enum { TOKEN_ID = 0x70cee, REMOTE_PERCENT = 50, REMOVED_PERCENT = 8, COPIED_PERCENT = 15 };
 
 static const unsigned char TOKEN_KEY[32] = {0xaa};
 
-static struct slice name_of(const struct world *world, uint32_t index, char text[16])
+static struct slice name_of(const struct host *host, char text[NAME_BYTES])
 {
-    (void)snprintf(text, 16, "w%u", world->hosts[index].like);
+    (void)snprintf(text, NAME_BYTES, "w%u", host->like);
     return slice_of(text);
 }
 
@@ -27,38 +29,54 @@ void joins_plan(struct world *world)
     world->joins_wanted = 0;
     for (uint32_t i = 0; i < world->host_count; i++) {
         struct host *host = &world->hosts[i];
-        host->remote = draw_percent(world, REMOTE_PERCENT);
-        bool removed = draw_percent(world, REMOVED_PERCENT);
+        host->remote = draw_percent(world, DICE_PEOPLE, REMOTE_PERCENT);
+        /* Of a large fleet as many as of a small one. */
+        bool removed =
+            draw_below(world, DICE_PEOPLE, 100 * (1 + world->host_count / 16)) < REMOVED_PERCENT;
         world->joins_wanted += host->remote ? 1 + removed : 0;
         if (host->remote)
-            client_plan(
-                world, draw_below(world, 5000), (struct asked){.kind = EVENT_JOIN, .run = i});
-        if (removed)
-            client_plan(world, draw_below(world, 150000),
+            client_plan(world, draw_below(world, DICE_PEOPLE, 5000),
+                (struct asked){.kind = EVENT_JOIN, .run = i});
+        if (removed && is_kept(world))
+            client_plan(world, draw_below(world, DICE_PEOPLE, 150000),
                 (struct asked){.kind = EVENT_REMOVE_WORKER, .run = i});
     }
+    if (world->joins_wanted > 0 && draw_percent(world, DICE_PEOPLE, 10))
+        client_plan(world, 0, (struct asked){.kind = EVENT_JOIN, .run = STRANGER});
     if (world->joins_wanted > 0)
-        client_plan(world, draw_below(world, 5000), (struct asked){.kind = EVENT_CREATE_TOKEN});
+        client_plan(world, draw_below(world, DICE_PEOPLE, 5000),
+            (struct asked){.kind = EVENT_CREATE_TOKEN});
+}
+
+/* A stranger comes when the token should be used up. */
+bool joins_may_ask(struct world *world, struct asked *asked)
+{
+    if (asked->kind != EVENT_JOIN || asked->run != STRANGER ||
+        world->joins_done == world->joins_wanted)
+        return true;
+    asked->answered = !world_is_bad(world);
+    return false;
 }
 
 void joins_ask(struct world *world, const struct asked *asked, struct event *event)
 {
-    const struct host *host = &world->hosts[asked->run];
-    static char name[16], host_name[16];
+    static const struct host stranger = {.key = {0xee}, .like = STRANGER};
+    const struct host *host = asked->run == STRANGER ? &stranger : &world->hosts[asked->run];
+    static char name[NAME_BYTES], host_name[NAME_BYTES];
     if (asked->kind == EVENT_CREATE_TOKEN) {
         event->create_token.token = TOKEN_ID;
         event->create_token.role = ROLE_WORKER;
         event->create_token.uses = world->joins_wanted;
-        event->create_token.valid_ms = (uint64_t)24 * 3600 * 1000;
+        event->create_token.valid_ms = (uint64_t)30 * 24 * 3600 * 1000;
         memcpy(event->create_token.key, TOKEN_KEY, sizeof TOKEN_KEY);
     } else if (asked->kind == EVENT_JOIN) {
         event->actor.role = ROLE_JOINER;
         event->actor.key = slice_make(TOKEN_KEY, sizeof TOKEN_KEY);
         memcpy(event->join.key, host->key, sizeof host->key);
-        event->join.name = name_of(world, asked->run, name);
-        event->join.host = name_of(world, asked->run, host_name);
+        event->join.name = name_of(host, name);
+        event->join.host = name_of(host, host_name);
     } else {
-        event->worker_change.worker = name_of(world, asked->run, name);
+        event->worker_change.worker = name_of(host, name);
     }
 }
 
@@ -77,8 +95,8 @@ static void renew(struct world *world, const struct happening *happening)
     host->cluster[0] = '\0';
     host->joined = false;
     if (host->remote)
-        client_plan(
-            world, draw_below(world, 5000), (struct asked){.kind = EVENT_JOIN, .run = host->index});
+        client_plan(world, draw_below(world, DICE_PEOPLE, 5000),
+            (struct asked){.kind = EVENT_JOIN, .run = host->index});
 }
 
 bool joins_answered(struct world *world, struct asked *asked, const struct message *answer)
@@ -86,14 +104,17 @@ bool joins_answered(struct world *world, struct asked *asked, const struct messa
     struct host *host = &world->hosts[asked->run];
     if (asked->kind == EVENT_CREATE_TOKEN && answer->number != MESSAGE_token_created)
         violated(world, "a token was refused");
+    if (asked->kind == EVENT_JOIN && asked->run == STRANGER)
+        return true;
     if (asked->kind == EVENT_JOIN && answer->number == MESSAGE_joined) {
+        world->joins_done++;
         host->joined = true;
         host_start(world, host->index);
     } else if (asked->kind == EVENT_JOIN) {
         /* Its token is not there yet; what else could be in the way would stay so. */
         return false;
     } else if (asked->kind == EVENT_REMOVE_WORKER && answer->number == MESSAGE_done) {
-        plan_ahead(world, 1 + draw_below(world, 20000), renew)->host = asked->run;
+        plan_ahead(world, 1 + draw_below(world, DICE_PEOPLE, 20000), renew)->host = asked->run;
     }
     return true;
 }
@@ -133,7 +154,7 @@ static void copy_directory(struct world *world, const struct happening *happenin
     tell(world, "the directory of host %u is copied to host %u", from->index, world->host_count);
     *to = (struct host){.index = world->host_count++,
         .like = from->like,
-        .clock_ms = 1 + draw_below(world, 100000000),
+        .clock_ms = 1 + draw_below(world, DICE_PEOPLE, 100000000),
         .clock_rate = 1000,
         .epoch = from->epoch,
         .leader = from->leader,
@@ -145,7 +166,7 @@ static void copy_directory(struct world *world, const struct happening *happenin
     memcpy(to->cluster, from->cluster, sizeof to->cluster);
     to->boot[0] = (unsigned char)(to->index + 1);
     /* It may take the other's runner for its own, which is dead. */
-    if (draw_percent(world, 50))
+    if (draw_percent(world, DICE_PEOPLE, 50))
         to->last_instance = from->instance;
     for (size_t i = 0; i < from->result_count; i++) {
         if (!from->results[i].used)
@@ -161,8 +182,11 @@ static void copy_directory(struct world *world, const struct happening *happenin
 void joins_begin(struct world *world)
 {
     if (world->host_count == HOSTS_MAX || world->faults.end_ms == 0 ||
-        !draw_percent(world, COPIED_PERCENT))
+        !draw_percent(world, DICE_PEOPLE, COPIED_PERCENT))
         return;
-    uint64_t at_ms = draw_below(world, FAULTS_MAX_MS);
-    plan_ahead(world, at_ms, copy_directory)->host = draw_below(world, world->host_count);
+    uint64_t at_ms = draw_below(world, DICE_PEOPLE, FAULTS_MAX_MS);
+    if (!is_kept(world))
+        return;
+    plan_ahead(world, at_ms, copy_directory)->host =
+        draw_below(world, DICE_PEOPLE, world->host_count);
 }

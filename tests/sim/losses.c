@@ -4,16 +4,11 @@
  */
 #include "tests/sim/world.h"
 
-static struct seen_losses *seen_of(struct world *world, const struct sim_run *run, uint32_t task)
-{
-    return &world->losses[run - world->runs][task];
-}
-
 static void check_assigned(
     struct world *world, const struct sim_run *run, const struct attempt_row *row)
 {
     const struct sim_task *task = &run->tasks[row->id.task];
-    const struct seen_losses *seen = seen_of(world, run, row->id.task);
+    const struct seen_losses *seen = &run->losses[row->id.task];
     if (seen->lost && task->on_lost != ON_LOST_RERUN)
         violated(world, "%s of run %llx was lost, is on_lost: %s, and is assigned again",
             task->name, (unsigned long long)run->key, on_lost_name((int)task->on_lost));
@@ -25,7 +20,7 @@ static void check_assigned(
 void losses_see_attempt(struct world *world, const struct attempt_row *row)
 {
     const struct sim_run *run = workload_find(world, row->id.run);
-    struct seen_losses *seen = seen_of(world, run, row->id.task);
+    struct seen_losses *seen = &run->losses[row->id.task];
     if (row->state == ATTEMPT_ASSIGNED)
         check_assigned(world, run, row);
     if (row->state != ATTEMPT_LOST || row->reason == REASON_NOT_STARTED)
@@ -38,7 +33,7 @@ void losses_see_span(struct world *world, const struct span_row *row, uint32_t i
 {
     const struct sim_run *run = workload_find(world, row->run);
     const struct sim_task *task = &run->tasks[index];
-    struct seen_losses *seen = seen_of(world, run, index);
+    struct seen_losses *seen = &run->losses[index];
     bool by_loss = row->reason == REASON_WORKER_LOST || row->reason == REASON_LEASE ||
                    row->reason == REASON_WORKER_STOPPED;
     if (row->state == SPAN_RESET)

@@ -15,33 +15,35 @@
 
 enum {
     GOOD_MS = 3600000, /* then everything must have ended after so long */
-    HAPPENINGS_MAX = 5000000,
+    HAPPENINGS_MAX = 50000000,
     CLOCK_DRIFT_MAX = 75, /* in a thousand: below the 8% that DESIGN.md bears */
 };
 
-static void create(struct world *world, uint64_t seed, bool story)
+static void create(struct world *world, uint64_t seed, bool story, const struct scale *scale)
 {
-    *world = (struct world){.seed = seed,
-        .random = seed * 0x9e3779b97f4a7c15u,
-        .now_ms = WORLD_START_MS,
-        .story = story};
+    *world =
+        (struct world){.seed = seed, .scale = *scale, .now_ms = WORLD_START_MS, .story = story};
+    dice_throw(world);
     world->checker = checker_create();
     faults_draw(world);
-    world->host_count = 1 + draw_below(world, HOSTS_MAX);
+    world->host_count =
+        scale->full ? scale->hosts : 1 + draw_below(world, DICE_WORLD, scale->hosts);
     clients_start(world);
     master_start(world);
     for (uint32_t i = 0; i < world->host_count; i++) {
         struct host *host = &world->hosts[i];
         host->key[0] = (unsigned char)(i + 1);
         host->boot[0] = (unsigned char)(i + 1);
-        host->clock_ms = 1 + draw_below(world, 100000000);
+        host->clock_ms = 1 + draw_below(world, DICE_WORLD, 100000000);
         host->clock_rate = 1000;
-        if (draw_percent(world, 50))
-            host->clock_rate += draw_below(world, 2 * CLOCK_DRIFT_MAX + 1) - CLOCK_DRIFT_MAX;
+        if (draw_percent(world, DICE_WORLD, 50))
+            host->clock_rate +=
+                draw_below(world, DICE_WORLD, 2 * CLOCK_DRIFT_MAX + 1) - CLOCK_DRIFT_MAX;
         host->like = i;
         host_start(world, i);
     }
     faults_begin(world);
+    questions_begin(world);
     joins_begin(world);
 }
 
@@ -52,16 +54,15 @@ static void destroy(struct world *world)
     for (size_t i = 0; i < world->heap_count; i++)
         free(world->heap[i].bytes);
     free(world->heap);
-    for (uint32_t i = 0; i < world->run_count; i++)
-        free(world->runs[i].plan_bytes);
     checker_destroy(world->checker);
+    workload_fini(world);
 }
 
 /* Plays one seed and returns its trace hash. */
-static uint64_t play(struct world *world, uint64_t seed, bool story)
+static uint64_t play(struct world *world, uint64_t seed, bool story, const struct scale *scale)
 {
     struct happening happening;
-    create(world, seed, story);
+    create(world, seed, story, scale);
     uint64_t last_ms = world->now_ms + FAULTS_MAX_MS + GOOD_MS;
     for (uint64_t i = 0; world_next(world, &happening); i++) {
         happening.happen(world, &happening);
@@ -78,25 +79,33 @@ static uint64_t play(struct world *world, uint64_t seed, bool story)
 }
 
 /* A core that aborts has found something too: its seed is worth as much as a violation's. */
-static uint64_t seed_now;
+static char abort_text[80];
 static void say_seed(int signal_number)
 {
-    char text[80];
-    int length = snprintf(text, sizeof text, "ABORTED\n  replay: tests/sim/replay %llu\n",
-        (unsigned long long)seed_now);
-    (void)!write(STDERR_FILENO, text, (size_t)length);
+    (void)!write(STDERR_FILENO, abort_text, sizeof abort_text);
     (void)signal(signal_number, SIG_DFL);
     (void)raise(signal_number);
 }
 
+static void begin_seed(uint64_t seed)
+{
+    (void)snprintf(abort_text, sizeof abort_text, "ABORTED\n  replay: tests/sim/replay %llu\n",
+        (unsigned long long)seed);
+}
+
 struct options {
     uint64_t first, seeds;
-    bool story, all_reached, list;
+    bool story, all_reached, list, large;
 };
 
-static const char usage[] =
-    "usage: reeve_sim [--first SEED] [--seeds N] [--story] [--all-reached] [--mutant NAME]\n"
-    "       reeve_sim --mutants\n";
+static const struct scale scales[] = {
+    {.hosts = 4, .slots = 3, .runs = 4, .tasks = 16},
+    {.hosts = 200, .slots = 4, .runs = 5, .tasks = 1000, .full = true},
+};
+
+static const char usage[] = "usage: reeve_sim [--first SEED] [--seeds N] [--large] [--story] "
+                            "[--all-reached] [--mutant NAME]\n"
+                            "       reeve_sim --mutants\n";
 
 static bool take_option(struct options *options, struct slice word, const char *value)
 {
@@ -104,6 +113,8 @@ static bool take_option(struct options *options, struct slice word, const char *
         options->story = true;
     else if (slice_is(word, "--all-reached"))
         options->all_reached = true;
+    else if (slice_is(word, "--large"))
+        options->large = true;
     else if (slice_is(word, "--mutants"))
         options->list = true;
     else if (slice_is(word, "--first") && value != NULL)
@@ -144,8 +155,8 @@ int main(int argc, char **argv)
     (void)signal(SIGABRT, say_seed);
     json_object_seed(1);
     for (uint64_t i = 0; i < options.seeds; i++) {
-        seed_now = options.first + i;
-        hash = hash * 31 + play(&world, seed_now, options.story);
+        begin_seed(options.first + i);
+        hash = hash * 31 + play(&world, options.first + i, options.story, &scales[options.large]);
     }
     uint32_t left = options.seeds > 1 ? reach_print() : 0;
     (void)printf("%llu seeds from %llu: no violation, trace %016llx\n",

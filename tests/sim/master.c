@@ -3,27 +3,40 @@
  * not.
  */
 #include "common/memory.h"
+#include "common/probe.h"
 #include "tests/sim/world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { COMMIT_MS = 5, SLOW_COMMIT_MS = 3000 };
-/* What becomes of one commit in so many. */
-enum { FATE_LOST, FATE_UNANSWERED, FATE_GOOD, FATES = 300 };
+enum { COMMIT_MS = 5, SLOW_COMMIT_MS = 3000, FULL_AGAIN_MS = 1000 };
+/* What becomes of one commit in so many: it is not made, and the process ends; it is made, and the
+ * process ends before anybody hears of it, or when the half has. */
+enum { FATE_LOST, FATE_UNANSWERED, FATE_HALF, FATE_GOOD, FATES = 300 };
 
 static void commit_done(struct world *world, const struct happening *happening);
 static void wake(struct world *world, const struct happening *happening);
 
-/* What had to wait for the commit. */
-static void release(struct world *world, const struct effects *batch)
+/* What had to wait for the commit: the first `sends` of it. */
+static void release(struct world *world, const struct effects *batch, size_t sends)
 {
-    for (size_t i = 0; i < batch->send_count; i++) {
+    for (size_t i = 0; i < batch->send_count && i < sends; i++) {
         if (!batch->sends[i].at_once)
             send_to_worker(world, batch->sends[i].peer, batch->sends[i].frame);
     }
+    if (MUTANT(ANSWERED_UNCOMMITTED) || sends < batch->send_count)
+        return;
     for (size_t i = 0; i < batch->answer_count; i++)
         client_answer(world, batch->answers[i].ticket, batch->answers[i].message);
+}
+
+/* What rests on no fact goes at once, with the step that made it. */
+static void send_at_once(struct world *world, const struct effects *batch, size_t from)
+{
+    for (size_t i = from; i < batch->send_count; i++) {
+        if (batch->sends[i].at_once)
+            send_to_worker(world, batch->sends[i].peer, batch->sends[i].frame);
+    }
 }
 
 static struct event event_now(const struct world *world, enum event_kind kind)
@@ -59,8 +72,13 @@ static void commit(struct world *world)
         master->committing_last->next = pending;
     master->committing_last = pending;
     master->in_flight++;
-    bool slow = world_is_bad(world) && draw_percent(world, 3);
-    uint32_t takes_ms = 1 + draw_below(world, slow ? SLOW_COMMIT_MS : COMMIT_MS);
+    bool slow = world_is_bad(world) && draw_percent(world, DICE_STORE, 3);
+    uint64_t takes_ms = 1 + draw_below(world, DICE_STORE, slow ? SLOW_COMMIT_MS : COMMIT_MS);
+    if (master->stuck_until > world->now_ms)
+        takes_ms += master->stuck_until - world->now_ms;
+    for (size_t i = 0; MUTANT(ANSWERED_UNCOMMITTED) && i < pending->effects->answer_count; i++)
+        client_answer(
+            world, pending->effects->answers[i].ticket, pending->effects->answers[i].message);
     struct happening *happening = plan_ahead(world, takes_ms, commit_done);
     happening->number = master->life;
 }
@@ -72,7 +90,9 @@ static void flush(struct world *world)
     if (master->in_flight >= 2)
         return;
     struct event event = event_now(world, EVENT_FLUSH);
+    size_t before = master->batch->send_count;
     core_step(master->core, &event, master->batch);
+    send_at_once(world, master->batch, before);
     if (!effects_is_empty(master->batch))
         commit(world);
     schedule(world);
@@ -83,20 +103,32 @@ static void step(struct world *world, const struct event *event)
     struct master *master = &world->master;
     size_t before = master->batch->send_count;
     core_step(master->core, event, master->batch);
-    for (size_t i = before; i < master->batch->send_count; i++) {
-        if (master->batch->sends[i].at_once)
-            send_to_worker(world, master->batch->sends[i].peer, master->batch->sends[i].frame);
-    }
+    send_at_once(world, master->batch, before);
     flush(world);
+}
+
+/* A full disk is tried again with the same batch; a process that stands still hears of nothing. */
+static bool commit_must_wait(struct world *world, const struct happening *happening)
+{
+    const struct master *master = &world->master;
+    uint64_t wait_ms = 0;
+    if (master->full_until > world->now_ms)
+        wait_ms = FULL_AGAIN_MS;
+    else if (master->paused_until > world->now_ms)
+        wait_ms = master->paused_until - world->now_ms;
+    if (wait_ms > 0)
+        plan_ahead(world, wait_ms, commit_done)->number = happening->number;
+    return wait_ms > 0;
 }
 
 static void commit_done(struct world *world, const struct happening *happening)
 {
     struct master *master = &world->master;
-    if (master->core == NULL || master->life != happening->number)
+    if (master->core == NULL || master->life != happening->number ||
+        commit_must_wait(world, happening))
         return;
     /* The process may die with a commit, and that be done or not. */
-    uint32_t fate = world_is_bad(world) ? draw_below(world, FATES) : FATE_GOOD;
+    uint32_t fate = world_is_bad(world) ? draw_below(world, DICE_STORE, FATES) : FATE_GOOD;
     if (fate == FATE_LOST) {
         master_crash(world);
         return;
@@ -109,10 +141,10 @@ static void commit_done(struct world *world, const struct happening *happening)
         rows_apply(&master->rows, &batch->facts[i]);
     checker_committed(world, batch->facts, batch->fact_count);
     if (fate != FATE_UNANSWERED)
-        release(world, batch);
+        release(world, batch, fate == FATE_HALF ? batch->send_count / 2 : batch->send_count);
     effects_destroy(batch);
     free(pending);
-    if (fate == FATE_UNANSWERED)
+    if (fate == FATE_UNANSWERED || fate == FATE_HALF)
         master_crash(world);
     else
         flush(world);
@@ -136,6 +168,16 @@ static void wake(struct world *world, const struct happening *happening)
 
 /* ---- its life ---- */
 
+/* In the order in which a store gives them. */
+static int compare_attempts(const void *a, const void *b)
+{
+    const struct attempt_id *left = &((const struct attempt_row *)a)->id;
+    const struct attempt_id *right = &((const struct attempt_row *)b)->id;
+    if (left->task != right->task)
+        return left->task < right->task ? -1 : 1;
+    return (left->attempt > right->attempt) - (left->attempt < right->attempt);
+}
+
 static void load_run(struct world *world, const struct run_row *row)
 {
     struct master *master = &world->master;
@@ -152,6 +194,7 @@ static void load_run(struct world *world, const struct run_row *row)
         if (master->rows.attempts[i].id.run == row->key)
             attempts[event.load.attempt_count++] = master->rows.attempts[i];
     }
+    qsort(attempts, event.load.attempt_count, sizeof *attempts, compare_attempts);
     event.load.spans = spans;
     event.load.attempts = attempts;
     core_step(master->core, &event, master->batch);
@@ -211,7 +254,7 @@ void master_start(struct world *world)
     struct master *master = &world->master;
     master->life = ++world->next_life;
     master->rows.epoch++;
-    master->rows.leader = draw(world);
+    master->rows.leader = draw(world, DICE_STORE);
     checker_epoch(world, master->rows.epoch);
     struct core_config config = {
         .epoch = master->rows.epoch,
@@ -261,13 +304,25 @@ void master_crash(struct world *world)
     tell(world, "master crashes");
     drop_memory(&world->master);
     world->master.paused_until = 0;
-    (void)plan_ahead(world, 100 + draw_below(world, 20000), start_again);
+    (void)plan_ahead(world, 100 + draw_below(world, DICE_STORE, 20000), start_again);
 }
 
 void master_pause(struct world *world, uint64_t ms)
 {
     tell(world, "master is paused for %llu ms", (unsigned long long)ms);
     world->master.paused_until = world->now_ms + ms;
+}
+
+void master_disk_full(struct world *world, uint64_t ms)
+{
+    tell(world, "the master's disk is full for %llu ms", (unsigned long long)ms);
+    world->master.full_until = world->now_ms + ms;
+}
+
+void master_disk_stuck(struct world *world, uint64_t ms)
+{
+    tell(world, "the master's disk is stuck for %llu ms", (unsigned long long)ms);
+    world->master.stuck_until = world->now_ms + ms;
 }
 
 void master_fini(struct world *world)
@@ -322,7 +377,7 @@ static void ask_submit(struct world *world, const struct asked *asked, struct ev
 {
     struct sim_run *run = &world->runs[asked->run];
     event->submit = (struct submit_event){
-        .key = draw(world),
+        .key = draw(world, DICE_STORE),
         .plan = run->plan,
         .context = slice_of("{\"values\":{\"ds\":\"2026-11-21\"},\"params\":{}}"),
         .logical_date = wall_of(world),
@@ -336,13 +391,14 @@ static void ask_submit(struct world *world, const struct asked *asked, struct ev
 void master_request(struct world *world, const struct asked *asked)
 {
     struct master *master = &world->master;
+    /* A full disk refuses what is new by name: it is asked again. */
     if (master->core == NULL || master->paused_until > world->now_ms ||
-        answered_before(world, asked->request))
+        master->full_until > world->now_ms || answered_before(world, asked->request))
         return;
     struct event event = event_now(world, asked->kind);
     event.ticket = asked->request;
     event.request = asked->request;
-    char name[16];
+    char name[NAME_BYTES];
     if (asked->kind == EVENT_SUBMIT) {
         ask_submit(world, asked, &event);
     } else if (asked->kind == EVENT_DRAIN) {

@@ -22,18 +22,18 @@ static void arrive_at_host(struct world *world, const struct happening *happenin
 
 static uint64_t travel_ms(struct world *world)
 {
-    if (world_is_bad(world) && draw_percent(world, world->faults.late_percent))
-        return draw_below(world, world->faults.late_ms + 1);
-    return draw_below(world, 4);
+    if (world_is_bad(world) && draw_percent(world, DICE_NETWORK, world->faults.late_percent))
+        return draw_below(world, DICE_NETWORK, world->faults.late_ms + 1);
+    return draw_below(world, DICE_NETWORK, 4);
 }
 
 static void post(
     struct world *world, uint32_t host, uint64_t peer, struct slice frame, happening_fn arrive)
 {
     uint32_t copies = 1;
-    if (world_is_bad(world) && draw_percent(world, world->faults.loss_percent))
+    if (world_is_bad(world) && draw_percent(world, DICE_NETWORK, world->faults.loss_percent))
         copies = 0;
-    else if (world_is_bad(world) && draw_percent(world, world->faults.double_percent))
+    else if (world_is_bad(world) && draw_percent(world, DICE_NETWORK, world->faults.double_percent))
         copies = 2;
     for (uint32_t i = 0; i < copies; i++) {
         struct happening *happening = plan_ahead(world, travel_ms(world), arrive);

@@ -58,26 +58,14 @@ static void apply_run(struct rows *rows, const struct run_row *row)
     rows->runs[i].key_text = own(rows, row->key_text);
 }
 
-static int compare_ids(const struct attempt_id *a, const struct attempt_id *b)
-{
-    if (a->run != b->run)
-        return a->run < b->run ? -1 : 1;
-    if (a->task != b->task)
-        return a->task < b->task ? -1 : 1;
-    return (a->attempt > b->attempt) - (a->attempt < b->attempt);
-}
-
-/* Attempts are kept in the order in which a store gives them: by run, task, attempt. */
 static void apply_attempt(struct rows *rows, const struct attempt_row *row)
 {
-    size_t i = 0;
-    while (i < rows->attempt_count && compare_ids(&rows->attempts[i].id, &row->id) < 0)
-        i++;
-    if (i == rows->attempt_count || compare_ids(&rows->attempts[i].id, &row->id) != 0) {
+    struct slice key = slice_make(&row->id, 20);
+    uint64_t i = 0;
+    if (!names_get(&rows->attempt_at, key, &i)) {
         vector_reserve(&rows->attempts, rows->attempt_count, &rows->attempt_capacity);
-        memmove(&rows->attempts[i + 1], &rows->attempts[i],
-            (rows->attempt_count - i) * sizeof *rows->attempts);
-        rows->attempt_count++;
+        i = rows->attempt_count++;
+        names_set(&rows->attempt_at, key, i);
     }
     rows->attempts[i] = *row;
     rows->attempts[i].error = own(rows, row->error);
@@ -202,6 +190,7 @@ void rows_fini(struct rows *rows)
     free(rows->peers);
     free(rows->tokens);
     free(rows->audits);
+    names_fini(&rows->attempt_at);
     arena_fini(&rows->arena);
     *rows = (struct rows){0};
 }

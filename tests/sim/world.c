@@ -10,20 +10,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-uint64_t draw(struct world *world)
+void dice_throw(struct world *world)
 {
-    world->random += 0x9e3779b97f4a7c15u;
-    return hash_mix(world->random);
+    for (uint32_t i = 0; i < DICE_COUNT; i++)
+        world->dice[i] = hash_mix(world->seed * 0x9e3779b97f4a7c15u + i);
 }
 
-uint32_t draw_below(struct world *world, uint32_t below)
+uint64_t draw(struct world *world, enum dice dice)
 {
-    return below == 0 ? 0 : (uint32_t)(draw(world) % below);
+    world->dice[dice] += 0x9e3779b97f4a7c15u;
+    return hash_mix(world->dice[dice]);
 }
 
-bool draw_percent(struct world *world, uint32_t percent)
+uint32_t draw_below(struct world *world, enum dice dice, uint32_t below)
 {
-    return draw_below(world, 100) < percent;
+    return below == 0 ? 0 : (uint32_t)(draw(world, dice) % below);
+}
+
+bool draw_percent(struct world *world, enum dice dice, uint32_t percent)
+{
+    return draw_below(world, dice, 100) < percent;
+}
+
+bool is_kept(struct world *world)
+{
+    uint32_t item = world->items++;
+    return item >= world->left_out_count || !world->left_out[item];
+}
+
+bool dies_here(struct world *world)
+{
+    return world_is_bad(world) && world->faults.split_percent > 0 &&
+           draw_below(world, DICE_FAULTS, 10000) < world->faults.split_percent;
 }
 
 bool world_is_bad(const struct world *world)
@@ -34,7 +52,7 @@ bool world_is_bad(const struct world *world)
 /* Somewhere in 2026, and a clock that a person sets wrong does no harm. */
 int64_t wall_of(const struct world *world)
 {
-    return 1780000000000 + (int64_t)world->now_ms;
+    return 1780000000000 + (int64_t)world->now_ms + world->wall_jump_ms;
 }
 
 static bool before(const struct happening *a, const struct happening *b)

@@ -7,6 +7,7 @@
 #define SIM_WORLD_H
 
 #include "common/buffer.h"
+#include "common/table.h"
 #include "master/core/core.h"
 #include "worker/core/agent.h"
 #include "worker/runner/core.h"
@@ -17,14 +18,35 @@ struct checker;
 /* Virtual time begins here. */
 #define WORLD_START_MS UINT64_C(1000000)
 
-enum { HOSTS_MAX = 4, RUNS_MAX = 8, TASKS_MAX = 16, REQUESTS_MAX = 256 };
+enum { HOSTS_MAX = 256, RUNS_MAX = 16, REQUESTS_MAX = 1024, NAME_BYTES = 16 };
+
+/* How large a world is, at most. */
+struct scale {
+    uint32_t hosts, slots, runs, tasks; /* slots of a host, tasks of a run */
+    bool full;                          /* not less, either */
+};
+
+/* Each part of the world has dice of its own, so that what is left out of one moves little in the
+ * others. */
+enum dice {
+    DICE_WORLD,
+    DICE_FAULTS,
+    DICE_NETWORK,
+    DICE_STORE,
+    DICE_HOSTS,
+    DICE_PEOPLE,
+    DICE_WORKLOAD,
+    DICE_CHECKER,
+    DICE_COUNT
+};
 
 /* How bad the world is; drawn from the seed. */
 struct faults {
     uint32_t loss_percent, double_percent, late_percent; /* of frames */
     uint32_t late_ms;                                    /* at most */
-    uint32_t crash_percent;                              /* a crash, pause or cut each second */
-    uint64_t end_ms;                                     /* then the world is good */
+    uint32_t crash_percent;                              /* a mishap each second */
+    uint32_t split_percent; /* of steps' effects: a process dies between two of them, in 10,000 */
+    uint64_t end_ms;        /* then the world is good */
 };
 
 /* What happens at a time: a function, whom it concerns, and what it brings. */
@@ -65,7 +87,8 @@ struct rows {
     size_t token_count, token_capacity;
     struct audit_row *audits; /* by number */
     size_t audit_count, audit_capacity;
-    struct arena arena; /* their texts */
+    struct arena arena;      /* their texts */
+    struct names attempt_at; /* an attempt's id -> its place */
     uint64_t epoch, leader;
 };
 void rows_apply(struct rows *rows, const struct fact *fact);
@@ -74,12 +97,20 @@ void rows_fini(struct rows *rows);
 
 /* ---- a process of a task ---- */
 
+enum take_down { TAKES_NOTHING, TAKES_RUNNER, TAKES_AGENT, TAKES_HOST };
+
 struct process {
     uint64_t number; /* 0: a free slot */
     uint32_t host;
     uint64_t instance; /* of the runner that made it */
     struct attempt_id id;
     bool stubborn; /* ignores SIGTERM */
+    bool messy;    /* its main process leaves others behind, which only SIGKILL ends */
+    bool left;     /* it has ended, and they are there */
+    bool frozen;   /* its host is */
+    bool endless;  /* only a signal ends it */
+    bool late;     /* it never became the program: its exec failed in the end */
+    enum take_down takes;
     int status;
 };
 
@@ -107,7 +138,8 @@ struct host {
     /* What lives. */
     struct agent *agent; /* NULL: down */
     uint64_t agent_life, agent_version;
-    uint64_t agent_paused_until;
+    uint64_t agent_paused_until, runner_paused_until;
+    bool frozen; /* all of it stands still: a machine that was paused */
     struct runner_core *runner;
     uint64_t runner_life, runner_version;
     uint64_t instance;
@@ -139,6 +171,7 @@ struct master {
     struct core *core; /* NULL: down */
     uint64_t life, version;
     uint64_t paused_until;
+    uint64_t full_until, stuck_until; /* the store's disk */
     uint64_t epoch;
     struct effects *batch; /* being filled */
     struct pending_batch *committing, *committing_last;
@@ -152,14 +185,23 @@ struct master {
 enum { HAS_GPU = 1, HAS_ZONE = 2, HAS_USER = 4, HAS_ALL = 7 };
 
 struct sim_task {
-    char name[8];
-    uint32_t asks;    /* HAS_… */
-    uint32_t parents; /* a bit each */
+    char name[NAME_BYTES];
+    uint32_t asks; /* HAS_… */
+    uint32_t *parents;
+    uint32_t parent_count;
     uint32_t rule;
     uint32_t retries;
     uint32_t on_lost, max_losses;
     bool noop, allow_failure;
-    uint32_t fail_percent; /* of its attempts */
+    uint32_t fail_percent, hang_percent, long_percent; /* of its attempts */
+    uint32_t timeout_s;                                /* 0: none */
+    enum take_down takes;                              /* its first attempts, with them */
+};
+
+/* What is durable of a task's losses, in this round: losses.c. */
+struct seen_losses {
+    bool lost;        /* an attempt that may have done something */
+    uint32_t workers; /* that were lost */
 };
 
 struct sim_run {
@@ -168,8 +210,12 @@ struct sim_run {
     char *plan_bytes;
     size_t plan_length;
     struct plan plan;
-    struct sim_task tasks[TASKS_MAX];
+    uint32_t dag; /* two runs of one number have one DAG */
+    uint32_t max_active_runs, max_active_tasks;
+    struct sim_task *tasks;
     uint32_t task_count;
+    struct seen_losses *losses;        /* by task */
+    uint32_t *child_starts, *children; /* task_count + 1; who waits for a task */
     bool acknowledged;
 };
 
@@ -183,15 +229,15 @@ struct asked {
     bool answered;
 };
 
-/* What is durable of a task's losses, in this round: losses.c. */
-struct seen_losses {
-    bool lost;        /* an attempt that may have done something */
-    uint32_t workers; /* that were lost */
-};
-
 struct world {
-    uint64_t seed, random;
+    uint64_t seed, dice[DICE_COUNT];
+    struct scale scale;
     uint64_t now_ms, order, hash;
+    int64_t wall_jump_ms; /* what people did to the master's wall clock */
+    /* What may be left out of a story to make it shorter, by number: see shrink.c. */
+    uint32_t items;
+    const bool *left_out;
+    uint32_t left_out_count;
     struct faults faults;
     struct happening *heap;
     size_t heap_count, heap_capacity;
@@ -205,18 +251,22 @@ struct world {
     uint32_t run_count;
     struct asked asked[REQUESTS_MAX];
     uint32_t asked_count;
-    struct seen_losses losses[RUNS_MAX][TASKS_MAX];
     struct checker *checker;
-    uint32_t joins_wanted; /* so many uses has the token */
-    bool story;            /* print what happens */
+    uint32_t joins_wanted, joins_done; /* so many uses has the token */
+    bool story;                        /* print what happens */
 };
 
 /* ---- world.c ---- */
 
-uint64_t draw(struct world *world);
+void dice_throw(struct world *world);
+uint64_t draw(struct world *world, enum dice dice);
 /* 0 .. below - 1 */
-uint32_t draw_below(struct world *world, uint32_t below);
-bool draw_percent(struct world *world, uint32_t percent);
+uint32_t draw_below(struct world *world, enum dice dice, uint32_t below);
+bool draw_percent(struct world *world, enum dice dice, uint32_t percent);
+/* Numbers the next thing that could be left out of the story; false: it is. */
+bool is_kept(struct world *world);
+/* Between two effects of a step, rarely: the process that carries them out dies here. */
+bool dies_here(struct world *world);
 struct happening *plan_ahead(struct world *world, uint64_t delay_ms, happening_fn happen);
 bool world_is_bad(const struct world *world);
 void tell(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -243,6 +293,9 @@ void send_to_worker(struct world *world, uint64_t peer, struct slice frame);
 void master_start(struct world *world);
 void master_crash(struct world *world);
 void master_pause(struct world *world, uint64_t ms);
+/* The store's disk takes nothing for so long, or takes so long for everything. */
+void master_disk_full(struct world *world, uint64_t ms);
+void master_disk_stuck(struct world *world, uint64_t ms);
 void master_frame(struct world *world, uint64_t peer, struct slice frame);
 /* A client's request reaches the master, if it is up. */
 void master_request(struct world *world, const struct asked *asked);
@@ -255,6 +308,8 @@ void joins_begin(struct world *world);
 /* CREATE_TOKEN, JOIN and REMOVE_WORKER. */
 void joins_ask(struct world *world, const struct asked *asked, struct event *event);
 /* False: to be asked again. */
+/* Whether its time has come. */
+bool joins_may_ask(struct world *world, struct asked *asked);
 bool joins_answered(struct world *world, struct asked *asked, const struct message *answer);
 /* Who speaks by this connection; its key is put into `key`. */
 struct actor joins_actor(const struct world *world, uint64_t peer, unsigned char key[32]);
@@ -267,7 +322,12 @@ void host_start(struct world *world, uint32_t index);
 void agent_crash(struct world *world, uint32_t index);
 void agent_pause(struct world *world, uint32_t index, uint64_t ms);
 void runner_crash(struct world *world, uint32_t index);
+void runner_pause(struct world *world, uint32_t index, uint64_t ms);
 void host_reboot(struct world *world, uint32_t index);
+/* All of it stands still for so long, its clock goes on. */
+void host_freeze(struct world *world, uint32_t index, uint64_t ms);
+/* Its agent's connection to the master ends, and it makes another. */
+void agent_reconnect(struct world *world, uint32_t index);
 /* Somebody stops its worker: when nothing runs there, or now. */
 void agent_stop(struct world *world, uint32_t index, bool now);
 /* Labels and users of a host, the same for all its life: HAS_… */
@@ -276,6 +336,21 @@ void host_frame(struct world *world, uint32_t index, struct slice frame);
 void hosts_fini(struct world *world);
 /* The time by the host's own clock. */
 uint64_t host_clock(const struct world *world, const struct host *host);
+void runner_step_now(struct world *world, struct host *host, struct runner_event *event);
+
+/* ---- process.c: what runners make and end ---- */
+
+void process_spawn(struct world *world, struct host *host, const struct attempt_id *id);
+void process_terminate(struct world *world, struct host *host, const struct attempt_id *id);
+/* SIGKILL to the whole tree. */
+void process_kill(struct world *world, struct host *host, const struct attempt_id *id);
+/* Whatever this runner's instance left; 0: everything on this host. */
+void processes_sweep(struct world *world, const struct host *host, uint64_t instance);
+void processes_freeze(struct world *world, const struct host *host);
+void processes_thaw(struct world *world, const struct host *host);
+bool process_is_there(const struct world *world, const struct host *host);
+/* Whether one of this run is there that never ends by itself. */
+bool process_hangs(const struct world *world, uint64_t run);
 
 /* ---- client.c ---- */
 
@@ -290,7 +365,10 @@ void workload_make(struct world *world, struct sim_run *run, uint32_t number);
 /* How the process of an attempt ends; the same for the same attempt. */
 void workload_process(
     struct world *world, const struct attempt_id *id, struct process *process, uint64_t *ret_ms);
+/* *ret_ms of a process that only a signal ends. */
+#define ENDLESS UINT64_MAX
 struct sim_run *workload_find(struct world *world, uint64_t key);
+void workload_fini(struct world *world);
 
 /* ---- checker.c: sees what the world sees; shares no code with the cores ---- */
 
@@ -299,6 +377,12 @@ void checker_destroy(struct checker *checker);
 /* `now_ms` by the clock of its host. */
 void checker_process_started(struct world *world, const struct process *process, uint64_t now_ms);
 void checker_process_ended(struct world *world, const struct process *process);
+/* A process executes nothing while its host stands still, and what its runner leaves of it then
+ * goes on. */
+void checker_process_frozen(struct world *world, const struct process *process);
+void checker_process_thawed(struct world *world, const struct process *process);
+/* This runner is dead: what it ran may be said to have never been. */
+void checker_runner_died(struct world *world, uint64_t instance);
 /* A result is on its worker's disk, and is removed from it. */
 void checker_result_saved(struct world *world, const struct attempt_id *id);
 void checker_result_dropped(struct world *world, const struct attempt_id *id);
@@ -310,6 +394,9 @@ void losses_see_span(struct world *world, const struct span_row *row, uint32_t t
 void checker_epoch(struct world *world, uint64_t epoch);
 /* After the last fault and the time for recovery. */
 void checker_finish(struct world *world);
+/* ---- questions.c: somebody asks what something waits for ---- */
+
+void questions_begin(struct world *world);
 /* True when every acknowledged run has ended. */
 bool checker_all_ended(const struct world *world);
 
