@@ -88,6 +88,9 @@ static int resolve_one(
         *ret_value = json_incref(fallback);
         return 0;
     }
+    if (json_is_string(given) && strlen(json_string_value(given)) != json_string_length(given))
+        return error_set(
+            error, ERR_INVALID, "it holds a NUL byte, which no environment and no argument takes");
     if (typed || !json_is_string(given)) {
         value = json_incref((json_t *)given);
     } else {

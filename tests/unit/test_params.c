@@ -82,6 +82,23 @@ static void params_text_of_another_type_is_refused(void **state)
     expect("{\"a\":{\"type\":\"object\"}}", "{\"a\":\"{\"}", false, NULL, "is no JSON object");
 }
 
+/* A C string would end there, and the task get another value than was given. */
+static void params_text_with_a_nul_byte_is_refused(void **state)
+{
+    (void)state;
+    json_t *declarations = from_text("{\"v\": {\"type\": \"string\"}}");
+    json_t *given = json_object();
+    assert_int_equal(json_object_set_new(given, "v", json_stringn("a\0b", 3)), 0);
+    for (int typed = 0; typed <= 1; typed++) {
+        json_t *params = NULL;
+        struct error error = {0};
+        assert_int_equal(params_resolve(declarations, given, typed, &params, &error), ERR_USAGE);
+        assert_non_null(strstr(error.text, "parameter \"v\": it holds a NUL byte"));
+    }
+    json_decref(given);
+    json_decref(declarations);
+}
+
 static void params_typed_values_are_checked_as_they_are(void **state)
 {
     (void)state;
@@ -175,6 +192,7 @@ int main(void)
         cmocka_unit_test(params_defaults_fill_what_was_not_given),
         cmocka_unit_test(params_texts_are_read_by_the_declared_type),
         cmocka_unit_test(params_text_of_another_type_is_refused),
+        cmocka_unit_test(params_text_with_a_nul_byte_is_refused),
         cmocka_unit_test(params_typed_values_are_checked_as_they_are),
         cmocka_unit_test(params_value_outside_its_schema_is_refused),
         cmocka_unit_test(params_value_at_its_limits_fits),
