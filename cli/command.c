@@ -196,6 +196,11 @@ static const struct command rows[] = {
         "starts\n"
         "elsewhere then: drain it first if it can still be reached.",
         workers_options, 0, 0, cmd_workers},
+    {"operators", "", "List the operator programs that workers have",
+        "bash, exec and noop need none. One with a problem gets no tasks on that worker until it "
+        "is\n"
+        "mended and the worker started again, which ends no task.",
+        reading_options, 0, 0, cmd_operators},
     {"drain", "WORKER", "Give a worker no more tasks",
         "What runs there ends, what it had not begun goes elsewhere. It stays so until `reeve "
         "undrain`,\n"
@@ -235,7 +240,6 @@ static const struct command rows[] = {
     {"unpause", "DAG", "Start runs of a DAG again", NULL, no_options, 0, MANY, NULL},
     {"backfill", "DAG --from DATE --to DATE", "Run a DAG for past dates", NULL, no_options, 0, MANY,
         NULL},
-    {"operators", "", "List the operators", NULL, no_options, 0, MANY, NULL},
     {"connections", "list|set|test|rm|import", "Keep connections", NULL, no_options, 0, MANY, NULL},
     {"backup", "FILE", "Copy the master's data", NULL, no_options, 0, MANY, NULL},
     {"completion", "SHELL", "Completion for a shell", NULL, no_options, 0, MANY, NULL},

@@ -46,6 +46,7 @@ int cmd_join(const struct arguments *arguments);
 int cmd_logs(const struct arguments *arguments);
 int cmd_mark(const struct arguments *arguments);
 int cmd_masters(const struct arguments *arguments);
+int cmd_operators(const struct arguments *arguments);
 int cmd_ping(const struct arguments *arguments);
 int cmd_retry(const struct arguments *arguments);
 int cmd_run(const struct arguments *arguments);

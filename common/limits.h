@@ -25,6 +25,17 @@ enum {
        together; more fails the task before it is dispatched, by name. */
     ARGUMENT_MAX_BYTES = 131071,
     ARGUMENTS_MAX_BYTES = 2 * 1024 * 1024,
+    /* Operators, docs/operators.md: options as JSON, in the file and rendered (more is an error, or
+       fails the attempt by name); the whole task line (likewise); a name; a line from an operator
+       (longer breaks the contract). */
+    OPERATOR_OPTIONS_MAX_BYTES = 128 * 1024,
+    OPERATOR_TASK_LINE_MAX_BYTES = 256 * 1024,
+    OPERATOR_NAME_MAX_BYTES = 64,
+    OPERATOR_SAID_MAX_BYTES = 128 * 1024,
+    /* Notes: one, those of an attempt, those of a task in bytes; more are refused by name. */
+    NOTE_MAX_BYTES = 4096,
+    ATTEMPT_NOTES_MAX = 16,
+    TASK_NOTES_MAX_BYTES = 64 * 1024,
     /* The one-line error of an attempt; cut. */
     ATTEMPT_ERROR_MAX_BYTES = 1024,
 

@@ -60,7 +60,8 @@ json_t *text_json(struct slice text)
 /* The object that the text holds, or NULL. */
 static json_t *embedded_json(const struct field_shape *field, struct slice text)
 {
-    if (strcmp(field->name, "outputs") != 0 && strcmp(field->name, "params") != 0)
+    bool is_note = strcmp(field->name, "note") == 0 && field->kind == FIELD_KIND_TEXT;
+    if (strcmp(field->name, "outputs") != 0 && strcmp(field->name, "params") != 0 && !is_note)
         return NULL;
     if (text.length == 0)
         return NULL;

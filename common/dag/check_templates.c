@@ -1,7 +1,9 @@
 #include "common/dag/checks.h"
+#include "common/dag/programs.h"
 #include "common/dag/schema.h"
 #include "common/dag/template.h"
 #include "common/dag/template_parse.h"
+#include "common/limits.h"
 #include "common/memory.h"
 
 #include <stdio.h>
@@ -88,12 +90,33 @@ static void check_upstream(
         (struct upstream_use){source->rank, checker->task->rank, checker->node, piece, artifacts});
 }
 
+static void report_in_program(
+    struct checker *checker, const struct expression *root, struct slice piece)
+{
+    struct place place = piece_place(checker, piece);
+    struct slice program = checker->task->program;
+    if (slice_is(program, "postgres"))
+        report_error(checker->report, place,
+            "%.*s cannot stand in SQL: put it under parameters, as in parameters: {value: \"{{ "
+            "%.*s }}\"}, and write :value instead",
+            SLICE_PRINT(root->path), SLICE_PRINT(root->path));
+    else
+        report_error(checker->report, place,
+            "%.*s cannot stand in %.*s text: put it under env, as in env: {VALUE: \"{{ %.*s }}\"}, "
+            "and read that",
+            SLICE_PRINT(root->path), SLICE_PRINT(program), SLICE_PRINT(root->path));
+}
+
 /* Values of a person or a task in a text that something runs: refused, with the way that is safe.
  */
 static void report_interpreted(
     struct checker *checker, const struct expression *root, struct slice piece)
 {
     struct place place = piece_place(checker, piece);
+    if (checker->task->kind == OPERATOR_PROGRAM) {
+        report_in_program(checker, root, piece);
+        return;
+    }
     const char *where =
         checker->task->kind == OPERATOR_BASH ? "bash text" : "text that a shell runs";
     if (root->kind == EXPRESSION_PARAM)
@@ -268,12 +291,58 @@ static void check_arguments(struct checker *checker, const struct node *argument
     node_each_item(arguments, item) check_text(checker, item, next_argument(&walk, item->text));
 }
 
+/* ---- the options of operator programs ---- */
+
+static void check_option(struct checker *checker, const struct node *value, enum option_use use)
+{
+    if (value->kind != NODE_SCALAR)
+        return;
+    if (use != USE_PLAIN)
+        check_text(checker, value, use == USE_TEXT ? TEXT_INTERPRETED : TEXT_VALUE);
+    else if (template_is_dynamic(value->text))
+        report_error(checker->report, value->place, "templates are not rendered here");
+}
+
+/* Recursion is bounded by YAML_DEPTH_MAX. */
+static void check_options(struct checker *checker, const struct program *program,
+    const struct node *value, const char *path, enum option_use use)
+{
+    check_option(checker, value, use);
+    if (value->kind == NODE_SEQUENCE) {
+        node_each_item(value, item) check_options(checker, program, item, path, use);
+        return;
+    }
+    node_each_pair(value, name)
+    {
+        char inner[NAME_MAX_BYTES * 2];
+        (void)snprintf(inner, sizeof inner, "%s%s%.*s", path, path[0] != '\0' ? "." : "",
+            SLICE_PRINT(name->text));
+        const struct program_option *option =
+            program != NULL ? program_option_find(program, slice_of(inner)) : NULL;
+        check_options(checker, program, name->next, inner, option != NULL ? option->use : use);
+    }
+}
+
+static void check_program(struct checker *checker, const struct task *task)
+{
+    const struct program *program = program_find(task->program);
+    const struct node *options = task->options;
+    if (options == NULL)
+        return;
+    if (options->kind == NODE_SCALAR && program != NULL)
+        check_option(checker, options, program_option_find(program, slice_of(program->text))->use);
+    else if (options->kind == NODE_MAPPING)
+        check_options(checker, program, options, "", USE_VALUE);
+}
+
 static void check_task(struct checker *checker, const struct task *task)
 {
     checker->task = task;
     check_env(checker, &task->settings.env);
     if (task->text != NULL)
         check_text(checker, task->text, TEXT_INTERPRETED);
+    if (task->kind == OPERATOR_PROGRAM)
+        check_program(checker, task);
     if (task->arguments == NULL)
         return;
     if (task->kind == OPERATOR_EXEC) {

@@ -48,7 +48,8 @@ enum key_reader {
     READER_DEFAULT_ARGS,
     READER_TASKS,
     READER_NEEDS,
-    READER_OPERATOR
+    READER_OPERATOR,
+    READER_WITH
 };
 
 struct key {

@@ -38,6 +38,7 @@ struct task_settings {
     struct slice queue;
     struct texts labels; /* sorted, each once */
     struct slice run_as; /* or empty: as the worker sees fit */
+    struct texts connections;
     uint64_t retry_delay_ms;
     uint64_t max_retry_delay_ms;
     uint64_t execution_timeout_ms; /* 0: none */
@@ -74,6 +75,10 @@ struct task {
     const struct node *text;         /* bash: inline script */
     const struct node *file;         /* bash: `file:` */
     const struct node *arguments;    /* exec's argv, bash's args: a list, or NULL */
+    struct slice program;            /* OPERATOR_PROGRAM: its name */
+    struct slice document;           /* likewise: its options as JSON */
+    const struct node *options;      /* likewise: where they stand, a mapping or text; or NULL */
+    const struct node *with_key;     /* `with`, or NULL */
     enum operator_kind kind;
     bool strict;
     bool operator_named;             /* a mistake that was reported stands for the operator */

@@ -1,5 +1,6 @@
 /*
- * operators.c - what a task runs: the values of `bash`, `exec` and `noop`.
+ * operators.c - what a task runs: the values of `bash`, `exec` and `noop`. Those of operator
+ * programs: program_reader.c.
  */
 #include "common/dag/reader.h"
 #include "common/dag/scalar.h"
@@ -153,6 +154,10 @@ void read_operator(struct reader *reader, const struct node *name, struct task *
     } else if (slice_is(name->text, "exec")) {
         task->kind = OPERATOR_EXEC;
         read_exec(reader, name, task);
+    } else if (slice_is(name->text, "operator")) {
+        read_operator_name(reader, name, task);
+    } else if (!slice_is(name->text, "noop")) {
+        read_program(reader, name, task);
     } else {
         task->kind = OPERATOR_NOOP;
         if (!node_is_null(name->next))

@@ -34,10 +34,8 @@ static int check_header(struct slice bytes, const struct plan_header *header, st
             header->version, PLAN_VERSION);
     if (header->version == 0 || header->size != bytes.length || header->size > UINT32_MAX)
         return damaged(error, "its size or version is wrong");
-    unsigned char checksum[sizeof header->checksum];
-    const size_t covered = offsetof(struct plan_header, edge_count);
-    (void)crypto_generichash(checksum, sizeof checksum, (const unsigned char *)bytes.ptr + covered,
-        bytes.length - covered, NULL, 0);
+    unsigned char checksum[PLAN_HASH_BYTES];
+    plan_checksum(bytes, header->version, checksum);
     if (memcmp(checksum, header->checksum, sizeof checksum) != 0)
         return damaged(error, "its checksum does not match");
     if (header->task_count > DAG_TASKS_MAX || header->edge_count > DAG_EDGES_MAX)
@@ -144,8 +142,14 @@ static bool skip_codes_are_sound(const struct check *check, struct plan_list cod
 
 static size_t body_size(const struct plan *plan)
 {
-    return plan->header->version == 1 ? offsetof(struct plan_body, labels)
-                                      : sizeof(struct plan_body);
+    switch (plan->header->version) {
+    case 1:
+        return offsetof(struct plan_body, labels);
+    case 2:
+        return offsetof(struct plan_body, program);
+    default:
+        return sizeof(struct plan_body);
+    }
 }
 
 static bool body_is_sound(struct check *check, uint32_t offset)
@@ -164,6 +168,9 @@ static bool body_is_sound(struct check *check, uint32_t offset)
         !skip_codes_are_sound(check, body->skip_codes) ||
         (plan->header->version > 1 && !strings_are_sound(check, body->labels)))
         return false;
+    if (plan->header->version > 2 &&
+        (!is_absent_or_sound(check, body->program) || !strings_are_sound(check, body->connections)))
+        return false;
     check->seen[offset / 32] |= (unsigned char)(1 << (offset / 4 % 8));
     return true;
 }
@@ -179,6 +186,9 @@ static bool operator_is_sound(const struct plan *plan, uint32_t task)
         return (body->text == 0) != (body->file == 0);
     case OPERATOR_EXEC:
         return body->text == 0 && body->file == 0 && body->arguments.count > 0;
+    case OPERATOR_PROGRAM:
+        return body->text != 0 && body->file == 0 && body->arguments.count == 0 &&
+               plan_program(plan, task).length > 0;
     default:
         return false;
     }
@@ -348,6 +358,15 @@ int plan_open(struct slice bytes, struct plan *ret_plan, struct error *error)
     return result;
 }
 
+void plan_checksum(struct slice bytes, uint32_t version, unsigned char ret_hash[PLAN_HASH_BYTES])
+{
+    const size_t covered = offsetof(struct plan_header, edge_count);
+    unsigned char key[crypto_generichash_KEYBYTES] = {0};
+    memcpy(key, &version, sizeof version);
+    (void)crypto_generichash(ret_hash, PLAN_HASH_BYTES, (const unsigned char *)bytes.ptr + covered,
+        bytes.length - covered, key, version > 2 ? sizeof key : 0);
+}
+
 void plan_hash(struct slice bytes, unsigned char ret_hash[PLAN_HASH_BYTES])
 {
     (void)crypto_generichash(
@@ -378,6 +397,18 @@ struct plan_list plan_labels(const struct plan *plan, uint32_t task)
     return plan->header->version > 1 ? plan_body(plan, task)->labels : (struct plan_list){0};
 }
 
+struct slice plan_program(const struct plan *plan, uint32_t task)
+{
+    if (plan->header->version < 3)
+        return (struct slice){0};
+    return plan_string(plan, plan_body(plan, task)->program);
+}
+
+struct plan_list plan_connections(const struct plan *plan, uint32_t task)
+{
+    return plan->header->version > 2 ? plan_body(plan, task)->connections : (struct plan_list){0};
+}
+
 int64_t plan_find_task(const struct plan *plan, struct slice name)
 {
     uint32_t low = 0;
@@ -397,8 +428,10 @@ int64_t plan_find_task(const struct plan *plan, struct slice name)
 
 const char *operator_kind_name(int kind)
 {
-    static const char *const names[] = {
-        [OPERATOR_NOOP] = "noop", [OPERATOR_BASH] = "bash", [OPERATOR_EXEC] = "exec"};
+    static const char *const names[] = {[OPERATOR_NOOP] = "noop",
+        [OPERATOR_BASH] = "bash",
+        [OPERATOR_EXEC] = "exec",
+        [OPERATOR_PROGRAM] = "operator"};
     _Static_assert(sizeof names / sizeof names[0] == OPERATOR_COUNT, "a name for each operator");
     return kind >= 0 && kind < OPERATOR_COUNT ? names[kind] : "?";
 }

@@ -21,11 +21,18 @@
 
 #include <stdint.h>
 
-/* Version 1 ends its bodies before `labels`; it is read as having none. */
-enum { PLAN_VERSION = 2 };
+/* Version 1 ends its bodies before `labels`, version 2 before `program`; they are read as having
+ * none. */
+enum { PLAN_VERSION = 3 };
 
 /* Ids are append-only: they stand in plan files and messages. */
-enum operator_kind { OPERATOR_NOOP = 0, OPERATOR_BASH = 1, OPERATOR_EXEC = 2, OPERATOR_COUNT };
+enum operator_kind {
+    OPERATOR_NOOP = 0,
+    OPERATOR_BASH = 1,
+    OPERATOR_EXEC = 2,
+    OPERATOR_PROGRAM = 3, /* reeve-op-NAME: docs/operators.md */
+    OPERATOR_COUNT
+};
 
 enum trigger_rule {
     TRIGGER_ALL_SUCCESS = 0,
@@ -62,8 +69,8 @@ struct plan_list {
 /* What a task runs; interned: equal bodies are stored once. All texts may hold templates where
  * INTERFACE allows. */
 struct plan_body {
-    uint32_t text;              /* string: bash's inline script, or absent */
-    uint32_t file;              /* string: bash's `file:`, a path in the bundle, or absent */
+    uint32_t text; /* string: bash's inline script, a program's options as JSON, or absent */
+    uint32_t file; /* string: bash's `file:`, a path in the bundle, or absent */
     struct plan_list arguments; /* strings: exec's argv; bash's `args` */
     struct plan_list env; /* pairs (name, value): DAG's and task's env merged; value 0 unsets */
     struct plan_list artifacts;  /* strings: names and globs below the working directory */
@@ -71,6 +78,9 @@ struct plan_body {
     uint32_t strict;             /* bash: 1 runs as `bash -eo pipefail` */
     uint32_t run_as;             /* string: the user that it asks for, or absent */
     struct plan_list labels;     /* strings, sorted; from version 2: read it by plan_labels */
+    uint32_t program; /* string: an operator program's name; from version 3: plan_program */
+    struct plan_list
+        connections; /* strings: ids, in the file's order; likewise: plan_connections */
 };
 
 struct plan_task {
@@ -94,14 +104,14 @@ struct plan_task {
 };
 
 _Static_assert(sizeof(struct plan_task) == 80, "plan_task is on disk");
-_Static_assert(sizeof(struct plan_body) == 56, "plan_body is on disk");
+_Static_assert(sizeof(struct plan_body) == 68, "plan_body is on disk");
 
 struct plan_header {
     char magic[8];    /* "REEVPLAN" */
     uint32_t version; /* PLAN_VERSION */
     uint32_t task_count;
     uint64_t size;        /* of the whole file */
-    uint8_t checksum[32]; /* BLAKE2b-256 of all after this field */
+    uint8_t checksum[32]; /* BLAKE2b-256 of all after this field: plan_checksum */
     uint32_t edge_count;
     uint32_t max_active_runs;  /* 0: no limit */
     uint32_t max_active_tasks; /* 0: no limit */
@@ -150,6 +160,9 @@ enum { PLAN_HASH_BYTES = 32 };
 /* Checks all of `bytes` (8-byte aligned, alive as long as the plan) and fills *ret_plan. */
 int plan_open(struct slice bytes, struct plan *ret_plan, struct error *error);
 
+/* What the header's checksum is to be; from version 3 it covers the version too. */
+void plan_checksum(struct slice bytes, uint32_t version, unsigned char ret_hash[PLAN_HASH_BYTES]);
+
 /* BLAKE2b-256 of the whole file: its address. */
 void plan_hash(struct slice bytes, unsigned char ret_hash[PLAN_HASH_BYTES]);
 
@@ -160,6 +173,10 @@ const uint32_t *plan_items(const struct plan *plan, struct plan_list list);
 const struct plan_body *plan_body(const struct plan *plan, uint32_t task);
 /* What its worker must have: strings, in byte order, each once. */
 struct plan_list plan_labels(const struct plan *plan, uint32_t task);
+/* The operator program that it runs, or the empty slice. */
+struct slice plan_program(const struct plan *plan, uint32_t task);
+/* The connections that it is given: strings, each once. */
+struct plan_list plan_connections(const struct plan *plan, uint32_t task);
 /* The index of a task's name by binary search, or -1. */
 int64_t plan_find_task(const struct plan *plan, struct slice name);
 

@@ -8,7 +8,6 @@
 #include "common/dag/scalar.h"
 #include "common/memory.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 
 enum { SOURCE_MAX_BYTES = 1024 * 1024 };
@@ -162,7 +161,7 @@ static uint32_t put_body(struct writer *writer, const struct task *task)
 {
     const struct task_settings *settings = &task->settings;
     struct plan_body body = {
-        .text = task->text != NULL ? put_string(writer, task->text->text) : 0,
+        .text = put_string(writer, task->text != NULL ? task->text->text : task->document),
         .file = task->file != NULL ? put_string(writer, task->file->text) : 0,
         .arguments = put_arguments(writer, task->arguments),
         .env = put_env(writer, &settings->env),
@@ -171,6 +170,8 @@ static uint32_t put_body(struct writer *writer, const struct task *task)
         .strict = task->kind == OPERATOR_BASH && task->strict,
         .run_as = put_string(writer, settings->run_as),
         .labels = put_texts(writer, settings->labels),
+        .program = put_string(writer, task->program),
+        .connections = put_texts(writer, settings->connections),
     };
     return put_block(writer, &body, sizeof body);
 }
@@ -301,14 +302,12 @@ static void put_dag(struct writer *writer, struct plan_header *header, struct sl
 static void seal(struct writer *writer, struct plan_header *header)
 {
     struct buffer *out = writer->out;
-    const size_t covered = offsetof(struct plan_header, edge_count);
     pad(out, 8);
     memcpy(header->magic, "REEVPLAN", sizeof header->magic);
     header->version = PLAN_VERSION;
     header->size = out->length;
     memcpy(out->data, header, sizeof *header);
-    (void)crypto_generichash(header->checksum, sizeof header->checksum,
-        (const unsigned char *)out->data + covered, out->length - covered, NULL, 0);
+    plan_checksum(buffer_slice(out), header->version, header->checksum);
     memcpy(out->data, header, sizeof *header);
 }
 

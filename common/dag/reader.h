@@ -64,8 +64,14 @@ void read_field_user(
 void read_default_args(struct reader *reader, const struct node *name);
 void read_tasks(struct reader *reader, const struct node *name);
 void task_settings_init(struct task_settings *settings);
-/* operators.c: the value of `bash`, `exec` or `noop`. */
+/* operators.c: the value of an operator's key, also of `operator`. */
 void read_operator(struct reader *reader, const struct node *name, struct task *task);
+/* program_reader.c: of a program of programs.def; of `operator`; of `with`; and when all of the
+ * task's keys are read. */
+void read_program(struct reader *reader, const struct node *name, struct task *task);
+void read_operator_name(struct reader *reader, const struct node *name, struct task *task);
+void read_with(struct reader *reader, const struct node *name, struct task *task);
+void finish_operator(struct reader *reader, struct task *task);
 /* params_reader.c */
 void read_params(struct reader *reader, const struct node *name);
 /* schedule.c */

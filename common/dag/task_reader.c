@@ -130,6 +130,8 @@ static void read_task_key(
 {
     if (key->reader == READER_NEEDS)
         read_needs(reader, name, target);
+    else if (key->reader == READER_WITH)
+        read_with(reader, name, target);
     else
         read_operator(reader, name, target);
 }
@@ -149,13 +151,16 @@ static void read_task(struct reader *reader, const struct node *name, struct tas
             .scope = SCOPE_TASK, .task = name->text, .read = read_task_key};
         read_settings(reader, value, &section, &task->settings, task);
         check_lost(reader, name, task);
+        finish_operator(reader, task);
     } else if (!node_is_null(value)) {
         report_type(reader, name, "a mapping, as in {bash: …}");
         return;
     }
     if (task->operator_key == NULL && !task->operator_named)
         report_error(reader->report, name->place,
-            "task \"%.*s\" has no operator: give it bash, exec or noop", SLICE_PRINT(name->text));
+            "task \"%.*s\" has no operator: give it bash, exec, python, postgres, spark, noop or "
+            "operator",
+            SLICE_PRINT(name->text));
 }
 
 void read_tasks(struct reader *reader, const struct node *name)

@@ -6,6 +6,7 @@
 #include "common/dag/params.h"
 #include "common/dag/template.h"
 #include "common/limits.h"
+#include "common/tag.h"
 #include "master/core/state.h"
 
 #include <stdio.h>
@@ -255,6 +256,15 @@ static void take_plain_texts(
     assign->strict = body->strict != 0;
 }
 
+static int render_document(
+    struct rendering *rendering, struct msg_assign *assign, struct error *error)
+{
+    struct run *run = rendering->run;
+    const struct tag id = {.run = run->key, .task = rendering->task, .attempt = rendering->number};
+    assign->operator= plan_program(&run->plan, rendering->task);
+    return document_make(rendering->core, run, &id, rendering->scope, &assign->document, error);
+}
+
 static int render_body(struct rendering *rendering, struct msg_assign *assign, struct error *error)
 {
     const struct plan *plan = &rendering->run->plan;
@@ -263,6 +273,8 @@ static int render_body(struct rendering *rendering, struct msg_assign *assign, s
     int code = render_arguments(rendering, body->arguments, &assign->arguments, error);
     if (code == 0)
         code = render_env(rendering, body, &assign->env, error);
+    if (code == 0 && assign->kind == OPERATOR_PROGRAM)
+        return render_document(rendering, assign, error);
     if (code == 0 && body->text != 0) {
         buffer_clear(&rendering->text);
         code = template_render_text(
@@ -288,7 +300,7 @@ static void set_values(
 /* What a frame can carry: a worker could never take a larger one, and nothing behind it. */
 static int check_size(const struct msg_assign *assign, size_t total, struct error *error)
 {
-    size_t bytes = total + assign->text.length;
+    size_t bytes = total + assign->text.length + assign->document.length;
     for (uint32_t i = 0; i < assign->sources.count; i++)
         bytes += assign->sources.items[i].task.length + 2 * HASH_BYTES;
     for (uint32_t i = 0; i < assign->artifacts.count; i++)

@@ -157,11 +157,30 @@ bool texts_hold(struct texts texts, struct slice text)
     return false;
 }
 
+const struct operator_line *worker_operator(const struct worker *worker, struct slice name)
+{
+    for (uint32_t i = 0; i < worker->operator_count; i++) {
+        if (slice_equal(worker->operators[i].name, name))
+            return &worker->operators[i];
+    }
+    return NULL;
+}
+
+static bool has_program(const struct class *class, const struct worker *worker)
+{
+    if (class->program.length == 0)
+        return true;
+    const struct operator_line *line = worker_operator(worker, class->program);
+    return line != NULL && line->problem.length == 0;
+}
+
 bool class_suits(const struct class *class, const struct worker *worker)
 {
     if (!texts_hold(worker->queues, class->queue))
         return false;
     if (class->run_as.length > 0 && !texts_hold(worker->users, class->run_as))
+        return false;
+    if (!has_program(class, worker))
         return false;
     for (uint32_t i = 0; i < class->labels.count; i++) {
         if (!texts_hold(worker->labels, class->labels.items[i]) && !MUTANT(LABELS_IGNORED))
@@ -230,6 +249,7 @@ static void make_key(const struct plan *plan, uint32_t task, struct buffer *key)
     buffer_append(key, asked->kind == OPERATOR_NOOP ? "\1" : "\0", 1);
     add_to_key(key, plan_string(plan, asked->queue));
     add_to_key(key, plan_string(plan, plan_body(plan, task)->run_as));
+    add_to_key(key, plan_program(plan, task));
     for (uint32_t i = 0; i < labels.count; i++)
         add_to_key(key, plan_string(plan, plan_items(plan, labels)[i]));
 }
@@ -257,6 +277,7 @@ static uint32_t class_create(struct core *core, struct slice key, uint32_t label
     struct slice rest = slice_make(class->key.ptr + 1, key.length - 1);
     class->queue = next_of_key(&rest);
     class->run_as = next_of_key(&rest);
+    class->program = next_of_key(&rest);
     class->labels.items = xcalloc(label_count, sizeof *class->labels.items);
     while (class->labels.count < label_count)
         class->labels.items[class->labels.count++] = next_of_key(&rest);

@@ -205,6 +205,8 @@ struct worker_view {
     bool full;
     bool removed; /* not to be listed: its key was, and nothing of it can run any more */
     struct texts labels, users;
+    const struct operator_line *operators;
+    uint32_t operator_count;
     struct msg_heartbeat load; /* the last: cpu, memory, disk; zeros when none came */
     struct slice address;      /* or empty: on the master's host */
 };

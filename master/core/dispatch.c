@@ -43,7 +43,7 @@ static void assign_to(struct core *core, struct run *run, uint32_t task, struct 
 
 static uint32_t demands(const struct class *class)
 {
-    return class->labels.count + (class->run_as.length > 0);
+    return class->labels.count + (class->run_as.length > 0) + (class->program.length > 0);
 }
 
 /*

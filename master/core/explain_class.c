@@ -6,7 +6,7 @@
 #include "master/core/explain.h"
 
 /* How far a worker goes in meeting a class; the order in which it is asked. */
-enum meets { MEETS_NOTHING, MEETS_QUEUE, MEETS_LABELS, MEETS_ALL };
+enum meets { MEETS_NOTHING, MEETS_QUEUE, MEETS_LABELS, MEETS_USER, MEETS_ALL };
 
 static enum meets meets(const struct class *class, const struct worker *worker)
 {
@@ -16,7 +16,9 @@ static enum meets meets(const struct class *class, const struct worker *worker)
         if (!texts_hold(worker->labels, class->labels.items[i]))
             return MEETS_QUEUE;
     }
-    return class_suits(class, worker) ? MEETS_ALL : MEETS_LABELS;
+    if (class->run_as.length > 0 && !texts_hold(worker->users, class->run_as))
+        return MEETS_LABELS;
+    return class_suits(class, worker) ? MEETS_ALL : MEETS_USER;
 }
 
 static void append_list(struct texts texts, struct buffer *text)
@@ -70,6 +72,17 @@ static void append_users(const struct worker *worker, struct buffer *text)
     append_list(worker->users, text);
 }
 
+static void append_program(
+    const struct class *class, const struct worker *worker, struct buffer *text)
+{
+    const struct operator_line *line = worker_operator(worker, class->program);
+    explain_worker_name(worker, text);
+    if (line != NULL)
+        buffer_printf(text, ": %.*s", SLICE_PRINT(line->problem));
+    else
+        buffer_append_text(text, " lacks it");
+}
+
 /* What each of those that came as far as `best` lacks. */
 static void append_each(
     const struct core *core, const struct class *class, enum meets best, struct buffer *text)
@@ -82,6 +95,8 @@ static void append_each(
         buffer_append_text(text, count > 1 ? "; " : ": ");
         if (best == MEETS_QUEUE)
             append_lacks(class, worker, text);
+        else if (best == MEETS_USER)
+            append_program(class, worker, text);
         else
             append_users(worker, text);
     }
@@ -127,6 +142,10 @@ static enum wait explain_nobody(
             SLICE_PRINT(class->queue));
         append_list(class->labels, text);
         buffer_append_text(text, ")");
+        append_each(core, class, best, text);
+    } else if (best == MEETS_USER) {
+        buffer_printf(text, "no live worker that could take it has the operator \"%.*s\"",
+            SLICE_PRINT(class->program));
         append_each(core, class, best, text);
     } else {
         buffer_printf(text, "no live worker that could take it runs tasks as user \"%.*s\"",
@@ -201,7 +220,7 @@ static void append_away(const struct core *core, const struct class *class, stru
 /* "that serve queue "default"", or, when more is asked, "that can take it". */
 static void append_who(const struct class *class, uint32_t count, struct buffer *text)
 {
-    if (class->labels.count > 0 || class->run_as.length > 0)
+    if (class->labels.count > 0 || class->run_as.length > 0 || class->program.length > 0)
         buffer_append_text(text, "that can take it");
     else
         buffer_printf(

@@ -50,6 +50,12 @@ static bool is_well_formed(const struct msg_register *message)
         message->software.length > DESCRIPTION_MAX_BYTES || message->instance == 0 ||
         message->slots > SLOTS_MAX)
         return false;
+    for (uint32_t i = 0; i < message->operators.count; i++) {
+        const struct operator_line *line = &message->operators.items[i];
+        if (line->name.length > OPERATOR_NAME_MAX_BYTES || line->version.length > NAME_MAX_BYTES ||
+            line->problem.length > DESCRIPTION_MAX_BYTES)
+            return false;
+    }
     return are_short(message->queues) && are_short(message->labels) && are_short(message->users);
 }
 
@@ -98,6 +104,18 @@ static struct texts texts_keep(struct texts texts)
     return kept;
 }
 
+static void keep_operators(struct worker *worker, const struct msg_register *message)
+{
+    worker->operator_count = message->operators.count;
+    worker->operators = xcalloc(worker->operator_count, sizeof *worker->operators);
+    for (uint32_t i = 0; i < worker->operator_count; i++) {
+        const struct operator_line *line = &message->operators.items[i];
+        worker->operators[i] = (struct operator_line){.name = slice_keep(line->name),
+            .version = slice_keep(line->version),
+            .problem = slice_keep(line->problem)};
+    }
+}
+
 static void take_description(
     struct core *core, struct worker *worker, const struct msg_register *message)
 {
@@ -109,6 +127,7 @@ static void take_description(
     worker->queues = texts_keep(message->queues);
     worker->labels = texts_keep(message->labels);
     worker->users = texts_keep(message->users);
+    keep_operators(worker, message);
     worker->slots = message->slots;
     worker->hand = message->slots;
     worker->ended = 0;

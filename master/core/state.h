@@ -170,11 +170,13 @@ struct worker {
     uint64_t shortest_lease_ms;         /* of its attempts, at most; UINT64_MAX: none has one */
     uint32_t attempts;                  /* the list's head: the newest */
     struct texts queues, labels, users; /* owned */
-    struct slice address;               /* owned; empty: on the master's host */
-    struct msg_heartbeat load;          /* the last */
-    bool draining;                      /* a person's wish, in its row */
-    bool removed;                       /* its key is barred, in its row */
-    bool leaving;                       /* its own, said in this session's heartbeats */
+    struct operator_line *operators;    /* owned */
+    uint32_t operator_count;
+    struct slice address;      /* owned; empty: on the master's host */
+    struct msg_heartbeat load; /* the last */
+    bool draining;             /* a person's wish, in its row */
+    bool removed;              /* its key is barred, in its row */
+    bool leaving;              /* its own, said in this session's heartbeats */
     bool resting;     /* gave back what nobody asked for: no more until its next heartbeat */
     int64_t state_at; /* wall: since when it is in its state; 0: not known */
     struct member {
@@ -186,15 +188,15 @@ struct worker {
 };
 
 /*
- * Ready lanes of tasks that ask the same of a worker (queue, labels, user; no-ops, which need no
- * slot, apart), and the workers that have it. One that nobody can serve holds up no other. It lives
- * while a lane names it.
+ * Ready lanes of tasks that ask the same of a worker (queue, labels, user, operator; no-ops, which
+ * need no slot, apart), and the workers that have it. One that nobody can serve holds up no other.
+ * It lives while a lane names it.
  */
 struct class
 {
-    struct slice key;           /* owned: by what it is interned; empty: a free slot */
-    struct slice queue, run_as; /* in the key */
-    struct texts labels;        /* the array is owned, texts in the key */
+    struct slice key;                    /* owned: by what it is interned; empty: a free slot */
+    struct slice queue, run_as, program; /* in the key */
+    struct texts labels;                 /* the array is owned, texts in the key */
     bool noop;
     uint32_t lanes;     /* that name it */
     uint32_t next_free; /* slot */
@@ -409,6 +411,8 @@ uint32_t class_take(struct core *core, const struct plan *plan, uint32_t task);
 void class_drop(struct core *core, uint32_t class);
 void classes_fini(struct core *core);
 bool texts_hold(struct texts texts, struct slice text);
+/* What the worker says of that operator program, or NULL. */
+const struct operator_line *worker_operator(const struct worker *worker, struct slice name);
 bool class_suits(const struct class *class, const struct worker *worker);
 /* Who takes the next task: of those that can, the one with the smallest share of its slots taken;
  * NULL when none can. */
@@ -467,6 +471,14 @@ void run_forget_leaving(struct run *run, uint32_t task);
  */
 int assign_render(struct core *core, struct run *run, uint32_t task, uint32_t number,
     struct msg_assign *ret_assign, struct error *error);
+
+/* ---- document.c ---- */
+
+struct tag;
+struct template_scope;
+/* The document of an assign, for the attempt `id`; lies in core->scratch. The same errors. */
+int document_make(struct core *core, struct run *run, const struct tag *id,
+    const struct template_scope *scope, struct slice *ret_document, struct error *error);
 
 /* ---- dispatch.c ---- */
 

@@ -98,6 +98,8 @@ bool core_view_worker(
         .full = worker->full,
         .labels = worker->labels,
         .users = worker->users,
+        .operators = worker->operators,
+        .operator_count = worker->operator_count,
         .load = worker->load,
         .address = worker->address,
         .removed = worker->removed && worker->running + worker->in_hand + worker->noops == 0,

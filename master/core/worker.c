@@ -88,6 +88,14 @@ void worker_free_description(struct worker *worker)
     texts_free(&worker->queues);
     texts_free(&worker->labels);
     texts_free(&worker->users);
+    for (uint32_t i = 0; i < worker->operator_count; i++) {
+        slice_free(&worker->operators[i].name);
+        slice_free(&worker->operators[i].version);
+        slice_free(&worker->operators[i].problem);
+    }
+    free(worker->operators);
+    worker->operators = NULL;
+    worker->operator_count = 0;
 }
 
 void worker_destroy(struct worker *worker)

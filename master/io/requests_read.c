@@ -221,6 +221,8 @@ static struct worker_line line_of(const struct worker_view *view)
         .disk_free = view->load.disk_free,
         .address = view->address,
     };
+    line.operators.items = (struct operator_line *)(uintptr_t)view->operators;
+    line.operators.count = view->operator_count;
     return line;
 }
 

@@ -177,6 +177,46 @@ static int task_fill(const json_t *document, struct operator_task *task, struct 
     return rc;
 }
 
+/* Appends where in a value a text has a NUL, as "with.parameters.day"; false when none has. */
+static bool find_nul(const json_t *value, struct buffer *path)
+{
+    size_t index;
+    const char *key;
+    json_t *item;
+    size_t length = path->length;
+    if (json_is_string(value))
+        return strlen(json_string_value(value)) != json_string_length(value);
+    json_array_foreach((json_t *)(uintptr_t)value, index, item)
+    {
+        buffer_printf(path, "[%zu]", index);
+        if (find_nul(item, path))
+            return true;
+        path->length = length;
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, key, item)
+    {
+        buffer_printf(path, "%s%s", length > 0 ? "." : "", key);
+        if (find_nul(item, path))
+            return true;
+        path->length = length;
+    }
+    return false;
+}
+
+/* No program, database or argument takes a NUL, and a text in C would end there: refused by name.
+ */
+static int task_unread(struct slice line, const json_error_t *where, struct error *error)
+{
+    struct buffer path = {0};
+    json_t *document = json_loadb(line.ptr, line.length, JSON_ALLOW_NUL, NULL);
+    int rc = document != NULL && find_nul(document, &path)
+                 ? error_set(error, ERR_MALFORMED, "%s has a NUL in it", buffer_text(&path))
+                 : error_set(error, ERR_MALFORMED, "the first line is no JSON: %s", where->text);
+    json_decref(document);
+    buffer_fini(&path);
+    return rc;
+}
+
 static int task_read(struct operator_link *link, struct error *error)
 {
     struct slice line;
@@ -189,7 +229,7 @@ static int task_read(struct operator_link *link, struct error *error)
         return rc;
     link->document = json_loadb(line.ptr, line.length, JSON_REJECT_DUPLICATES, &where);
     if (link->document == NULL)
-        return error_set(error, ERR_MALFORMED, "the first line is no JSON: %s", where.text);
+        return task_unread(line, &where, error);
     line_drop(link, line);
     return task_fill(link->document, &link->task, error);
 }
@@ -206,10 +246,13 @@ int operator_open(int fd, struct operator_link **ret_link, struct error *error)
     struct operator_link *link = xcalloc(1, sizeof *link);
     link->fd = fd;
     int rc = task_read(link, error);
-    if (rc == 0)
+    if (rc == 0) {
         *ret_link = link;
-    else
-        operator_close(link);
+        return 0;
+    }
+    if (error != NULL && rc != ERR_IO)
+        (void)operator_fail(link, error->text, false, NULL);
+    operator_close(link);
     return rc;
 }
 

@@ -60,7 +60,8 @@ bool operator_describe(int argc, char **argv, const char *version, const char *p
 
 /*
  * Reads the task (blocks until it is there) and takes the descriptor, which becomes close-on-exec.
- * ERR_IO: there is no socket, or it ended; ERR_MALFORMED: no such task; ERR_VERSION.
+ * ERR_IO: there is no socket, or it ended; ERR_MALFORMED: no such task, or a text with a NUL in it;
+ * ERR_VERSION. The worker was told of these two.
  */
 int operator_open(int fd, struct operator_link **ret_link, struct error *error);
 void operator_close(struct operator_link *link);

@@ -448,6 +448,9 @@ void fake_send_register(struct core_world *world, struct fake *fake, uint64_t no
     };
     message.labels = listed(fake->labels, labels);
     message.users = listed(fake->users, users);
+    message.operators.items = fake->operators;
+    while (message.operators.count < 2 && fake->operators[message.operators.count].name.length > 0)
+        message.operators.count++;
     message.attempts.items = (struct held_attempt *)(uintptr_t)held;
     message.attempts.count = count;
     send_plain(world, fake, MESSAGE_register, &message);

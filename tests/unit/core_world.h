@@ -24,8 +24,9 @@ struct fake {
     unsigned char key[32], boot[16];
     char name[8];
     const char *queue, *cluster;
-    const char *labels[4], *users[4]; /* up to the first NULL */
-    bool leaving, full;               /* so its heartbeats say */
+    const char *labels[4], *users[4];  /* up to the first NULL */
+    struct operator_line operators[2]; /* up to the first without a name */
+    bool leaving, full;                /* so its heartbeats say */
     uint32_t slots;
     bool beats; /* heartbeats while time passes */
     const unsigned char

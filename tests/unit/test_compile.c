@@ -243,7 +243,6 @@ static void compile_keys_of_later_versions_are_named(void **state)
         "doc_md"};
     static const char *const dag_keys[] = {
         "doc_md", "dagrun_timeout", "fail_fast", "logical_date", "on_failure", "on_success"};
-    static const char *const operators[] = {"python", "postgres", "spark", "operator"};
     char yaml[200];
     char wanted[200];
     for (size_t i = 0; i < sizeof task_keys / sizeof task_keys[0]; i++) {
@@ -258,12 +257,6 @@ static void compile_keys_of_later_versions_are_named(void **state)
             wanted, sizeof wanted, "1:1 \"%s\" is not supported in this version", dag_keys[i]);
         expect(yaml, wanted);
     }
-    for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++) {
-        (void)snprintf(yaml, sizeof yaml, "tasks: {a: {%s: x}}\n", operators[i]);
-        (void)snprintf(
-            wanted, sizeof wanted, "1:13 \"%s\" is not supported in this version", operators[i]);
-        expect(yaml, wanted);
-    }
     expect("tasks: {a: {noop: , on_lost: rerun, max_losses: 3, idempotent: false}}\n", "");
     expect("tasks: {a: {noop: , on_lost: hold, max_losses: 4}}\n", "");
     expect("tasks: {a: {noop: , on_lost: fail, max_losses: none}}\n", "");
@@ -273,6 +266,67 @@ static void compile_keys_of_later_versions_are_named(void **state)
         "1:30 \"on_lost\" is rerun, fail or hold, not \"again\"\n"
         "1:49 \"max_losses\" must lie between 1 and 255, and is 0\n"
         "1:64 \"idempotent\" must be true or false");
+}
+
+static void compile_options_of_programs_are_checked(void **state)
+{
+    (void)state;
+    static const struct example examples[] = {
+        {"tasks: {a: {postgres: SELECT 1}, b: {python: print(1)}, c: {spark: app.py}}\n", ""},
+        {"tasks: {a: {postgres: {sql: SELECT 1, autocommit: true, parameters: {a: [1]}}}}\n", ""},
+        {"tasks: {a: {postgres: {copy_from: {file: \"{{ ds }}.csv\", table: t}}}}\n", ""},
+        {"tasks: {a: {spark: {application: x, conf: {spark.a: 3.10}, args: [1]}}}\n", ""},
+        {"tasks: {a: {operator: slack, with: {text: \"{{ ds }}\"}}}\n", ""},
+        {"tasks: {a: {with: {n: 1}, operator: slack}}\n", ""},
+        {"tasks: {a: {operator: slack}}\n", ""},
+        {"tasks: {a: {postgres: }}\n", "1:23 \"postgres\" must be text, or a mapping with sql"},
+        {"tasks: {a: {postgres: {autocommit: true}}}\n", "1:13 postgres needs sql or file"},
+        {"tasks: {a: {postgres: {sql: x, file: x.sql}}}\n",
+            "1:32 postgres has sql and file: only one of them runs"},
+        {"tasks: {a: {postgres: {sql: x, autocomit: true}}}\n",
+            "1:32 unknown option \"autocomit\" of postgres; did you mean \"autocommit\"?"},
+        {"tasks: {a: {postgres: {sql: x, copy_from.file: y}}}\n",
+            "1:32 unknown option \"copy_from.file\" of postgres"},
+        {"tasks: {a: {postgres: {sql: x, autocommit: 1}}}\n",
+            "1:44 \"autocommit\" must be true or false, not a number"},
+        {"tasks: {a: {postgres: {sql: [x]}}}\n", "1:29 \"sql\" must be text, not a list"},
+        {"tasks: {a: {postgres: {file: ../x.sql}}}\n", "1:30 a path in \"file\" cannot lead out"},
+        {"tasks: {a: {python: {call: m:f, kwargs: x}}}\n",
+            "1:41 \"kwargs\" must be a mapping, not text"},
+        {"tasks: {a: {spark: {application: x, conf: {a: [1]}}}}\n",
+            "1:47 here texts are wanted, not a list"},
+        {"tasks: {a: {operator: postgres}}\n", "1:23 postgres has a key of its own"},
+        {"tasks: {a: {operator: Slack}}\n", "1:23 \"Slack\" cannot be the name of an operator"},
+        {"tasks: {a: {noop: , with: {a: 1}}}\n", "1:21 \"with\" belongs beside \"operator: NAME\""},
+        {"tasks: {a: {operator: slack, with: x}}\n",
+            "1:36 \"with\" must be a mapping of the operator's options, not text"},
+        {"tasks: {a: {operator: slack, bash: x}}\n", "1:30 task \"a\" has two operators"},
+    };
+    EXPECT_ALL(examples);
+}
+
+static void compile_templates_in_programs_keep_out_of_texts(void **state)
+{
+    (void)state;
+    static const struct example examples[] = {
+        {"params: {p: x}\ntasks: {a: {postgres: {sql: \"{{ params.p }}\"}}}\n",
+            "2:30 params.p cannot stand in SQL: put it under parameters"},
+        {"params: {p: x}\ntasks: {a: {postgres: \"{{ ds }} {{ params.p }}\"}}\n",
+            "2:33 params.p cannot stand in SQL"},
+        {"params: {p: x}\ntasks: {a: {python: \"{{ params.p }}\"}}\n",
+            "2:22 params.p cannot stand in python text: put it under env"},
+        {"params: {p: x}\ntasks: {a: {postgres: {sql: x, parameters: {a: \"{{ params.p }}\"}}}}\n",
+            ""},
+        {"tasks: {a: {postgres: {sql: x, copy_from: {file: a, table: \"{{ ds }}\"}}}}\n",
+            "1:60 templates are not rendered here"},
+        {"params: {p: x}\ntasks: {a: {postgres: {copy_to: {file: a, query: \"{{ params.p "
+         "}}\"}}}}\n",
+            "2:51 params.p cannot stand in SQL"},
+        {"tasks: {a: {operator: slack, with: {a: [{b: \"{{ dss }}\"}]}}}\n", "1:46 \"dss\""},
+        {"tasks: {a: {operator: slack, with: {a: \"{{ outputs.b.c }}\"}}, b: {noop: }}\n",
+            "1:41 task \"a\" uses outputs of \"b\", which does not come before it"},
+    };
+    EXPECT_ALL(examples);
 }
 
 static void compile_labels_and_users_are_checked_by_form(void **state)
@@ -385,8 +439,8 @@ static void compile_operators_are_checked(void **state)
 {
     (void)state;
     static const struct example examples[] = {
-        {"tasks:\n  a: {needs: []}\n",
-            "2:3 task \"a\" has no operator: give it bash, exec or noop"},
+        {"tasks:\n  a: {needs: []}\n", "2:3 task \"a\" has no operator: give it bash, exec, "
+                                       "python, postgres, spark, noop or operator"},
         {"tasks:\n  a:\n", "2:3 task \"a\" has no operator"},
         {"tasks:\n  a:\n    bash: ls\n    exec: [ls]\n",
             "4:5 task \"a\" has two operators, \"bash\" and \"exec\""},
@@ -587,8 +641,8 @@ static void compile_ten_mistakes_get_ten_messages(void **state)
     } wanted[] = {{3, 8, "\"owner\" must be text"}, {7, 5, "\"execution_timeout\""},
         {9, 12, "\"extract\""}, {11, 18, "5m"}, {13, 12, "first -> second -> third -> first"},
         {24, 5, "two operators"}, {27, 16, "outputs.load.rows"},
-        {29, 5, "not supported in this version"}, {31, 17, "\"ds\""},
-        {34, 5, "duplicate key \"retries\"; the first is in line 33"}};
+        {29, 5, "not supported in this version"}, {32, 17, "\"ds\""},
+        {35, 5, "duplicate key \"retries\"; the first is in line 34"}};
     FILE *file = fopen(REEVE_SOURCE_DIR "/tests/fixtures/ten_mistakes.yaml", "rb");
     assert_non_null(file);
     static char text[4096];
@@ -704,6 +758,8 @@ int main(void)
         cmocka_unit_test(compile_long_line_is_cut_around_the_place),
         cmocka_unit_test(compile_unknown_keys_get_the_right_word),
         cmocka_unit_test(compile_keys_of_later_versions_are_named),
+        cmocka_unit_test(compile_options_of_programs_are_checked),
+        cmocka_unit_test(compile_templates_in_programs_keep_out_of_texts),
         cmocka_unit_test(compile_labels_and_users_are_checked_by_form),
         cmocka_unit_test(compile_values_of_the_wrong_type_are_refused),
         cmocka_unit_test(compile_bad_durations_show_the_right_way),

@@ -160,6 +160,29 @@ static void explain_user_that_nobody_runs_names_those_they_run(void **state)
         "agent's user alone; w2 as app");
 }
 
+static void explain_operator_that_nobody_has_says_who_lacks_it(void **state)
+{
+    struct core_world *world = *state;
+    (void)fake_with(world, "default", NULL, NULL);
+    uint64_t run = world_submit(world, LEASE "tasks:\n  a: {operator: slack, with: {text: hi}}\n");
+    expect(world, run, 0, "worker",
+        "no live worker that could take it has the operator \"slack\": w1 lacks it");
+    struct fake *broken = fake_add(world, 1);
+    broken->operators[0] = (struct operator_line){
+        .name = slice_of("slack"), .problem = slice_of("curl is not in PATH")};
+    fake_register(world, broken, NULL, 0);
+    expect(world, run, 0, "worker",
+        "no live worker that could take it has the operator \"slack\": w1 lacks it; w2: curl is "
+        "not in PATH");
+    struct fake *able = fake_add(world, 1);
+    able->operators[0] =
+        (struct operator_line){.name = slice_of("slack"), .version = slice_of("1.2")};
+    fake_register(world, able, NULL, 0);
+    world_pass(world, 2000);
+    assert_int_equal(world_task_state(world, run, 0), TASK_ASSIGNED);
+    assert_true(slice_is(fake_assign(able, 0)->operator, "slack"));
+}
+
 /* ---- those who have it do not take it ---- */
 
 static void explain_taken_slots_count_who_is_before(void **state)
@@ -406,6 +429,7 @@ int main(void)
         TEST(explain_queue_that_nobody_serves_names_those_that_are),
         TEST(explain_labels_that_nobody_has_name_who_lacks_which),
         TEST(explain_user_that_nobody_runs_names_those_they_run),
+        TEST(explain_operator_that_nobody_has_says_who_lacks_it),
         TEST(explain_taken_slots_count_who_is_before),
         TEST(explain_fleet_that_is_full_or_away_says_which),
         TEST(explain_cap_of_a_run_is_named),

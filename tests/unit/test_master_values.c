@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 static int setup(void **state)
 {
@@ -45,6 +46,50 @@ static void end_with(struct core_world *world, struct fake *fake, struct attempt
 }
 
 /* ---- values ---- */
+
+static void core_operator_gets_its_task_as_a_document(void **state)
+{
+    struct core_world *world = *state;
+    struct fake *fake = fake_add(world, 1);
+    fake->operators[0] = (struct operator_line){.name = slice_of("slack")};
+    fake_register(world, fake, NULL, 0);
+    world->context = "{\"values\":{\"ds\":\"2026-11-21\"},\"params\":{\"who\":\"\\\"x\\n$(id)\","
+                     "\"ids\":[1,2]}}";
+    uint64_t run = world_submit(world,
+        LEASE "params: {who: x, ids: {type: array, default: []}}\n"
+              "tasks:\n  a: {operator: slack, execution_timeout: 5s, with: {n: 1, t: \"{{ ds }} {{ "
+              "params.who }}\", ids: \"{{ params.ids }}\", l: [true, null]}}\n");
+    world_pass(world, 2000);
+    struct slice text = fake_assign(fake, 0)->document;
+    json_t *task = json_loadb(text.ptr, text.length, 0, NULL);
+    const char *type = NULL, *name = NULL, *key = NULL, *tag = NULL, *prefix = NULL;
+    json_int_t version = 0, attempt = 0, timeout = 0;
+    json_t *with = NULL, *context = NULL, *notes = NULL;
+    char wanted[64];
+    assert_int_equal(
+        json_unpack(task, "{s:s,s:I,s:s,s:s,s:s,s:s,s:I,s:I,s:o,s:o,s:o}", "type", &type, "reeve",
+            &version, "run", &name, "run_key", &key, "tag", &tag, "tag_prefix", &prefix, "attempt",
+            &attempt, "timeout_ms", &timeout, "with", &with, "context", &context, "notes", &notes),
+        0);
+    assert_string_equal(type, "task");
+    assert_int_equal(version, 1);
+    assert_int_equal(timeout, 5000);
+    (void)snprintf(wanted, sizeof wanted, "%016llx", (unsigned long long)run);
+    assert_string_equal(key, wanted);
+    (void)snprintf(wanted, sizeof wanted, "reeve:%016llx:0:0:1", (unsigned long long)run);
+    assert_string_equal(tag, wanted);
+    wanted[strlen(wanted) - 1] = '\0';
+    assert_string_equal(prefix, wanted);
+    char *rendered = json_dumps(with, JSON_COMPACT | JSON_SORT_KEYS);
+    assert_string_equal(rendered, "{\"ids\":[1,2],\"l\":[true,null],\"n\":1,\"t\":\"2026-11-21 "
+                                  "\\\"x\\n$(id)\"}");
+    free(rendered);
+    assert_string_equal(json_string_value(json_object_get(context, "ds")), "2026-11-21");
+    assert_int_equal(
+        json_array_size(json_object_get(json_object_get(context, "params"), "ids")), 2);
+    assert_int_equal(json_array_size(notes), 0);
+    json_decref(task);
+}
 
 static void core_task_gets_params_dates_and_outputs_as_values(void **state)
 {
@@ -277,6 +322,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(core_operator_gets_its_task_as_a_document),
         TEST(core_task_gets_params_dates_and_outputs_as_values),
         TEST(core_value_that_is_missing_fails_the_task_by_name),
         TEST(core_value_that_no_process_can_be_given_fails_the_task),

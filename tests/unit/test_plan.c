@@ -15,7 +15,6 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-#include <sodium.h>
 
 enum { TASKS_MAX = 40 };
 
@@ -75,8 +74,9 @@ static void write_needs(const struct sketch *sketch, uint32_t task, struct buffe
 
 static void write_yaml(const struct sketch *sketch, uint32_t count, struct buffer *yaml)
 {
-    static const char *const operators[] = {
-        "    noop:\n", "    bash: echo hi\n", "    exec: [./run, \"{{ ds }}\"]\n"};
+    static const char *const operators[] = {"    noop:\n", "    bash: echo hi\n",
+        "    exec: [./run, \"{{ ds }}\"]\n",
+        "    operator: slack\n    with: {text: \"{{ ds }}\"}\n"};
     buffer_append_text(yaml, "dag: random\nenv: {A: 1, B: 2}\ntasks:\n");
     for (uint32_t i = 0; i < count; i++) {
         buffer_printf(yaml, "  \"%s\":\n%s", sketch[i].name, operators[sketch[i].kind]);
@@ -158,6 +158,10 @@ static void compare_task(const struct plan *plan, const struct sketch *sketch, u
     assert_int_equal(plan_items(plan, body->env)[3] == 0, sketch[task].artifacts);
     if (sketch[task].kind == OPERATOR_BASH)
         assert_string_equal(plan_string(plan, body->text).ptr, "echo hi");
+    assert_true(
+        slice_is(plan_program(plan, rank), sketch[task].kind == OPERATOR_PROGRAM ? "slack" : ""));
+    if (sketch[task].kind == OPERATOR_PROGRAM)
+        assert_string_equal(plan_string(plan, body->text).ptr, "{\"text\":\"{{ ds }}\"}");
 }
 
 static void plan_random_dags_are_what_their_files_say(void **state)
@@ -366,9 +370,8 @@ static void plan_with_any_byte_changed_is_refused(void **state)
 /* Puts the checksum right again, so that what lies behind it is tried. */
 static void seal(struct buffer *bytes)
 {
-    const size_t covered = offsetof(struct plan_header, edge_count);
-    (void)crypto_generichash((unsigned char *)bytes->data + offsetof(struct plan_header, checksum),
-        32, (const unsigned char *)bytes->data + covered, bytes->length - covered, NULL, 0);
+    struct plan_header *header = (void *)bytes->data;
+    plan_checksum(buffer_slice(bytes), header->version, header->checksum);
 }
 
 static size_t walk_list(const struct plan *plan, struct plan_list list, bool strings)
@@ -521,7 +524,7 @@ static void plan_of_a_later_version_is_named(void **state)
     compile(example, &bytes, &plan);
     bytes.data[offsetof(struct plan_header, version)] = PLAN_VERSION + 1;
     assert_int_equal(plan_open(buffer_slice(&bytes), &plan, &error), ERR_VERSION);
-    assert_string_equal(error.text, "the plan is of version 3, this reeve reads 2");
+    assert_string_equal(error.text, "the plan is of version 4, this reeve reads 3");
     buffer_fini(&bytes);
 }
 

@@ -38,12 +38,17 @@ static void proto_json_kinds_are_as_the_contract_says(void **state)
             .artifacts = slice_make("\x00\xab\xff", 3)},
         {.attempt = 2, .state = ATTEMPT_RUNNING, .exit_code = -1},
     };
+    struct note_info note = {
+        .attempt = 1, .id = 2, .at = 1763694000000, .note = slice_of("{\"app\": \"a\"}")};
     struct task_info task = {.task = slice_of("load"),
         .state = TASK_RUNNING,
         .attempts = {attempts, 2},
         .index = 4,
         .tries = 1,
-        .retries = 2};
+        .retries = 2,
+        .notes = {&note, 1},
+        .progress_done = -1,
+        .progress_total = 4};
     struct state_count count = {.state = TASK_RUNNING, .count = 1};
     struct msg_run_info info = {.request = 99,
         .run = slice_of("salaries/17"),
@@ -70,7 +75,10 @@ static void proto_json_kinds_are_as_the_contract_says(void **state)
         "{\"attempt\":2,\"state\":\"running\",\"worker\":null,\"exit_code\":null,\"reason\":null,"
         "\"error\":null,\"started_at\":null,\"ended_at\":null,\"assigned_at\":null,"
         "\"log_bytes\":0,\"outputs\":null,\"artifacts\":null}],"
-        "\"index\":4,\"tries\":1,\"retries\":2,\"due_at\":null}],\"more\":false,"
+        "\"index\":4,\"tries\":1,\"retries\":2,\"due_at\":null,"
+        "\"notes\":[{\"attempt\":1,\"id\":2,\"at\":\"2025-11-21T03:00:00.000Z\","
+        "\"note\":{\"app\":\"a\"}}],\"progress\":null,\"progress_done\":null,"
+        "\"progress_total\":4}],\"more\":false,"
         "\"waits_for\":null}");
 }
 
