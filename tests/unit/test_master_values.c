@@ -194,11 +194,11 @@ static void core_task_is_told_of_the_artifacts_above_it(void **state)
 
 /* ---- a restart ---- */
 
-struct dice {
+struct chance {
     uint64_t seed;
 };
 
-static uint32_t roll(struct dice *dice, uint32_t below)
+static uint32_t roll(struct chance *dice, uint32_t below)
 {
     dice->seed = hash_mix(dice->seed + 0x9e3779b97f4a7c15u);
     return (uint32_t)(dice->seed % below);
@@ -206,7 +206,7 @@ static uint32_t roll(struct dice *dice, uint32_t below)
 
 enum { HISTORY_TASKS = 8, HISTORY_EVENTS = 60, HISTORIES = 300 };
 
-static uint64_t submit_random(struct core_world *world, struct dice *dice)
+static uint64_t submit_random(struct core_world *world, struct chance *dice)
 {
     struct buffer yaml = {0};
     buffer_append_text(&yaml, "max_active_runs: 2\n" LEASE "tasks:\n");
@@ -222,7 +222,7 @@ static uint64_t submit_random(struct core_world *world, struct dice *dice)
     return run;
 }
 
-static void play_end(struct core_world *world, struct fake *fake, struct dice *dice)
+static void play_end(struct core_world *world, struct fake *fake, struct chance *dice)
 {
     static const uint32_t ends[] = {ATTEMPT_SUCCESS, ATTEMPT_SUCCESS, ATTEMPT_SUCCESS,
         ATTEMPT_FAILED, ATTEMPT_FAILED, ATTEMPT_SKIPPED, ATTEMPT_LOST};
@@ -236,7 +236,7 @@ static void play_end(struct core_world *world, struct fake *fake, struct dice *d
         fake_ended(world, fake, assign->id, ends[roll(dice, 7)]);
 }
 
-static void play(struct core_world *world, struct fake *fake, struct dice *dice)
+static void play(struct core_world *world, struct fake *fake, struct chance *dice)
 {
     static const uint32_t marks[] = {TASK_SUCCESS, TASK_SKIPPED, TASK_FAILED};
     uint64_t run = world->keys[roll(dice, world->run_count)];
@@ -307,7 +307,7 @@ static void core_restart_finds_every_history_as_it_was(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= HISTORIES; seed++) {
         struct core_world *world = world_create();
-        struct dice dice = {.seed = seed};
+        struct chance dice = {.seed = seed};
         struct fake *fake = fake_up(world, 3);
         for (int i = 0; i < 3; i++)
             (void)submit_random(world, &dice);
