@@ -137,6 +137,8 @@ static void make_frames(struct core *core)
 static void flush(struct core *core)
 {
     core->flushes++;
+    /* Facts stand in the order of their causes: an end before what is assigned because of it. */
+    span_flush(core);
     dispatch(core);
     rebalance(core);
     span_flush(core);

@@ -175,8 +175,12 @@ void client_answer(struct world *world, uint64_t request, struct slice message)
         (asked->kind == EVENT_CREATE_TOKEN || asked->kind == EVENT_JOIN ||
             asked->kind == EVENT_REMOVE_WORKER))
         asked->answered = joins_answered(world, asked, &answer);
-    if (asked->kind == EVENT_DRAIN && !asked->only && answer.number == MESSAGE_done && !before)
+    /* However often it was refused before, and heard of that only now. */
+    if (asked->kind == EVENT_DRAIN && !asked->only && answer.number == MESSAGE_done &&
+        !asked->undone) {
+        asked->undone = true;
         plan_drain(world, asked->run, true);
+    }
     tell(world, "request %llx is answered by %s", (unsigned long long)request,
         message_name(answer.number));
     arena_fini(&arena);

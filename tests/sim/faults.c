@@ -27,6 +27,9 @@ enum {
     /* DESIGN.md: the runner gets the CPU within 5 s. */
     RUNNER_PAUSE_MAX_MS = 5000,
     DISK_MAX_MS = 40000,
+    /* They go on for so long. */
+    FAULTS_MIN_MS = 60000,
+    FAULTS_MORE_MS = FAULTS_MAX_MS - FAULTS_MIN_MS,
     JUMP_MAX_MS = 24 * 3600 * 1000,
 };
 
@@ -216,7 +219,7 @@ static void plan_silence(struct world *world, uint32_t at_ms)
 
 static void plan_schedule(struct world *world)
 {
-    uint32_t at_ms = 1000 + below(world, FAULTS_MAX_MS / 2);
+    uint32_t at_ms = 1000 + below(world, (uint32_t)(world->faults.end_ms - WORLD_START_MS) / 2);
     switch (below(world, 8)) {
     case 0:
         plan_swizzle(world, at_ms);
@@ -247,7 +250,7 @@ void faults_draw(struct world *world)
         .late_ms = 1 + below(world, draw_percent(world, DICE_FAULTS, 20) ? 60000 : 2000),
         .crash_percent = good ? 0 : below(world, 25),
         .split_percent = good ? 0 : below(world, 8),
-        .end_ms = good ? 0 : WORLD_START_MS + FAULTS_MAX_MS,
+        .end_ms = good ? 0 : WORLD_START_MS + FAULTS_MIN_MS + below(world, FAULTS_MORE_MS),
     };
     /* What can be left out of a story, one by one. */
     if (!is_kept(world))

@@ -27,6 +27,28 @@ static uint64_t delay_until(const struct world *world, const struct host *host, 
                            : 1;
 }
 
+/* ---- effects: each step has its own list, for it may lead to further steps ---- */
+
+struct step_effects {
+    struct agent_effects agent;
+    struct runner_effects runner;
+};
+
+static struct step_effects *take_effects(struct world *world)
+{
+    if (world->spare_count > 0)
+        return world->spares[--world->spare_count];
+    return xcalloc(1, sizeof(struct step_effects));
+}
+
+static void give_effects(struct world *world, struct step_effects *effects)
+{
+    agent_effects_reset(&effects->agent);
+    runner_effects_reset(&effects->runner);
+    vector_reserve(&world->spares, world->spare_count, &world->spare_capacity);
+    world->spares[world->spare_count++] = effects;
+}
+
 /* ---- the socket between agent and runner: in order, reliable while both live ---- */
 
 static void arrive_at_runner(struct world *world, const struct happening *happening);
@@ -157,19 +179,18 @@ static void carry_out_runner(
     }
 }
 
-/* Effects of a step may lead to further steps: each has its own list. */
 void runner_step_now(struct world *world, struct host *host, struct runner_event *event)
 {
-    struct runner_effects effects = {0};
+    struct step_effects *effects = take_effects(world);
     uint64_t life = host->runner_life;
-    runner_core_step(host->runner, event, &effects);
-    for (size_t i = 0; i < effects.count && host->runner_life == life; i++) {
-        bool answered = effects.items[i].kind == RUNNER_EFFECT_SPAWN;
-        carry_out_runner(world, host, &effects.items[i]);
+    runner_core_step(host->runner, event, &effects->runner);
+    for (size_t i = 0; i < effects->runner.count && host->runner_life == life; i++) {
+        bool answered = effects->runner.items[i].kind == RUNNER_EFFECT_SPAWN;
+        carry_out_runner(world, host, &effects->runner.items[i]);
         if (host->runner_life == life && !answered && dies_here(world))
             runner_crash(world, host->index);
     }
-    runner_effects_fini(&effects);
+    give_effects(world, effects);
     if (host->runner == NULL || host->runner_life != life)
         return;
     uint64_t due = runner_core_next_ms(host->runner);
@@ -304,16 +325,15 @@ static void see_message(struct host *host, const struct message *message)
 }
 
 /* Whatever the agent makes of it: an answer says that the master has heard this host. */
-static void see_frame(struct host *host, struct slice frame)
+static void see_frame(struct world *world, struct host *host, struct slice frame)
 {
-    struct arena arena = {0};
     struct frame_reader reader;
     struct message message;
-    if (frame_open(arena_copy(&arena, frame), &arena, &reader, NULL) == 0) {
-        while (frame_next(&reader, &message, NULL) == 1)
-            see_message(host, &message);
-    }
-    arena_fini(&arena);
+    arena_reset(&world->scratch);
+    if (frame_open(arena_copy(&world->scratch, frame), &world->scratch, &reader, NULL) != 0)
+        return;
+    while (frame_next(&reader, &message, NULL) == 1)
+        see_message(host, &message);
 }
 
 /* ---- the agent ---- */
@@ -358,7 +378,9 @@ static void carry_out_agent(
 {
     switch (effect->kind) {
     case AGENT_SEND:
-        see_frame(host, effect->frame);
+        /* One with a session registers no more. */
+        if (!agent_is_registered(host->agent))
+            see_frame(world, host, effect->frame);
         send_to_master(world, host->index, effect->frame);
         break;
     case AGENT_RUNNER:
@@ -433,18 +455,18 @@ static void agent_step_now(struct world *world, struct host *host, struct agent_
     }
     event->now_ms = host_clock(world, host);
     event->random = draw(world, DICE_HOSTS) | 1;
-    struct agent_effects effects = {0};
+    struct step_effects *effects = take_effects(world);
     struct agent_event flush = {.kind = AGENT_EVENT_FLUSH,
         .now_ms = host_clock(world, host),
         .random = draw(world, DICE_HOSTS) | 1};
-    agent_step(host->agent, event, &effects);
-    agent_step(host->agent, &flush, &effects);
-    for (size_t i = 0; i < effects.count && host->agent_life == life; i++) {
-        carry_out_agent(world, host, &effects.items[i]);
+    agent_step(host->agent, event, &effects->agent);
+    agent_step(host->agent, &flush, &effects->agent);
+    for (size_t i = 0; i < effects->agent.count && host->agent_life == life; i++) {
+        carry_out_agent(world, host, &effects->agent.items[i]);
         if (host->agent_life == life && dies_here(world))
             agent_crash(world, host->index);
     }
-    agent_effects_fini(&effects);
+    give_effects(world, effects);
     if (host->agent != NULL && host->agent_life == life)
         agent_schedule(world, host);
 }
@@ -467,7 +489,7 @@ void host_frame(struct world *world, uint32_t index, struct slice frame)
         happening->length = frame.length;
         return;
     }
-    see_frame(host, frame);
+    see_frame(world, host, frame);
     struct agent_event event = {.kind = AGENT_EVENT_FRAME, .frame = frame};
     agent_step_now(world, host, &event);
 }
@@ -726,4 +748,12 @@ void hosts_fini(struct world *world)
         free(host->results);
     }
     free(world->processes);
+    arena_fini(&world->scratch);
+    while (world->spare_count > 0) {
+        struct step_effects *spare = world->spares[--world->spare_count];
+        agent_effects_fini(&spare->agent);
+        runner_effects_fini(&spare->runner);
+        free(spare);
+    }
+    free(world->spares);
 }

@@ -227,6 +227,7 @@ struct asked {
     uint32_t state;
     bool only; /* DRAIN: undo */
     bool answered;
+    bool undone; /* DRAIN: its undoing is planned */
 };
 
 struct world {
@@ -251,6 +252,9 @@ struct world {
     uint32_t run_count;
     struct asked asked[REQUESTS_MAX];
     uint32_t asked_count;
+    struct arena scratch; /* for one frame */
+    struct step_effects **spares;
+    size_t spare_count, spare_capacity;
     struct checker *checker;
     uint32_t joins_wanted, joins_done; /* so many uses has the token */
     bool story;                        /* print what happens */
