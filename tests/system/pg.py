@@ -6,7 +6,6 @@
     assert ended.outputs["value"] == 1
 """
 
-import json
 import os
 import pathlib
 import pwd
@@ -17,10 +16,10 @@ import tempfile
 
 import pytest
 
+import op
 import reeve
 
 LOGIN, PASSWORD, DATABASE = "etl", "s3cret'\\ word", "shop"
-KEY = "0123456789abcdef"
 # All that an operator may ever hold: out of memory it aborts.
 DATA_KIB = 30 * 1024
 
@@ -107,7 +106,7 @@ class Server:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip("\n")
 
-    def backends(self, prefix=f"reeve:{KEY}:"):
+    def backends(self, prefix=f"reeve:{op.KEY}:"):
         """The process ids of backends whose application_name begins so."""
         found = self.psql(f"SELECT pid FROM pg_stat_activity WHERE starts_with(application_name, '{prefix}')")
         return [int(pid) for pid in found.split()]
@@ -119,84 +118,25 @@ class Server:
         return {key: value for key, value in parts.items() if value is not None}
 
 
-def sanitized(program):
-    """A sanitizer's shadow is memory too."""
-    return b"__sanitizer_" in pathlib.Path(program).read_bytes()
-
-
-class Attempt:
-    """reeve-op-postgres at work, with a worker's end of descriptor 3."""
-
-    def __init__(self, connection, options, number=1, folder="/", task_index=0, **environment):
-        self.ours, theirs = socket.socketpair()
-        tag = f"reeve:{KEY}:{task_index}:0"
-        task = {"type": "task", "reeve": 1, "operator": "postgres", "run": "shop/1", "run_key": KEY, "dag": "shop",
-                "task": "load", "task_index": task_index, "map_index": 0, "attempt": number, "tag": f"{tag}:{number}",
-                "tag_prefix": f"{tag}:", "epoch": 7, "worker": "w1", "with": options, "context": {"params": {}},
-                "connections": {connection["id"]: connection} if connection else {}, "notes": [], "timeout_ms": 0,
-                "kill_grace_ms": 10000}
-        self.ours.sendall(json.dumps(task).encode() + b"\n")
-        self.log = tempfile.TemporaryFile()
-        fd = theirs.fileno()
-        program = reeve.program("reeve-op-postgres")
-        limit = f"ulimit -d {DATA_KIB}; " if not sanitized(program) else ""
-        self.process = subprocess.Popen(
-            ["bash", "-c", f'{limit}exec 3<&{fd}; exec "$0"', program], pass_fds=[fd],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, cwd=folder,
-            env=reeve.clean_environment(**environment))
-        theirs.close()
-
-    def signal(self, number):
-        os.kill(self.process.pid, number)
-
-    def end(self, seconds=60):
-        """Its end: status, log, and what it said."""
-        said = b""
-        self.ours.settimeout(seconds * reeve.PATIENCE)
-        while True:
-            try:
-                piece = self.ours.recv(65536)
-            except ConnectionResetError:
-                break  # it ended without having read all
-            if not piece:
-                break
-            said += piece
-        status = self.process.wait(seconds)
-        self.log.seek(0)
-        log = self.log.read().decode()
-        self.ours.close()
-        self.log.close()
-        return Ended(status, log, [json.loads(line) for line in said.splitlines()])
-
-
-class Ended:
-    def __init__(self, status, log, said):
-        self.status, self.log, self.said = status, log, said
-        self.outputs = {}
-        for line in said:
-            if line["type"] == "output":
-                self.outputs.update(line["outputs"])
-        errors = [line for line in said if line["type"] == "error"]
-        assert len(errors) <= 1, said
-        self.error = errors[0]["error"] if errors else None
-        self.retry = errors[0].get("retry", True) if errors else None
-        assert (status == 0) == (self.error is None), (status, log, said)
+def start(connection, options, **more):
+    """reeve-op-postgres at work, in little memory."""
+    return op.Attempt("postgres", options, [connection] if connection else [], data_kib=DATA_KIB, **more)
 
 
 def attempt(server, options, seconds=60, connection=None, **more):
     """One attempt to its end; `connection`: parts that differ."""
-    return Attempt(server.connection(**(connection or {})), options, **more).end(seconds)
+    return start(server.connection(**(connection or {})), options, **more).end(seconds)
 
 
 def succeed(server, options, **more):
     ended = attempt(server, options, **more)
-    assert ended.status == 0, ended.log
+    assert ended.status == 0 and ended.error is None, ended.log
     return ended
 
 
 def fail(server, options, **more):
     ended = attempt(server, options, **more)
-    assert ended.status == 1, ended.log
+    assert ended.status == 1 and ended.error is not None, ended.log
     return ended
 
 

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from reeve import wait_until
-from pg import Attempt, empty, fail, server, succeed  # noqa: F401 (fixtures)
+from pg import empty, fail, server, start, succeed  # noqa: F401 (fixtures)
 
 HOSTILE = ["$(id)", "'; drop table t; --", 'a"b', "a\\'b\\", "two\nlines\r\n", "$1 :v %(v)s", "{1,2}", "\\x00", "é€😀", ""]
 
@@ -137,7 +137,7 @@ def test_timeouts_of_statements_and_locks(empty):
     ended = fail(empty, {"sql": "SELECT pg_sleep(60)", "statement_timeout": "100ms"})
     assert "57014" in ended.error and ended.retry is True
     succeed(empty, {"sql": "CREATE TABLE t (n int)"})
-    holder = Attempt(empty.connection(), {"sql": "LOCK TABLE t; SELECT pg_sleep(600)"}, task_index=1)
+    holder = start(empty.connection(), {"sql": "LOCK TABLE t; SELECT pg_sleep(600)"}, task_index=1)
     wait_until(lambda: empty.psql("SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND granted") == "1")
     ended = fail(empty, {"sql": "SELECT * FROM t", "lock_timeout": "100ms"})
     assert "55P03" in ended.error and ended.retry is True
