@@ -3,6 +3,7 @@
 #include "common/file.h"
 #include "common/hex.h"
 #include "common/memory.h"
+#include "common/table.h"
 #include "proto/json.h"
 #include "proto/roles.h"
 
@@ -98,6 +99,35 @@ static bool get_text(const json_t *document, const char *name, char *out, size_t
     return true;
 }
 
+/* Of all members but this one: a changed byte of a file is none that a parser must notice. */
+static uint64_t check_of(const json_t *document)
+{
+    char *text = json_dumps(document, JSON_COMPACT | JSON_SORT_KEYS);
+    uint64_t check = hash_bytes(slice_of(text));
+    if (text != NULL)
+        explicit_bzero(text, strlen(text));
+    free(text);
+    return check;
+}
+
+static void set_check(json_t *document)
+{
+    char text[20];
+    (void)snprintf(text, sizeof text, "%016" PRIx64, check_of(document));
+    (void)json_object_set_new(document, "check", json_string(text));
+}
+
+/* Files from before there was one have none. */
+static bool take_check(json_t *document)
+{
+    char text[20];
+    if (json_object_get(document, "check") == NULL)
+        return true;
+    bool found = get_text(document, "check", text, sizeof text);
+    (void)json_object_del(document, "check");
+    return found && strlen(text) == 16 && strtoull(text, NULL, 16) == check_of(document);
+}
+
 static json_t *document_of(const struct joined *joined)
 {
     char token[20];
@@ -115,6 +145,7 @@ static json_t *document_of(const struct joined *joined)
     set_key(document, "server_key", joined->server_key);
     set_key(document, "public_key", joined->keys.public_key);
     set_key(document, "secret_key", joined->keys.secret_key);
+    set_check(document);
     return document;
 }
 
@@ -159,7 +190,7 @@ static int parse(
     int rc = 0;
     if (version > FILE_VERSION)
         rc = error_set(error, ERR_VERSION, "%s: written by a later version of reeve", path);
-    else if (version != FILE_VERSION || !take_document(document, joined))
+    else if (version != FILE_VERSION || !take_check(document) || !take_document(document, joined))
         rc = error_set(
             error, ERR_CORRUPT, "%s is damaged: remove it, and join again with a new token", path);
     json_decref(document);

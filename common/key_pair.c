@@ -81,7 +81,8 @@ int key_pair_load(const char *path, struct key_pair *ret_pair, struct error *err
     struct key_pair pair = {0};
     int rc = file_read_private(path, FILE_MAX_BYTES, &text, error);
     if (rc == 0 && !parse(buffer_slice(&text), &pair))
-        rc = error_set(error, ERR_CORRUPT, "%s: is not understood, or its keys are no pair", path);
+        rc = error_set(error, ERR_CORRUPT,
+            "%s: is not understood, or its keys are no pair; restore it from a backup", path);
     if (rc == 0)
         *ret_pair = pair;
     key_pair_wipe(&pair);

@@ -4,6 +4,7 @@
 #include "common/hash.h"
 #include "common/memory.h"
 #include "proto/roles.h"
+#include "tests/unit/damage.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -314,9 +315,39 @@ static void find_master_silent_names_every_address_and_its_trouble(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void look_at_damaged(void *context, const char *what)
+{
+    struct joined *then = context, now = {0};
+    struct error error = {0};
+    if (joined_read("lab", &now, &error) != 0) {
+        if (strstr(error.text, "masters/lab") == NULL)
+            fail_msg("%s: \"%s\"", what, error.text);
+        return;
+    }
+    bool same = strcmp(now.cluster, then->cluster) == 0 && strcmp(now.who, then->who) == 0 &&
+                memcmp(now.server_key, then->server_key, KEY_BYTES) == 0 &&
+                memcmp(now.keys.public_key, then->keys.public_key, KEY_BYTES) == 0 &&
+                now.address_count == then->address_count && now.token == then->token &&
+                now.role == then->role && strcmp(now.addresses[0], then->addresses[0]) == 0 &&
+                strcmp(now.addresses[1], then->addresses[1]) == 0;
+    if (!same)
+        fail_msg("%s: taken, and it says something else", what);
+}
+
+static void joined_damaged_file_is_refused_or_the_same(void **state)
+{
+    char path[PATH_MAX];
+    struct joined joined = make("lab", ROLE_OPERATOR);
+    (void)state;
+    assert_int_equal(joined_write(&joined, NULL), 0);
+    assert_int_equal(joined_path("lab", path, NULL), 0);
+    damage_each(path, 1, look_at_damaged, &joined);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(joined_damaged_file_is_refused_or_the_same),
         TEST(joined_file_comes_back_as_it_was),
         TEST(joined_file_is_its_users_alone),
         TEST(joined_file_lies_where_xdg_says),

@@ -355,11 +355,22 @@ static int open_loop(struct host *host, struct error *error)
     return 0;
 }
 
+static int open_results(struct host *host, struct error *error)
+{
+    int rc = results_open(host->folder->results, host->syncs, &host->results, error);
+    if (rc == 0 && results_torn_bytes(host->results) > 0)
+        log_warn(
+            "%s: its last %llu bytes were cut off: a power cut, or damage; a result that was in "
+            "them counts as lost",
+            host->folder->results, (unsigned long long)results_torn_bytes(host->results));
+    return rc;
+}
+
 static int open_parts(struct host *host, struct error *error)
 {
     int rc = open_loop(host, error);
     if (rc == 0)
-        rc = results_open(host->folder->results, host->syncs, &host->results, error);
+        rc = open_results(host, error);
     if (rc == 0)
         rc = open_uplink(host, error);
     if (rc == 0)

@@ -2,6 +2,7 @@
 
 #include "common/file.h"
 #include "common/hex.h"
+#include "common/state_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,21 +12,44 @@
 
 enum { FILE_MAX_BYTES = 4096 };
 
-static int not_understood(const char *path, struct error *error)
+static struct state_file leader_file(const struct folder *folder)
 {
-    return error_set(error, ERR_CORRUPT, "%s: is not understood", path);
+    return (struct state_file){.path = folder->leader,
+        .head = "reeve-leader 2",
+        .old_head = "epoch ",
+        .remedy =
+            "if its master was never restored from a backup, remove the file: what it holds is "
+            "learnt anew"};
+}
+
+static struct state_file runner_file(const struct folder *folder)
+{
+    return (struct state_file){.path = folder->runner,
+        .head = "reeve-runner 2",
+        .old_head = "",
+        .remedy = "make sure that no task of this worker runs (a reboot of the host does), then "
+                  "remove the file"};
+}
+
+static struct state_file dead_file(const struct folder *folder)
+{
+    return (struct state_file){.path = folder->dead,
+        .head = "reeve-dead 2",
+        .old_head = "",
+        .remedy = "remove the file: what that runner had goes on when its leases have run out"};
 }
 
 /* ---- the leadership ---- */
 
-static int leader_load(struct identity *identity, const char *path, struct error *error)
+static int leader_load(struct identity *identity, const struct folder *folder, struct error *error)
 {
+    const struct state_file file = leader_file(folder);
     struct buffer text = {0};
-    int rc = file_read(path, FILE_MAX_BYTES, &text, error);
+    int rc = state_file_load(&file, &text, error);
     if (rc == 0 &&
         sscanf(buffer_text(&text), "epoch %" SCNu64 "\nleader %" SCNx64 "\ncluster %128[^\n]",
             &identity->epoch, &identity->leader, identity->cluster) < 2)
-        rc = not_understood(path, error);
+        rc = state_file_damaged(&file, error);
     buffer_fini(&text);
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
@@ -34,9 +58,10 @@ int identity_save_leader(
     const struct identity *identity, const struct folder *folder, struct error *error)
 {
     struct buffer text = {0};
+    const struct state_file file = leader_file(folder);
     buffer_printf(&text, "epoch %" PRIu64 "\nleader %016" PRIx64 "\ncluster %s\n", identity->epoch,
         identity->leader, identity->cluster);
-    int rc = file_replace(folder->leader, buffer_slice(&text), 0600, error);
+    int rc = state_file_save(&file, buffer_slice(&text), error);
     buffer_fini(&text);
     return rc;
 }
@@ -68,19 +93,20 @@ bool identity_runner_lives(const struct identity *identity)
            read_start(identity->runner_pid) == identity->runner_start;
 }
 
-static int runner_load(struct identity *identity, const char *path, struct error *error)
+static int runner_load(struct identity *identity, const struct folder *folder, struct error *error)
 {
+    const struct state_file file = runner_file(folder);
     struct buffer text = {0};
     unsigned char last[BOOT_BYTES];
     const size_t digits = HEX_TEXT_SIZE(BOOT_BYTES) - 1;
     int rc = boot_read(identity->boot, error);
     if (rc == 0)
-        rc = file_read(path, FILE_MAX_BYTES, &text, error);
+        rc = state_file_load(&file, &text, error);
     if (rc == 0 &&
         (text.length < digits || !hex_decode(slice_make(text.data, digits), last, BOOT_BYTES) ||
             sscanf(buffer_text(&text) + digits, "%16" SCNx64 " %d %" SCNu64, &identity->instance,
                 &identity->runner_pid, &identity->runner_start) < 1))
-        rc = not_understood(path, error);
+        rc = state_file_damaged(&file, error);
     if (rc == 0)
         identity->same_boot = memcmp(last, identity->boot, BOOT_BYTES) == 0;
     buffer_fini(&text);
@@ -93,6 +119,7 @@ int identity_save_runner(struct identity *identity, const struct folder *folder,
     if (identity->same_boot && identity->instance == instance && identity->runner_pid == pid)
         return 0;
     uint64_t start = read_start(pid);
+    const struct state_file file = runner_file(folder);
     struct buffer text = {0};
     char boot[HEX_TEXT_SIZE(BOOT_BYTES)];
     int rc = 0;
@@ -101,7 +128,7 @@ int identity_save_runner(struct identity *identity, const struct folder *folder,
     hex_encode(identity->boot, BOOT_BYTES, boot);
     buffer_printf(&text, "%s\n%016" PRIx64 "\n%d %" PRIu64 "\n", boot, instance, (int)pid, start);
     if (rc == 0)
-        rc = file_replace(folder->runner, buffer_slice(&text), 0600, error);
+        rc = state_file_save(&file, buffer_slice(&text), error);
     buffer_fini(&text);
     if (rc != 0)
         return rc;
@@ -112,12 +139,16 @@ int identity_save_runner(struct identity *identity, const struct folder *folder,
     return 0;
 }
 
-static int dead_load(struct identity *identity, const char *path, struct error *error)
+static int dead_load(struct identity *identity, const struct folder *folder, struct error *error)
 {
+    const struct state_file file = dead_file(folder);
     struct buffer text = {0};
-    int rc = identity->same_boot ? file_read(path, FILE_MAX_BYTES, &text, error) : ERR_NOT_FOUND;
-    if (rc == 0 && sscanf(buffer_text(&text), "%16" SCNx64, &identity->dead_instance) != 1)
-        rc = not_understood(path, error);
+    int rc = identity->same_boot ? state_file_load(&file, &text, error) : ERR_NOT_FOUND;
+    int digits = 0;
+    if (rc == 0 &&
+        (sscanf(buffer_text(&text), "%16" SCNx64 "%n", &identity->dead_instance, &digits) != 1 ||
+            digits != 16 || text.length != 17))
+        rc = state_file_damaged(&file, error);
     buffer_fini(&text);
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
@@ -125,11 +156,12 @@ static int dead_load(struct identity *identity, const char *path, struct error *
 int identity_save_dead(
     struct identity *identity, const struct folder *folder, uint64_t instance, struct error *error)
 {
+    const struct state_file file = dead_file(folder);
     char text[32];
     if (identity->dead_instance != 0)
         return 0;
     int length = snprintf(text, sizeof text, "%016" PRIx64 "\n", instance);
-    int rc = file_replace(folder->dead, slice_make(text, (size_t)length), 0600, error);
+    int rc = state_file_save(&file, slice_make(text, (size_t)length), error);
     if (rc == 0)
         identity->dead_instance = instance;
     return rc;
@@ -151,10 +183,10 @@ int identity_load(struct identity *identity, const struct folder *folder, struct
     *identity = (struct identity){0};
     int rc = key_pair_load_or_make(folder->key, &identity->keys, error);
     if (rc == 0)
-        rc = leader_load(identity, folder->leader, error);
+        rc = leader_load(identity, folder, error);
     if (rc == 0)
-        rc = runner_load(identity, folder->runner, error);
+        rc = runner_load(identity, folder, error);
     if (rc == 0)
-        rc = dead_load(identity, folder->dead, error);
+        rc = dead_load(identity, folder, error);
     return rc;
 }

@@ -1,9 +1,9 @@
 /*
  * What a worker remembers of how it was started: private/join, lines of "WORD VALUE".
  */
-#include "common/file.h"
 #include "common/hex.h"
 #include "common/memory.h"
+#include "common/state_file.h"
 #include "worker/io/options.h"
 
 #include <sched.h>
@@ -11,8 +11,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const char first_line[] = "reeve-worker 1\n";
-enum { JOINED_MAX_BYTES = 64 * 1024 };
+static struct state_file join_file(const char *path)
+{
+    return (struct state_file){.path = path,
+        .head = "reeve-worker 2",
+        .old_head = "reeve-worker 1\n",
+        .remedy = "remove it and join again"};
+}
 
 static void write_joined(const struct joined *joined, struct buffer *out)
 {
@@ -27,7 +32,6 @@ static int write_text(const struct options *options, struct buffer *out, struct 
 {
     if (options->master != NULL && strchr(options->master, '\n') != NULL)
         return error_set(error, ERR_USAGE, "the path of the master's folder holds a line's end");
-    buffer_append_text(out, first_line);
     if (options->master != NULL)
         buffer_printf(out, "master %s\n", options->master);
     else
@@ -47,14 +51,12 @@ static int write_text(const struct options *options, struct buffer *out, struct 
 
 int options_remember(const struct options *options, const char *path, struct error *error)
 {
-    struct buffer text = {0}, before = {0};
+    const struct state_file file = join_file(path);
+    struct buffer text = {0};
     int rc = write_text(options, &text, error);
-    bool same = rc == 0 && file_read(path, JOINED_MAX_BYTES, &before, NULL) == 0 &&
-                slice_equal(buffer_slice(&text), buffer_slice(&before));
-    if (rc == 0 && !same)
-        rc = file_replace(path, buffer_slice(&text), 0600, error);
+    if (rc == 0 && !state_file_holds(&file, buffer_slice(&text)))
+        rc = state_file_save(&file, buffer_slice(&text), error);
     buffer_fini(&text);
-    buffer_fini(&before);
     return rc;
 }
 
@@ -82,8 +84,6 @@ static bool take_joined(struct joined *joined, const char *word, const char *val
 {
     if (strcmp(word, "cluster") == 0)
         (void)snprintf(joined->cluster, sizeof joined->cluster, "%s", value);
-    else if (strcmp(word, "server") == 0)
-        (void)hex_decode(slice_of(value), joined->server_key, KEY_BYTES);
     else if (strcmp(word, "address") == 0 && joined->address_count < TOKEN_ADDRESSES_MAX)
         (void)snprintf(
             joined->addresses[joined->address_count++], sizeof joined->addresses[0], "%s", value);
@@ -97,8 +97,10 @@ static int take_line(
 {
     char *value = strchr(line, ' ');
     if (value == NULL)
-        return error_set(error, ERR_CORRUPT, "\"%.80s\" is not understood", line);
+        return ERR_CORRUPT;
     *value++ = '\0';
+    if (strcmp(line, "server") == 0)
+        return hex_decode(slice_of(value), options->joined.server_key, KEY_BYTES) ? 0 : ERR_CORRUPT;
     if (strcmp(line, "master") == 0)
         return take_master(options, value, error);
     if (take_joined(&options->joined, line, value))
@@ -132,15 +134,15 @@ static int take_file(struct options *options, const char *path, struct error *er
         .labels = options->label_count > 0,
         .users = options->user_count > 0,
     };
-    int rc = file_read(path, JOINED_MAX_BYTES, &text, error);
-    if (rc == 0 && strncmp(buffer_text(&text), first_line, sizeof first_line - 1) != 0)
-        rc = error_set(error, ERR_VERSION, "not of this version");
+    const struct state_file file = join_file(path);
+    int rc = state_file_load(&file, &text, error);
     char *state = NULL;
-    char *line = rc == 0 ? strtok_r(text.data + sizeof first_line - 1, "\n", &state) : NULL;
+    (void)buffer_text(&text);
+    char *line = rc == 0 ? strtok_r(text.data, "\n", &state) : NULL;
     for (; rc == 0 && line != NULL; line = strtok_r(NULL, "\n", &state))
         rc = take_line(options, line, &anew, error);
-    if (rc != 0 && rc != ERR_NOT_FOUND && rc != ERR_REFUSED)
-        (void)error_prefix(error, "%s", path);
+    if (rc == ERR_CORRUPT)
+        rc = state_file_damaged(&file, error);
     buffer_fini(&text);
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }

@@ -42,6 +42,7 @@ struct results {
     int fd;
     uint64_t length; /* of the file: all below was written */
     uint64_t synced; /* all below was synced too */
+    uint64_t torn;   /* cut off when it was opened */
     uint64_t sync_due_ms;
     struct names pending;
     struct result *first, *last;
@@ -341,6 +342,7 @@ static int read_all(struct results *results, struct error *error)
         size_t length;
         rc = results_file_read(buffer_slice(&bytes), take_record, results, &length, error);
         results->length = length;
+        results->torn = rc == 0 ? bytes.length - length : 0;
         if (rc != 0)
             (void)error_prefix(error, "%s", results->path);
     }
@@ -376,6 +378,11 @@ int results_open(
     else
         *ret_results = results;
     return rc;
+}
+
+uint64_t results_torn_bytes(const struct results *results)
+{
+    return results->torn;
 }
 
 void results_each(const struct results *results, results_loaded_fn loaded, void *context)

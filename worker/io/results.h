@@ -31,6 +31,8 @@ typedef void (*results_loaded_fn)(void *context, const struct msg_ended *ended);
  */
 int results_open(
     const char *path, struct jobs *jobs, struct results **ret_results, struct error *error);
+/* How many bytes of a torn tail were cut off when it was opened. */
+uint64_t results_torn_bytes(const struct results *results);
 void results_each(const struct results *results, results_loaded_fn loaded, void *context);
 void results_close(struct results *results);
 

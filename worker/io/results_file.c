@@ -82,7 +82,9 @@ int results_file_read(struct slice bytes,
     struct record record;
     size_t at = RESULTS_FILE_HEAD;
     if (bytes.length < RESULTS_FILE_HEAD || memcmp(bytes.ptr, first_line, RESULTS_FILE_HEAD) != 0)
-        return error_set(error, ERR_VERSION, "is no journal of results of this version");
+        return error_set(error, ERR_VERSION,
+            "is no journal of results of this version; move it away to go on without the results "
+            "in it");
     int rc = 0;
     while (rc == 0 && record_read(bytes, at, &record)) {
         rc = take(context, slice_make(bytes.ptr + at + sizeof record, record.length), error);
