@@ -1,7 +1,8 @@
 /*
  * reeve_sim --first SEED --seeds N [--story]: plays N seeds; ends with 1 at the first violation. At
  * the end it tells which pairs of the lifecycles' tables the seeds have met; --all-reached makes it
- * fail when a legal one is missing. --mutant NAME breaks one guard of the cores.
+ * fail when a legal one is missing. --mutant NAME breaks one guard of the cores. --shrink leaves
+ * out of a failing seed's story what it does not need, and tells the rest.
  */
 #include "common/memory.h"
 #include "tests/sim/probes.h"
@@ -12,71 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-enum {
-    GOOD_MS = 3600000, /* then everything must have ended after so long */
-    HAPPENINGS_MAX = 50000000,
-    CLOCK_DRIFT_MAX = 75, /* in a thousand: below the 8% that DESIGN.md bears */
-};
-
-static void create(struct world *world, uint64_t seed, bool story, const struct scale *scale)
-{
-    *world =
-        (struct world){.seed = seed, .scale = *scale, .now_ms = WORLD_START_MS, .story = story};
-    dice_throw(world);
-    world->checker = checker_create();
-    faults_draw(world);
-    world->host_count =
-        scale->full ? scale->hosts : 1 + draw_below(world, DICE_WORLD, scale->hosts);
-    clients_start(world);
-    master_start(world);
-    for (uint32_t i = 0; i < world->host_count; i++) {
-        struct host *host = &world->hosts[i];
-        host->key[0] = (unsigned char)(i + 1);
-        host->boot[0] = (unsigned char)(i + 1);
-        host->clock_ms = 1 + draw_below(world, DICE_WORLD, 100000000);
-        host->clock_rate = 1000;
-        if (draw_percent(world, DICE_WORLD, 50))
-            host->clock_rate +=
-                draw_below(world, DICE_WORLD, 2 * CLOCK_DRIFT_MAX + 1) - CLOCK_DRIFT_MAX;
-        host->like = i;
-        host_start(world, i);
-    }
-    faults_begin(world);
-    questions_begin(world);
-    joins_begin(world);
-}
-
-static void destroy(struct world *world)
-{
-    master_fini(world);
-    hosts_fini(world);
-    for (size_t i = 0; i < world->heap_count; i++)
-        free(world->heap[i].bytes);
-    free(world->heap);
-    checker_destroy(world->checker);
-    workload_fini(world);
-}
-
-/* Plays one seed and returns its trace hash. */
-static uint64_t play(struct world *world, uint64_t seed, bool story, const struct scale *scale)
-{
-    struct happening happening;
-    create(world, seed, story, scale);
-    uint64_t last_ms = world->now_ms + FAULTS_MAX_MS + GOOD_MS;
-    for (uint64_t i = 0; world_next(world, &happening); i++) {
-        happening.happen(world, &happening);
-        free(happening.bytes);
-        if (!world_is_bad(world) && checker_all_ended(world))
-            break;
-        if (world->now_ms > last_ms || i > HAPPENINGS_MAX)
-            break;
-    }
-    checker_finish(world);
-    uint64_t hash = world->hash;
-    destroy(world);
-    return hash;
-}
 
 /* A core that aborts has found something too: its seed is worth as much as a violation's. */
 static char abort_text[80];
@@ -95,7 +31,8 @@ static void begin_seed(uint64_t seed)
 
 struct options {
     uint64_t first, seeds;
-    bool story, all_reached, list, large;
+    bool story, all_reached, list, large, shrink;
+    struct left_out left_out;
 };
 
 static const struct scale scales[] = {
@@ -105,6 +42,8 @@ static const struct scale scales[] = {
 
 static const char usage[] = "usage: reeve_sim [--first SEED] [--seeds N] [--large] [--story] "
                             "[--all-reached] [--mutant NAME]\n"
+                            "                 [--without ITEMS]\n"
+                            "       reeve_sim --shrink SEED [--large] [--mutant NAME]\n"
                             "       reeve_sim --mutants\n";
 
 static bool take_option(struct options *options, struct slice word, const char *value)
@@ -117,6 +56,10 @@ static bool take_option(struct options *options, struct slice word, const char *
         options->large = true;
     else if (slice_is(word, "--mutants"))
         options->list = true;
+    else if (slice_is(word, "--shrink") && value != NULL)
+        options->shrink = (options->first = strtoull(value, NULL, 10)) > 0;
+    else if (slice_is(word, "--without") && value != NULL)
+        return left_out_read(&options->left_out, value);
     else if (slice_is(word, "--first") && value != NULL)
         options->first = strtoull(value, NULL, 10);
     else if (slice_is(word, "--seeds") && value != NULL)
@@ -128,7 +71,8 @@ static bool take_option(struct options *options, struct slice word, const char *
 
 static bool takes_value(struct slice word)
 {
-    return slice_is(word, "--first") || slice_is(word, "--seeds") || slice_is(word, "--mutant");
+    return slice_is(word, "--first") || slice_is(word, "--seeds") || slice_is(word, "--mutant") ||
+           slice_is(word, "--shrink") || slice_is(word, "--without");
 }
 
 static int list_mutants(void)
@@ -148,15 +92,23 @@ int main(int argc, char **argv)
         if (!take_option(&options, word, value))
             return (void)fputs(usage, stderr), 2;
     }
+    const struct scale *scale = &scales[options.large];
+    json_object_seed(1);
     if (options.list)
         return list_mutants();
+    if (options.shrink)
+        return shrink_seed(options.first, scale);
     static struct world world;
     uint64_t hash = 0;
     (void)signal(SIGABRT, say_seed);
-    json_object_seed(1);
     for (uint64_t i = 0; i < options.seeds; i++) {
         begin_seed(options.first + i);
-        hash = hash * 31 + play(&world, options.first + i, options.story, &scales[options.large]);
+        struct play play = {.seed = options.first + i,
+            .scale = scale,
+            .story = options.story,
+            .left_out = options.left_out.items,
+            .left_out_count = options.left_out.count};
+        hash = hash * 31 + play_seed(&world, &play);
     }
     uint32_t left = options.seeds > 1 ? reach_print() : 0;
     (void)printf("%llu seeds from %llu: no violation, trace %016llx\n",

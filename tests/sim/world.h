@@ -281,6 +281,32 @@ int64_t wall_of(const struct world *world);
 /* A happening is freed with its bytes by whoever pops it; this takes the next one, or false. */
 bool world_next(struct world *world, struct happening *ret_happening);
 
+/* ---- play.c ---- */
+
+struct play {
+    uint64_t seed;
+    const struct scale *scale;
+    bool story;
+    const bool *left_out; /* by item, see is_kept */
+    uint32_t left_out_count;
+    uint32_t *ret_items; /* how many the story has, known before it begins; or NULL */
+};
+/* Plays one seed and returns its trace hash. Ends the process at a violation. */
+uint64_t play_seed(struct world *world, const struct play *play);
+
+/* ---- shrink.c ---- */
+
+/* Items of a story that are left out. */
+struct left_out {
+    bool *items;
+    uint32_t count;
+};
+/* "3,5-9"; false: it is no such list. */
+bool left_out_read(struct left_out *left_out, const char *text);
+/* Leaves out of a failing seed's story whatever it fails without, and tells the rest. An exit
+ * status: 1, or 0 when it does not fail. */
+int shrink_seed(uint64_t seed, const struct scale *scale);
+
 /* ---- faults.c ---- */
 
 enum { FAULTS_MAX_MS = 180000 }; /* they go on for so long, at most */

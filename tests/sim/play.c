@@ -1,0 +1,78 @@
+/*
+ * One seed from its beginning to its end.
+ */
+#include "tests/sim/world.h"
+
+#include <stdlib.h>
+
+enum {
+    GOOD_MS = 3600000, /* then everything must have ended after so long */
+    HAPPENINGS_MAX = 50000000,
+    CLOCK_DRIFT_MAX = 75, /* in a thousand: below the 8% that DESIGN.md bears */
+};
+
+static void create(struct world *world, const struct play *play)
+{
+    *world = (struct world){
+        .seed = play->seed,
+        .scale = *play->scale,
+        .now_ms = WORLD_START_MS,
+        .story = play->story,
+        .left_out = play->left_out,
+        .left_out_count = play->left_out_count,
+    };
+    dice_throw(world);
+    world->checker = checker_create();
+    faults_draw(world);
+    world->host_count = world->scale.full ? world->scale.hosts
+                                          : 1 + draw_below(world, DICE_WORLD, world->scale.hosts);
+    clients_start(world);
+    master_start(world);
+    for (uint32_t i = 0; i < world->host_count; i++) {
+        struct host *host = &world->hosts[i];
+        host->key[0] = (unsigned char)(i + 1);
+        host->boot[0] = (unsigned char)(i + 1);
+        host->clock_ms = 1 + draw_below(world, DICE_WORLD, 100000000);
+        host->clock_rate = 1000;
+        if (draw_percent(world, DICE_WORLD, 50))
+            host->clock_rate +=
+                draw_below(world, DICE_WORLD, 2 * CLOCK_DRIFT_MAX + 1) - CLOCK_DRIFT_MAX;
+        host->like = i;
+        host_start(world, i);
+    }
+    faults_begin(world);
+    questions_begin(world);
+    joins_begin(world);
+}
+
+static void destroy(struct world *world)
+{
+    master_fini(world);
+    hosts_fini(world);
+    for (size_t i = 0; i < world->heap_count; i++)
+        free(world->heap[i].bytes);
+    free(world->heap);
+    checker_destroy(world->checker);
+    workload_fini(world);
+}
+
+uint64_t play_seed(struct world *world, const struct play *play)
+{
+    struct happening happening;
+    create(world, play);
+    if (play->ret_items != NULL)
+        *play->ret_items = world->items;
+    uint64_t last_ms = world->now_ms + FAULTS_MAX_MS + GOOD_MS;
+    for (uint64_t i = 0; world_next(world, &happening); i++) {
+        happening.happen(world, &happening);
+        free(happening.bytes);
+        if (!world_is_bad(world) && checker_all_ended(world))
+            break;
+        if (world->now_ms > last_ms || i > HAPPENINGS_MAX)
+            break;
+    }
+    checker_finish(world);
+    uint64_t hash = world->hash;
+    destroy(world);
+    return hash;
+}
