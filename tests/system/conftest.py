@@ -5,6 +5,7 @@ import signal
 import pytest
 
 import reeve
+import wire as wires
 
 
 def pytest_configure():
@@ -52,3 +53,14 @@ def started(cluster):
     """A master and two workers."""
     cluster.start(workers=2)
     return cluster
+
+
+@pytest.fixture
+def wire(cluster):
+    """A master that listens on TCP, and connections to it."""
+    own = wires.Wire(cluster)
+    own.port = reeve.free_port()
+    cluster.start_master("--listen", f"tcp://127.0.0.1:{own.port}")
+    own.token("viewer")  # tells the server's key
+    yield own
+    own.close()

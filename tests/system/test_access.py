@@ -1,6 +1,5 @@
 """Who may come, and who may say what: over TCP, with the wire's own peers. Numbers are those of docs' list of faults."""
 
-import pathlib
 import secrets
 import socket
 import time
@@ -13,30 +12,6 @@ import wire as wires
 DENIED, NOT_FOUND, REFUSED, MALFORMED, USAGE, VERSION, UNSUPPORTED, INVALID = -3, -5, -6, -11, -1, -10, -14, -2
 
 
-@pytest.fixture
-def wire(cluster):
-    """A master that listens on TCP, and connections to it."""
-    own = wires.Wire(cluster)
-    own.port = reeve.free_port()
-    cluster.start_master("--listen", f"tcp://127.0.0.1:{own.port}")
-    own.token("viewer")  # tells the server's key
-    yield own
-    own.close()
-
-
-def audited(wire, **wanted):
-    """A line of the audit log with these values, as soon as there is one."""
-    def look():
-        return next((line for line in wire.audit() if all(line[k] == v for k, v in wanted.items())), None)
-    return reeve.wait_until(look, what=f"an audit line {wanted}")
-
-
-def rss(pid):
-    """Resident bytes of a process."""
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) * 1024
-
-
 # ---- 24: keys ----
 
 @pytest.mark.parametrize("bulk", [False, True], ids=["control", "bulk"])
@@ -46,7 +21,7 @@ def test_24_an_unknown_key_is_refused_at_the_handshake_and_audited(wire, bulk):
     assert peer.handshake() is False
     peer.send(wires.message("get_workers", request=1))
     assert peer.hears_nothing()
-    line = audited(wire, action="handshake", refused=True)
+    line = wires.audited(wire, action="handshake", refused=True)
     assert line["who"] in keys.public.hex() and len(line["who"]) >= 16
     assert line["address"] == "127.0.0.1" and line["role"] == "none"
 
@@ -79,7 +54,7 @@ def test_24_a_person_s_key_that_was_removed_is_refused_at_its_next_message(wire)
     assert code == DENIED and "does not belong to the cluster" in text
     assert bulk.refused("blob_read", hash=bytes(32), limit=1)[0] == DENIED
     assert wire.remote(keys).handshake() is False
-    line = audited(wire, action="ping", refused=True)
+    line = wires.audited(wire, action="ping", refused=True)
     assert line["who"] in keys.public.hex() or line["who"] == "ann"
 
 
@@ -101,35 +76,13 @@ def test_24_what_a_removed_key_followed_ends(wire):
     assert peer.hears_nothing(0.5)
 
 
-def register(wire, peer, keys, name, **more):
-    """Opens a session by hand, and returns its id."""
-    session = secrets.randbits(63)
-    values = {"worker": keys.public, "name": name, "host": "h", "software": "test", "boot": secrets.token_bytes(16),
-              "instance": secrets.randbits(63), "slots": 1, "queues": ["default"], "now": boot_ms(), **more}
-    peer.send(wires.message("register", **values), session=session)
-    answer, body = peer.receive(lambda name, _: name in ("registered", "refused"))
-    return (session, answer, body)
-
-
-def boot_ms():
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000000
-
-
-def beat(peer, session):
-    """A heartbeat; its answer."""
-    stamp = boot_ms()
-    peer.send(wires.message("heartbeat", stamp=stamp), session=session)
-    return peer.receive(lambda name, body: name in ("refused", "register_again") or
-                        (name == "heartbeat_ack" and body["stamp"] == stamp))
-
-
 def test_24_a_worker_s_key_that_was_removed_is_refused_at_its_next_message(wire):
     keys = wire.member("worker", "w1")
     peer = wire.remote(keys)
-    session, answer, _ = register(wire, peer, keys, "w1")
-    assert answer == "registered" and beat(peer, session)[0] == "heartbeat_ack"
+    session, answer, _ = wires.register(wire, peer, keys, "w1")
+    assert answer == "registered" and wires.beat(peer, session)[0] == "heartbeat_ack"
     wire.local().good("remove_worker", worker="w1")
-    answer, body = beat(peer, session)
+    answer, body = wires.beat(peer, session)
     assert answer == "refused" and body["code"] == DENIED
     assert wire.remote(keys).handshake() is False
     assert "w1" not in [worker["worker"] for worker in wire.local().good("get_workers")["workers"]]
@@ -137,7 +90,7 @@ def test_24_a_worker_s_key_that_was_removed_is_refused_at_its_next_message(wire)
 
 def test_24_a_worker_cannot_register_another_s_key(wire):
     keys, other = wire.member("worker", "w1"), wire.member("worker", "w2")
-    _, answer, body = register(wire, wire.remote(keys), other, "w2")
+    _, answer, body = wires.register(wire, wire.remote(keys), other, "w2")
     assert answer == "refused" and body["code"] in (DENIED, REFUSED)
 
 
@@ -270,7 +223,7 @@ def test_30_what_was_denied_changed_nothing(wire):
                 ("create_token", {"key": wires.Keys().public, "role": 2, "uses": 1, "valid_ms": 1000}),
                 ("join", {"key": wires.Keys().public, "name": "x"})]:
             assert peer.refused(name, **values)[0] == DENIED
-        audited(wire, action="submit", refused=True)
+        wires.audited(wire, action="submit", refused=True)
     local = wire.local()
     assert local.good("get_runs", limit=10)["runs"] == []
     assert len(local.good("get_tokens")["tokens"]) == tokens
@@ -291,11 +244,11 @@ def test_changes_by_persons_are_audited_with_their_names(wire):
     wire.cluster.start_worker("w1")
     reeve.wait_until(lambda: wire.cluster.workers_up(), what="w1 up")
     wire.remote(keys).good("drain", worker="w1")
-    line = audited(wire, action="drain")
+    line = wires.audited(wire, action="drain")
     assert (line["who"], line["role"], line["target"], line["refused"]) == ("ann", "operator", "w1", False)
     assert line["address"] == "127.0.0.1"
     wire.local().good("drain", worker="w1", undo=True)
-    line = audited(wire, action="undrain")
+    line = wires.audited(wire, action="undrain")
     assert (line["who"], line["role"]) == ("local", "local")
 
 
@@ -318,9 +271,9 @@ GARBAGE = {
 def test_26_garbage_on_both_ports_costs_nothing_and_disturbs_nobody(wire):
     keys = wire.member("worker", "w1")
     worker = wire.remote(keys)
-    session = register(wire, worker, keys, "w1")[0]
+    session = wires.register(wire, worker, keys, "w1")[0]
     master = wire.cluster.processes["master"].pid
-    before = rss(master)
+    before = wires.rss(master)
     open_sockets = []
     for text in GARBAGE.values():
         for port in (wire.port, wire.port + 1):
@@ -332,8 +285,8 @@ def test_26_garbage_on_both_ports_costs_nothing_and_disturbs_nobody(wire):
                     connection.sendall(text)
                 except OSError:
                     pass
-        assert beat(worker, session)[0] == "heartbeat_ack"
-    assert rss(master) < before + (64 << 20)
+        assert wires.beat(worker, session)[0] == "heartbeat_ack"
+    assert wires.rss(master) < before + (64 << 20)
     for connection in open_sockets:
         connection.close()
     assert wire.local().good("ping")
@@ -342,10 +295,10 @@ def test_26_garbage_on_both_ports_costs_nothing_and_disturbs_nobody(wire):
 def test_26_a_member_s_frames_are_bounded_too(wire):
     keys = wire.member("worker", "w1")
     worker = wire.remote(keys)
-    session = register(wire, worker, keys, "w1")[0]
+    session = wires.register(wire, worker, keys, "w1")[0]
     noisy = wire.member("operator", "ann")
     master = wire.cluster.processes["master"].pid
-    before = rss(master)
+    before = wires.rss(master)
     for bulk in (False, True):
         peer = wire.remote(noisy, bulk)
         for data in (b"", b"\xc1", b"\x96\1", secrets.token_bytes(5000), b"\xdd\xff\xff\xff\xff", b"\x91" * 100):
@@ -353,8 +306,8 @@ def test_26_a_member_s_frames_are_bounded_too(wire):
             answer, body = peer.receive(lambda name, _: name == "refused")
             assert body["code"] == MALFORMED
         wire.remote(noisy, bulk).socket.send(bytes(9 << 20))
-        assert beat(worker, session)[0] == "heartbeat_ack"
-    assert rss(master) < before + (64 << 20)
+        assert wires.beat(worker, session)[0] == "heartbeat_ack"
+    assert wires.rss(master) < before + (64 << 20)
     assert wire.remote(noisy).good("ping")
 
 
@@ -381,20 +334,12 @@ def test_what_a_newer_client_asks_is_refused_by_name(wire):
 
 # ---- 31: whose attempt ----
 
-def assigned(wire, peer, session):
-    """The id of the attempt that this hand-made worker is given."""
-    def look():
-        beat(peer, session)
-        return next((body["id"] for name, body in peer.came if name == "assign"), None)
-    return reeve.wait_until(look, what="an assignment")
-
-
 def test_31_a_worker_sends_no_log_of_another_s_attempt(wire):
     keys, thief_keys = wire.member("worker", "w1"), wire.member("worker", "thief")
     peer = wire.remote(keys)
-    session = register(wire, peer, keys, "w1")[0]
+    session = wires.register(wire, peer, keys, "w1")[0]
     wire.cluster.submit(wire.cluster.dag("d", {"a": {"bash": "true"}}))
-    attempt = assigned(wire, peer, session)
+    attempt = wires.assigned(wire, peer, session)
 
     thief = wire.remote(thief_keys, bulk=True)
     for message in (wires.message("log_open", id=attempt), wires.message("log_chunk", id=attempt, data=b"forged\n"),
@@ -402,13 +347,13 @@ def test_31_a_worker_sends_no_log_of_another_s_attempt(wire):
         thief.send(message)
         answer, body = thief.receive(lambda name, _: name in ("refused", "log_have"))
         assert answer == "refused" and body["code"] == DENIED and "not assigned" in body["text"]
-    assert audited(wire, action="log", refused=True)["who"] == "thief"
+    assert wires.audited(wire, action="log", refused=True)["who"] == "thief"
     assert thief.refused("log_read", id=attempt)[0] == DENIED
 
     owner = wire.remote(keys, bulk=True)
     owner.send(wires.message("log_open", id=attempt))
     assert owner.receive(lambda name, _: name == "log_have")[1]["offset"] == 0
-    owner.send(wires.message("log_chunk", id=attempt, data=b"mine\n", now=boot_ms()))
+    owner.send(wires.message("log_chunk", id=attempt, data=b"mine\n", now=wires.boot_ms()))
     reader = wire.local("bulk")
     data = reeve.wait_until(lambda: reader.good("log_read", id=attempt, limit=100)["data"], what="the log")
     assert data == b"mine\n"
@@ -418,14 +363,14 @@ def test_31_a_log_s_first_words_may_be_a_chunk(wire):
     """A worker that reconnects without knowing it goes on with chunks: it is told from where."""
     keys = wire.member("worker", "w1")
     peer = wire.remote(keys)
-    session = register(wire, peer, keys, "w1")[0]
+    session = wires.register(wire, peer, keys, "w1")[0]
     wire.cluster.submit(wire.cluster.dag("d", {"a": {"bash": "true"}}))
-    attempt = assigned(wire, peer, session)
+    attempt = wires.assigned(wire, peer, session)
     owner = wire.remote(keys, bulk=True)
     for n in range(3):
-        owner.send(wires.message("log_chunk", id=attempt, offset=5 * n, data=b"line\n", now=boot_ms()))
+        owner.send(wires.message("log_chunk", id=attempt, offset=5 * n, data=b"line\n", now=wires.boot_ms()))
     assert owner.receive(lambda name, _: name == "log_have")[1]["offset"] == 0
-    owner.send(wires.message("log_chunk", id=attempt, data=b"line\n", now=boot_ms()))
+    owner.send(wires.message("log_chunk", id=attempt, data=b"line\n", now=wires.boot_ms()))
     owner.send(wires.message("log_end", id=attempt, bytes=5))
     kept = owner.receive(lambda name, body: name == "log_have" and body["kept"])
     assert kept[1]["offset"] == 5

@@ -257,3 +257,48 @@ class Wire:
 
     def audit(self):
         return self.local().good("get_audit", limit=10000)["lines"]
+
+
+# ---- a worker by hand ----
+
+def audited(wire, **wanted):
+    """A line of the audit log with these values, as soon as there is one."""
+    def look():
+        return next((line for line in wire.audit() if all(line[k] == v for k, v in wanted.items())), None)
+    return reeve.wait_until(look, what=f"an audit line {wanted}")
+
+
+def rss(pid):
+    """Resident bytes of a process."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+
+def register(wire, peer, keys, name, **more):
+    """Opens a session by hand, and returns its id."""
+    session = secrets.randbits(63)
+    values = {"worker": keys.public, "name": name, "host": "h", "software": "test", "boot": secrets.token_bytes(16),
+              "instance": secrets.randbits(63), "slots": 1, "queues": ["default"], "now": boot_ms(), **more}
+    peer.send(message("register", **values), session=session)
+    answer, body = peer.receive(lambda name, _: name in ("registered", "refused"))
+    return (session, answer, body)
+
+
+def boot_ms():
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000000
+
+
+def beat(peer, session):
+    """A heartbeat; its answer."""
+    stamp = boot_ms()
+    peer.send(message("heartbeat", stamp=stamp), session=session)
+    return peer.receive(lambda name, body: name in ("refused", "register_again") or
+                        (name == "heartbeat_ack" and body["stamp"] == stamp))
+
+
+def assigned(wire, peer, session):
+    """The id of the attempt that this hand-made worker is given."""
+    def look():
+        beat(peer, session)
+        return next((body["id"] for name, body in peer.came if name == "assign"), None)
+    return reeve.wait_until(look, what="an assignment")
