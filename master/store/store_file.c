@@ -6,6 +6,7 @@
 #include "common/random.h"
 #include "master/store/store_schema.h"
 #include "master/store/store_sqlite.h"
+#include "master/store/store_wal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -157,6 +158,8 @@ int store_check_file(const char *path, bool *ret_exists, struct error *error)
     else
         rc = check_header(path, header, status.st_size, error);
     (void)close(fd);
+    if (rc == 0)
+        rc = store_check_wal(path, error);
     if (rc == 0)
         *ret_exists = true;
     return rc;

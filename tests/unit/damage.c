@@ -16,7 +16,7 @@
 
 static void put(const char *path, const void *bytes, size_t length)
 {
-    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(file_write_all(fd, bytes, length, NULL), 0);
     assert_int_equal(close(fd), 0);
