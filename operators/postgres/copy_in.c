@@ -65,8 +65,6 @@ static void progress(struct copying *copying)
 static int put(struct copying *copying, const char *bytes, int length, struct failure *failure)
 {
     struct session *session = &copying->work->session;
-    /* An error of the server's is noticed at once, not at the end of the file. */
-    (void)PQconsumeInput(session->conn);
     if (PQputCopyData(session->conn, bytes, length) != 1)
         return 0;
     int rc = session_flush(session, failure);

@@ -75,7 +75,8 @@ static int pump(struct work *work, FILE *file, long long *ret_bytes, struct fail
         int rc = session_wait(&work->session, POLLIN, failure);
         if (rc != 0)
             return rc;
-        (void)PQconsumeInput(conn);
+        if (PQconsumeInput(conn) != 1)
+            return session_lost(&work->session, failure);
     }
 }
 

@@ -56,9 +56,19 @@ int session_wait_until(struct session *session, struct pollfd fd, int ms, struct
     return session->deaf ? 0 : stopped(session, failure);
 }
 
+int session_lost(struct session *session, struct failure *failure)
+{
+    const char *message = PQerrorMessage(session->conn);
+    return failure_passing(failure, ERR_UNREACHABLE, "the connection to the server was lost: %.*s",
+        (int)strcspn(message, "\n"), message);
+}
+
 int session_wait(struct session *session, short events, struct failure *failure)
 {
     struct pollfd fd = {.fd = PQsocket(session->conn), .events = events};
+    /* libpq has closed it: nothing would ever come. */
+    if (fd.fd < 0)
+        return session_lost(session, failure);
     return session_wait_until(session, fd, -1, failure);
 }
 
@@ -67,19 +77,12 @@ int session_pause(struct session *session, int ms, struct failure *failure)
     return session_wait_until(session, (struct pollfd){.fd = -1}, ms, failure);
 }
 
-static int libpq_failure(struct session *session, struct failure *failure)
-{
-    const char *message = PQerrorMessage(session->conn);
-    return failure_passing(failure, ERR_UNREACHABLE, "the connection to the server was lost: %.*s",
-        (int)strcspn(message, "\n"), message);
-}
-
 int session_flush(struct session *session, struct failure *failure)
 {
     for (;;) {
         int left = PQflush(session->conn);
         if (left < 0)
-            return libpq_failure(session, failure);
+            return session_lost(session, failure);
         if (left == 0)
             return 0;
         int rc = session_wait(session, POLLIN | POLLOUT, failure);
@@ -93,7 +96,7 @@ int session_flush(struct session *session, struct failure *failure)
 int session_send(struct session *session, const char *text, struct failure *failure)
 {
     if (PQsendQuery(session->conn, text) != 1)
-        return libpq_failure(session, failure);
+        return session_lost(session, failure);
     return session_flush(session, failure);
 }
 

@@ -44,6 +44,8 @@ int session_result(struct session *session, const struct place_of *place, PGresu
 int session_run(
     struct session *session, const char *text, PGresult **ret_last, struct failure *failure);
 
+/* What libpq says of a connection that does not work any more; ERR_UNREACHABLE. */
+int session_lost(struct session *session, struct failure *failure);
 /* Waits for `events` (poll's) on the connection; ERR_AGAIN when a signal came. */
 int session_wait(struct session *session, short events, struct failure *failure);
 /* As session_wait, at most `ms`, for what poll is told; 0 also when the time is over. fd -1: time.

@@ -41,12 +41,6 @@ static void free_texts(char **texts, int count)
     free(texts);
 }
 
-static int not_sent(struct session *session, struct failure *failure)
-{
-    const char *message = PQerrorMessage(session->conn);
-    return failure_passing(failure, ERR_UNREACHABLE, "%.*s", (int)strcspn(message, "\n"), message);
-}
-
 /* All results of a command but the first are thrown away; it is *ret_first's. */
 static int take_only(struct running *running, PGresult **ret_first, struct failure *failure)
 {
@@ -75,12 +69,12 @@ static int ask_types(struct running *running, Oid **ret_types, struct failure *f
     struct session *session = &running->work->session;
     PGresult *result = NULL;
     if (PQsendPrepare(session->conn, "", buffer_text(&running->sent.text), 0, NULL) != 1)
-        return not_sent(session, failure);
+        return session_lost(session, failure);
     int rc = take_only(running, &result, failure);
     PQclear(result);
     result = NULL;
     if (rc == 0 && PQsendDescribePrepared(session->conn, "") != 1)
-        rc = not_sent(session, failure);
+        rc = session_lost(session, failure);
     if (rc == 0)
         rc = take_only(running, &result, failure);
     if (rc != 0)
@@ -112,7 +106,7 @@ static int send_statement(struct running *running, struct failure *failure)
         (void)PQsetSingleRowMode(session->conn);
     free_texts(texts, sent->value_count);
     free(types);
-    return done == 1 ? session_flush(session, failure) : not_sent(session, failure);
+    return done == 1 ? session_flush(session, failure) : session_lost(session, failure);
 }
 
 static void take_rows(struct running *running, const PGresult *result)

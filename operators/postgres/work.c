@@ -31,7 +31,7 @@ int work_query(struct work *work, const char *text, const char *const *values,
     while (count < VALUES_MAX && values[count] != NULL)
         count++;
     if (PQsendQueryParams(session->conn, text, count, NULL, values, NULL, NULL, 0) != 1)
-        return failure_passing(failure, ERR_UNREACHABLE, "%s", PQerrorMessage(session->conn));
+        return session_lost(session, failure);
     int rc = session_flush(session, failure);
     while (rc == 0) {
         PGresult *result = NULL;

@@ -156,4 +156,4 @@ def empty(server):
     return server
 
 
-__all__ = ["Server", "Attempt", "attempt", "succeed", "fail", "server", "empty"]
+__all__ = ["Server", "start", "attempt", "succeed", "fail", "server", "empty"]
