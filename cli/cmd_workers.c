@@ -1,10 +1,11 @@
-/* reeve workers: who works, how much, and when each was last heard; or one of them is removed. */
+/* reeve workers: who works, how much, and when each was last heard; or one of them is given up. */
 #include "cli/command.h"
 #include "cli/document.h"
 #include "cli/done.h"
 #include "cli/session.h"
 #include "cli/sizes.h"
 #include "cli/table_view.h"
+#include "cli/terminal.h"
 #include "cli/times.h"
 #include "common/hex.h"
 #include "common/random.h"
@@ -101,9 +102,25 @@ static void print_removed(const struct arguments *arguments, const void *body)
         " is removed: what runs there goes on until its lease is over, and starts elsewhere then");
 }
 
+static void print_lost(const struct arguments *arguments, const void *body)
+{
+    done_print(arguments, body, arguments_text(arguments, "lost"), " is given up");
+}
+
 int cmd_workers(const struct arguments *arguments)
 {
+    struct error error = {0};
     const char *name = arguments_text(arguments, "remove");
+    const char *lost = arguments_text(arguments, "lost");
+    if (name != NULL && lost != NULL) {
+        (void)error_set(&error, ERR_USAGE, "--remove or --lost: one of them");
+        return terminal_fail(&error);
+    }
+    if (lost != NULL) {
+        const struct msg_lost_worker ask = {.request = random_id(), .worker = slice_of(lost)};
+        return session_show(arguments,
+            &(struct session_request){MESSAGE_lost_worker, &ask, MESSAGE_done, print_lost});
+    }
     if (name != NULL) {
         const struct msg_remove_worker ask = {.request = random_id(), .worker = slice_of(name)};
         return session_show(arguments,

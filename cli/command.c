@@ -94,7 +94,7 @@ static const struct option_row mark_options[] = {
 };
 static const struct option_row workers_options[] = {
     {"remove", 0, OPTION_TEXT, "WORKER", "its key is worth nothing from now on"},
-    {"lost", 0, OPTION_UNSUPPORTED, "WORKER", "its host is gone: start its tasks elsewhere now"},
+    {"lost", 0, OPTION_TEXT, "WORKER", "its host is gone: start its tasks elsewhere now"},
     DOCUMENT_WIDE_OPTIONS,
     SESSION_OPTIONS,
     OPTIONS_END,
@@ -189,12 +189,15 @@ static const struct command rows[] = {
         "Set the end of a task that is not running", NULL, mark_options, 2, 2, cmd_mark},
     {"explain", "RUN[/TASK]", "Say what a run or a task waits for, and since when",
         "RUN: what holds it up, the most important first.", reading_options, 1, 1, cmd_explain},
-    {"workers", "[--remove WORKER]", "List the workers, or remove one",
+    {"workers", "[--remove WORKER | --lost WORKER]", "List the workers, or give one up",
         "HEARD is how long ago its last heartbeat came. --remove takes a worker's key from it: it "
         "is\n"
         "refused from its next message on. What runs there goes on until its lease is over, and "
         "starts\n"
-        "elsewhere then: drain it first if it can still be reached.",
+        "elsewhere then: drain it first if it can still be reached.\n"
+        "--lost is for a host that is gone for good: what ran there is not waited for until its\n"
+        "lease is over, and goes on at once as on_lost says. If the host lives after all, a task\n"
+        "may run twice.",
         workers_options, 0, 0, cmd_workers},
     {"operators", "", "List the operator programs that workers have",
         "bash, exec and noop need none. One with a problem gets no tasks on that worker until it "

@@ -210,6 +210,7 @@ struct attempt *attempt_create(
         attempt_bury(core, core->attempts[task->live]);
     struct attempt *attempt = make(core, run, index, ++task->attempt, worker->number - 1);
     attempt->session = worker->channel.session;
+    attempt->held_in = attempt->session;
     attempt->epoch = core->epoch;
     attempt->instance = worker->instance;
     attempt->boot = hash_bytes(slice_make(worker->boot, BOOT_ID_BYTES));
@@ -439,6 +440,12 @@ void attempt_arm(struct core *core, struct attempt *attempt, uint64_t base_ms)
     else if (MUTANT(EXPIRED_EARLY))
         wait_ms = attempt->lease_ms - HEARTBEAT_INTERVAL_MS;
     wheel_arm(&core->wheel, &attempt->expiry, base_ms + wait_ms);
+}
+
+bool attempt_is_unreachable(const struct core *core, const struct attempt *attempt)
+{
+    const struct worker *worker = core->workers[attempt->worker];
+    return !worker_is_heard(worker) || attempt->held_in != worker->channel.session;
 }
 
 uint32_t attempt_shown_state(const struct core *core, const struct attempt *attempt)

@@ -51,6 +51,8 @@ void attempt_kill(struct core *core, struct attempt *attempt, enum reason reason
 /* An expired attempt whose result is on its worker's disk: nothing else is assigned while it is on
  * its way. */
 void attempt_revive(struct core *core, struct attempt *attempt);
+/* No session renews it: its worker is silent, or is here and does not have it. */
+bool attempt_is_unreachable(const struct core *core, const struct attempt *attempt);
 void attempt_clear_asked(struct core *core, struct attempt *attempt);
 /* Arms its expiry, counted from `base_ms`. */
 void attempt_arm(struct core *core, struct attempt *attempt, uint64_t base_ms);

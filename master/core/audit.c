@@ -229,6 +229,7 @@ static struct slice action_of(const struct event *event)
         [EVENT_REVOKE_TOKEN] = "revoke_token",
         [EVENT_DRAIN] = "drain",
         [EVENT_REMOVE_WORKER] = "remove_worker",
+        [EVENT_LOST_WORKER] = "lost_worker",
     };
     if (event->action.length > 0)
         return event->action;

@@ -109,6 +109,9 @@ static void check_worker(
             "an attempt and its task name each other");
         before = slot;
         totals->live++;
+        must(!worker->open || attempt->held_in != worker->channel.session ||
+                 !wheel_is_armed(&attempt->expiry),
+            "a lease that is renewed does not run out");
         if ((attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0)
             continue;
         if ((attempt->flags & ATTEMPT_FLAG_NOOP) != 0)

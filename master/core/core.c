@@ -193,6 +193,7 @@ static const request_fn requests[EVENT_KIND_COUNT] = {
     [EVENT_REVOKE_TOKEN] = token_revoke,
     [EVENT_REMOVE_WORKER] = join_remove_worker,
     [EVENT_DRAIN] = request_drain,
+    [EVENT_LOST_WORKER] = request_lost,
 };
 
 /* A join is repeated by its key, not by its request: who asks again with another one has joined. */
@@ -226,6 +227,7 @@ static void take(struct core *core, const struct event *event)
     case EVENT_CREATE_TOKEN:
     case EVENT_REVOKE_TOKEN:
     case EVENT_REMOVE_WORKER:
+    case EVENT_LOST_WORKER:
         change(core, event);
         break;
     case EVENT_AUDIT:

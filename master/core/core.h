@@ -50,7 +50,8 @@ enum event_kind {
     EVENT_REVOKE_TOKEN,
     EVENT_DRAIN,
     EVENT_REMOVE_WORKER,
-    EVENT_AUDIT, /* the ports refused something: make it a row */
+    EVENT_LOST_WORKER, /* a person's word that its host is gone */
+    EVENT_AUDIT,       /* the ports refused something: make it a row */
     EVENT_LOAD_PEER,
     EVENT_LOAD_TOKEN,
     EVENT_KIND_COUNT

@@ -248,6 +248,31 @@ static const char *loss_words(enum loss verdict)
     return words[verdict];
 }
 
+static void append_lost_hint(const struct worker *worker, struct buffer *text)
+{
+    buffer_append_text(text, " (reeve workers --lost ");
+    explain_worker_name(worker, text);
+    buffer_append_text(text, " if you know that its host is gone)");
+}
+
+/* A worker that is here and does not have it came back with another runner: a host that was started
+ * again, or another one with its folder. */
+static void append_silence(
+    const struct core *core, const struct worker *worker, bool cancelled, struct buffer *text)
+{
+    explain_worker_name(worker, text);
+    if (worker_is_heard(worker)) {
+        buffer_append_text(text,
+            " came back without it, with another runner, and the one that has it is silent: it may "
+            "still run there");
+        return;
+    }
+    buffer_append_text(text, " is silent");
+    explain_span(core, " for ", worker->state_at, text);
+    buffer_printf(text, ", and it may still be there: it %s as soon as that worker is back",
+        cancelled ? "is cancelled" : "goes on");
+}
+
 static enum wait explain_unreachable(const struct core *core, const struct run *run,
     const struct attempt *attempt, struct buffer *text)
 {
@@ -255,13 +280,10 @@ static enum wait explain_unreachable(const struct core *core, const struct run *
     bool cancelled = run->cancelled || (run->tasks[attempt->task].flags & TASK_FLAG_CANCEL) != 0;
     uint32_t losses = run->tasks[attempt->task].losses + 1;
     uint64_t end_ms = lease_end_ms(core, attempt);
-    explain_worker_name(worker, text);
-    buffer_append_text(text, " is silent");
-    explain_span(core, " for ", worker->state_at, text);
-    buffer_printf(text, ", and it may still be there: it %s as soon as that worker is back",
-        cancelled ? "is cancelled" : "goes on");
+    append_silence(core, worker, cancelled, text);
     if (end_ms == 0) {
         buffer_append_text(text, "; its lease is none, so that nothing else ends this wait");
+        append_lost_hint(worker, text);
         return WAIT_LEASE;
     }
     buffer_printf(text, ", else it %s in ",
@@ -269,6 +291,7 @@ static enum wait explain_unreachable(const struct core *core, const struct run *
                   : loss_words(loss_verdict(run, attempt->task, REASON_WORKER_LOST, losses)));
     append_rest(core, end_ms, text);
     buffer_append_text(text, ", when its lease has run out");
+    append_lost_hint(worker, text);
     return WAIT_LEASE;
 }
 

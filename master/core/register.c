@@ -199,6 +199,7 @@ static const struct held_attempt *find_held(
 static void keep(struct core *core, struct attempt *attempt, const struct held_attempt *held)
 {
     wheel_disarm(&core->wheel, &attempt->expiry);
+    attempt->held_in = core->workers[attempt->worker]->channel.session;
     attempt->instance = held->instance;
     attempt->boot = hash_bytes(slice_make(core->workers[attempt->worker]->boot, BOOT_ID_BYTES));
     if (held->holding == HOLDING_RUNNING)

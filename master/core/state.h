@@ -135,6 +135,7 @@ struct attempt {
     uint64_t session;        /* in which it was assigned: stands in its row */
     uint64_t epoch;          /* likewise */
     uint64_t instance;       /* of the runner that has it */
+    uint64_t held_in;        /* the session in which its worker has it, and renews it; 0: none */
     uint64_t boot;           /* hash of the boot id of that runner's host */
     uint64_t stamp; /* that host's boot time when the session registered: no older list knows it */
     uint64_t lease_ms;               /* 0: none */

@@ -174,10 +174,7 @@ uint32_t task_shown_state(const struct core *core, const struct run *run, uint32
     const struct task *task = &run->tasks[index];
     if (!is_active(task->state))
         return task->state;
-    /* Its expiry is armed while no open session renews it: its worker may be here and know nothing
-     * of it. */
-    const struct attempt *attempt = core->attempts[task->live];
-    if (!worker_is_heard(core->workers[attempt->worker]) || wheel_is_armed(&attempt->expiry))
+    if (attempt_is_unreachable(core, core->attempts[task->live]))
         return TASK_UNREACHABLE;
     if (run->cancelled || (task->flags & TASK_FLAG_CANCEL) != 0)
         return TASK_CANCELLING;

@@ -81,6 +81,8 @@ void worker_left(struct core *core, struct worker *worker);
 
 /* A person's. */
 void request_drain(struct core *core, const struct event *event);
+/* A person's word that the host of a worker is gone. */
+void request_lost(struct core *core, const struct event *event);
 /* Whom a person means; NULL: nobody. Names come again: a live worker goes before those that are
  * gone, then the youngest. */
 struct worker *worker_named(const struct core *core, struct slice name);

@@ -41,6 +41,7 @@ REQUEST_BEGINS_WITH_ITS_ID(watch);
 REQUEST_BEGINS_WITH_ITS_ID(join);
 REQUEST_BEGINS_WITH_ITS_ID(drain);
 REQUEST_BEGINS_WITH_ITS_ID(remove_worker);
+REQUEST_BEGINS_WITH_ITS_ID(lost_worker);
 REQUEST_BEGINS_WITH_ITS_ID(create_token);
 REQUEST_BEGINS_WITH_ITS_ID(revoke_token);
 REQUEST_BEGINS_WITH_ITS_ID(get_tokens);
@@ -66,6 +67,7 @@ static const struct request {
     {MESSAGE_join, client_join, SETTLED, true},
     {MESSAGE_drain, client_drain, SETTLED, true},
     {MESSAGE_remove_worker, client_remove_worker, SETTLED, true},
+    {MESSAGE_lost_worker, client_lost_worker, SETTLED, true},
     {MESSAGE_create_token, client_create_token, SETTLED, true},
     {MESSAGE_revoke_token, client_revoke_token, SETTLED, true},
     {MESSAGE_get_tokens, client_get_tokens, SETTLED, false},

@@ -41,6 +41,7 @@ bool client_watch(struct master *master, struct ask *ask);
 bool client_join(struct master *master, struct ask *ask);
 bool client_drain(struct master *master, struct ask *ask);
 bool client_remove_worker(struct master *master, struct ask *ask);
+bool client_lost_worker(struct master *master, struct ask *ask);
 bool client_create_token(struct master *master, struct ask *ask);
 bool client_revoke_token(struct master *master, struct ask *ask);
 bool client_get_tokens(struct master *master, struct ask *ask);

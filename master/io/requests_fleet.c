@@ -56,6 +56,14 @@ bool client_remove_worker(struct master *master, struct ask *ask)
     return client_step(master, ask, &event, 0, NULL);
 }
 
+bool client_lost_worker(struct master *master, struct ask *ask)
+{
+    const struct msg_lost_worker *body = ask->body;
+    struct event event = client_event(ask, EVENT_LOST_WORKER, body->worker);
+    event.worker_change.worker = body->worker;
+    return client_step(master, ask, &event, 0, NULL);
+}
+
 /* ---- tokens ---- */
 
 static struct slice token_text(uint64_t token, struct arena *arena)

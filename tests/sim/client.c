@@ -11,6 +11,9 @@ static const uint32_t marks[] = {TASK_SUCCESS, TASK_SKIPPED, TASK_FAILED};
 static void ask(struct world *world, const struct happening *happening)
 {
     struct asked *asked = &world->asked[happening->number];
+    /* What is not true any more is not said again. */
+    if (asked->kind == EVENT_LOST_WORKER && !host_is_down(world, asked->run))
+        asked->answered = true;
     if (asked->answered)
         return;
     if (joins_may_ask(world, asked))
@@ -25,6 +28,12 @@ void client_plan(struct world *world, uint64_t after_ms, struct asked asked)
     asked.request = draw(world, DICE_PEOPLE) | 1;
     world->asked[world->asked_count] = asked;
     plan_ahead(world, after_ms, ask)->number = world->asked_count++;
+}
+
+void client_write_off(struct world *world, uint32_t host, uint64_t dice)
+{
+    if (dice % 2 == 0)
+        client_plan(world, dice % 8000, (struct asked){.kind = EVENT_LOST_WORKER, .run = host});
 }
 
 static void plan_change(struct world *world, uint32_t run, uint64_t after_ms)

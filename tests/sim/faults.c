@@ -95,6 +95,12 @@ static void strike_master(struct world *world, enum mishap mishap, uint64_t amou
         jump(world, amount);
 }
 
+static void reboot(struct world *world, uint32_t host, uint64_t amount)
+{
+    host_reboot(world, host);
+    client_write_off(world, host, amount);
+}
+
 /* What stands still can be rebooted, and nothing else. */
 static void strike_host(struct world *world, enum mishap mishap, uint32_t host, uint64_t amount)
 {
@@ -113,7 +119,7 @@ static void strike_host(struct world *world, enum mishap mishap, uint32_t host, 
     else if (mishap == RUNNER_STANDS)
         runner_pause(world, host, amount % RUNNER_PAUSE_MAX_MS);
     else if (mishap == HOST_REBOOTS)
-        host_reboot(world, host);
+        reboot(world, host, amount);
     else if (mishap == HOST_STANDS)
         host_freeze(world, host, amount % PAUSE_MAX_MS);
     else

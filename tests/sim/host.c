@@ -737,6 +737,21 @@ void host_reboot(struct world *world, uint32_t index)
     host->last_instance = 0;
 }
 
+bool host_is_down(const struct world *world, uint32_t index)
+{
+    for (uint32_t i = 0; i < world->host_count; i++) {
+        const struct host *host = &world->hosts[i];
+        if (host->like == world->hosts[index].like && (host->agent != NULL || host->runner != NULL))
+            return false;
+    }
+    for (size_t i = 0; i < world->process_count; i++) {
+        const struct process *process = &world->processes[i];
+        if (process->number != 0 && world->hosts[process->host].like == world->hosts[index].like)
+            return false;
+    }
+    return true;
+}
+
 void hosts_fini(struct world *world)
 {
     for (uint32_t i = 0; i < world->host_count; i++) {

@@ -401,8 +401,8 @@ void master_request(struct world *world, const struct asked *asked)
     char name[NAME_BYTES];
     if (asked->kind == EVENT_SUBMIT) {
         ask_submit(world, asked, &event);
-    } else if (asked->kind == EVENT_DRAIN) {
-        (void)snprintf(name, sizeof name, "w%u", asked->run);
+    } else if (asked->kind == EVENT_DRAIN || asked->kind == EVENT_LOST_WORKER) {
+        (void)snprintf(name, sizeof name, "w%u", world->hosts[asked->run].like);
         event.worker_change.worker = slice_of(name);
         event.worker_change.undo = asked->only;
     } else if (asked->kind == EVENT_CREATE_TOKEN || asked->kind == EVENT_JOIN ||

@@ -353,6 +353,8 @@ void agent_crash(struct world *world, uint32_t index);
 void agent_pause(struct world *world, uint32_t index, uint64_t ms);
 void runner_crash(struct world *world, uint32_t index);
 void runner_pause(struct world *world, uint32_t index, uint64_t ms);
+/* Whether nothing of the worker on this host can run: nor on one with a copy of its directory. */
+bool host_is_down(const struct world *world, uint32_t index);
 void host_reboot(struct world *world, uint32_t index);
 /* All of it stands still for so long, its clock goes on. */
 void host_freeze(struct world *world, uint32_t index, uint64_t ms);
@@ -386,6 +388,8 @@ bool process_hangs(const struct world *world, uint64_t run);
 
 void clients_start(struct world *world);
 void client_plan(struct world *world, uint64_t after_ms, struct asked asked);
+/* A person may see that a host went down, and say that it is gone. */
+void client_write_off(struct world *world, uint32_t host, uint64_t dice);
 void client_answer(struct world *world, uint64_t request, struct slice message);
 
 /* ---- workload.c ---- */

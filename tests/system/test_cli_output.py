@@ -64,7 +64,7 @@ def waiting_run(cluster):
 
 @pytest.mark.parametrize("command", [
     ["pause", "d"], ["backfill", "d", "--from", "x"], ["connections", "list"], ["backup", "f"],
-    ["completion", "bash"], ["workers", "--lost", "w1"], ["logs", "d/1", "--grep", "x"], ["retry", "d/1", "--new-files"]])
+    ["completion", "bash"], ["logs", "d/1", "--grep", "x"], ["retry", "d/1", "--new-files"]])
 def test_what_later_versions_know_is_refused_not_unknown(cluster, command):
     result = cluster.reeve(*command)
     assert result.status == 7

@@ -301,13 +301,15 @@ static void explain_unreachable_task_says_when_it_goes_again(void **state)
     struct msg_explained explained = explain(world, run, 0);
     assert_string_equal(explained.lines.items[0].text.ptr,
         "w1 is silent for 7.4s, and it may still be there: it goes on as soon as that worker is "
-        "back, else it starts again in 1m07s, when its lease has run out");
+        "back, else it starts again in 1m07s, when its lease has run out (reeve workers --lost w1 "
+        "if you know that its host is gone)");
     assert_true(slice_is(explained.lines.items[0].waits_for, "lease"));
     assert_int_equal(explained.lines.items[0].since, world->now_wall - 7400);
     world_pass(world, 60000);
     assert_string_equal(explain(world, endless, 0).lines.items[0].text.ptr,
         "w1 is silent for 1m07s, and it may still be there: it goes on as soon as that worker is "
-        "back; its lease is none, so that nothing else ends this wait");
+        "back; its lease is none, so that nothing else ends this wait (reeve "
+        "workers --lost w1 if you know that its host is gone)");
 }
 
 /* ---- between tries, and over ---- */

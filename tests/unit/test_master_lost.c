@@ -237,6 +237,90 @@ static void lost_workers_are_counted_afresh_after_a_retry(void **state)
     assert_int_equal(fake_assign(fake, 0)->id.attempt, 4);
 }
 
+/* ---- a person's word ---- */
+
+static void say_gone(struct core_world *world, const char *worker)
+{
+    struct event event = {.kind = EVENT_LOST_WORKER};
+    event.worker_change.worker = slice_of(worker);
+    world_ask(world, event);
+}
+
+static void lost_by_a_person_goes_on_at_once_and_is_audited(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *fake = world_run_one(world, RERUN, &run);
+    struct fake *other = fake_up(world, 1);
+    fake->beats = false;
+    world_pass(world, 4000);
+    say_gone(world, fake->name);
+    assert_non_null(strstr(world_answer_text(world), "1 task there was lost"));
+    assert_int_equal(fake_assign(other, 0)->id.attempt, 2);
+    assert_int_equal(world_attempt(world, run, 0, 1)->state, ATTEMPT_LOST);
+    assert_true(slice_is(world_last_audit(world)->action, "lost_worker"));
+    assert_true(slice_is(world_last_audit(world)->target, fake->name));
+    /* It was not gone: nothing that it says counts, and what it has is not kept. */
+    fake_beat(world, fake);
+    assert_int_equal(fake->again, 1);
+    struct held_attempt held = fake_holds(fake, attempt_named(run, 0, 1), HOLDING_RUNNING);
+    fake_register(world, fake, &held, 1);
+    assert_int_equal(fake->registered->keep.count, 0);
+}
+
+static void lost_by_a_person_is_refused_while_its_worker_is_heard(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *fake = world_run_one(world, RERUN, &run);
+    say_gone(world, fake->name);
+    assert_true(world_was_refused(world));
+    assert_non_null(strstr(world_answer_text(world), "reeve drain"));
+    assert_int_equal(world_task_state(world, run, 0), TASK_RUNNING);
+    say_gone(world, "nobody");
+    assert_true(world_was_refused(world));
+}
+
+/* A host that came back with another runner does not have what it had, which no lease ends. */
+static void lost_by_a_person_ends_what_a_newcomer_does_not_have(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *fake = world_run_one(world, "tasks:\n  a: {bash: run, lease: none}\n", &run);
+    fake->beats = false;
+    world_pass(world, 5000);
+    fake->instance = 4444;
+    fake->boot[5] = 99;
+    fake->beats = true;
+    fake_register(world, fake, NULL, 0);
+    world_pass(world, OVER_MS);
+    assert_int_equal(world_task_state(world, run, 0), TASK_UNREACHABLE);
+    say_gone(world, fake->name);
+    assert_false(world_was_refused(world));
+    world_pass(world, 1000);
+    assert_int_equal(fake_assign(fake, 0)->id.attempt, 2);
+}
+
+static void lost_by_a_person_follows_on_lost_and_a_cancel(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t held, failed, cancelled;
+    struct fake *fakes[3] = {world_run_one(world, HOLD, &held)};
+    fakes[1] = world_run_one(world, FAIL, &failed);
+    fakes[2] = world_run_one(world, RERUN, &cancelled);
+    for (int i = 0; i < 3; i++)
+        fakes[i]->beats = false;
+    world_cancel(world, cancelled, TASK_ALL);
+    world_pass(world, 4000);
+    for (int i = 0; i < 3; i++)
+        say_gone(world, fakes[i]->name);
+    assert_int_equal(world_task_state(world, held, 0), TASK_HELD);
+    assert_int_equal(world_run_state(world, failed), RUN_FAILED);
+    assert_int_equal(world_run_state(world, cancelled), RUN_CANCELLED);
+    world_restart(world);
+    assert_int_equal(world_task_state(world, held, 0), TASK_HELD);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -252,6 +336,10 @@ int main(void)
         TEST(lost_too_many_workers_quarantines_the_task),
         TEST(lost_worker_that_was_stopped_or_gave_back_is_not_counted),
         TEST(lost_workers_are_counted_afresh_after_a_retry),
+        TEST(lost_by_a_person_goes_on_at_once_and_is_audited),
+        TEST(lost_by_a_person_is_refused_while_its_worker_is_heard),
+        TEST(lost_by_a_person_ends_what_a_newcomer_does_not_have),
+        TEST(lost_by_a_person_follows_on_lost_and_a_cancel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

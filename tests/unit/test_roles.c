@@ -43,8 +43,8 @@ static void roles_viewer_changes_nothing(void **state)
 {
     (void)state;
     static const uint32_t changes[] = {MESSAGE_submit, MESSAGE_cancel, MESSAGE_retry, MESSAGE_mark,
-        MESSAGE_drain, MESSAGE_remove_worker, MESSAGE_create_token, MESSAGE_revoke_token,
-        MESSAGE_blob_offer, MESSAGE_blob_chunk, MESSAGE_join};
+        MESSAGE_drain, MESSAGE_remove_worker, MESSAGE_lost_worker, MESSAGE_create_token,
+        MESSAGE_revoke_token, MESSAGE_blob_offer, MESSAGE_blob_chunk, MESSAGE_join};
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
         assert_false(role_may(ROLE_VIEWER, changes[i]));
 }
