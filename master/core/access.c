@@ -37,7 +37,8 @@ struct token_state *token_by_id(const struct core *core, uint64_t id)
 
 bool access_is_name(struct slice name)
 {
-    if (name.length == 0 || name.length > NAME_MAX_BYTES)
+    if (name.length == 0 || name.length > NAME_MAX_BYTES || name.ptr[0] == '.' ||
+        name.ptr[0] == '-')
         return false;
     for (size_t i = 0; i < name.length; i++) {
         char c = name.ptr[i];

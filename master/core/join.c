@@ -71,8 +71,9 @@ static int check_newcomer(const struct core *core, const struct event *event,
         return error_set(error, ERR_DENIED, "this is a token's key: join with a key of your own");
     if (!access_is_name(name) || event->join.host.length > DESCRIPTION_MAX_BYTES)
         return error_set(error, ERR_USAGE,
-            "\"%.*s\" is no name: letters, digits, '_', '.' and '-', at most %d", SLICE_PRINT(name),
-            NAME_MAX_BYTES);
+            "\"%.*s\" is no name: letters, digits, '_', then '.' and '-' "
+            "too, at most %d",
+            SLICE_PRINT(name), NAME_MAX_BYTES);
     if (role_is_person(token->row.role) && slice_is(name, "local"))
         return error_set(
             error, ERR_REFUSED, "\"local\" is whoever works on the master's host: join as another");

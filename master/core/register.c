@@ -71,7 +71,8 @@ static int check(const struct core *core, const struct worker *known,
             "this worker's key was removed from the cluster: give it a data directory of its own");
     if (!access_is_name(message->name))
         return error_set(error, ERR_MALFORMED,
-            "\"%.*s\" is no name of a worker: letters, digits, '_', '.' and '-', at most %d",
+            "\"%.*s\" is no name of a worker: letters, digits, '_', then '.' and '-' "
+            "too, at most %d",
             SLICE_PRINT(message->name), NAME_MAX_BYTES);
     if (message->cluster.length > 0 && !slice_equal(message->cluster, core->cluster))
         return error_set(error, ERR_REFUSED,

@@ -8,8 +8,8 @@ import pytest
 
 import reeve
 import wire as wires
+from wire import DENIED, INVALID, MALFORMED, NOT_FOUND, OTHER_VERSION, REFUSED, UNSUPPORTED, USAGE
 
-DENIED, NOT_FOUND, REFUSED, MALFORMED, USAGE, VERSION, UNSUPPORTED, INVALID = -3, -5, -6, -11, -1, -10, -14, -2
 
 
 # ---- 24: keys ----
@@ -317,10 +317,10 @@ def test_another_protocol_version_is_refused_with_both_named_and_logged_once(wir
     for _ in range(5):
         peer.send(wires.message("register", worker=keys.public, name="w1"), version=7)
         answer, body = peer.receive(lambda name, _: name == "refused")
-        assert body["code"] == VERSION and "version 7" in body["text"] and "version 1" in body["text"]
+        assert body["code"] == OTHER_VERSION and "version 7" in body["text"] and "version 1" in body["text"]
     local = wire.local()
     local.send(wires.message("ping", request=1), version=7)
-    assert local.receive(lambda name, _: name == "refused")[1]["code"] == VERSION
+    assert local.receive(lambda name, _: name == "refused")[1]["code"] == OTHER_VERSION
     log = (wire.cluster.folder / "master.log").read_text()
     assert log.count("w1 at 127.0.0.1 speaks protocol version 7, this master version 1") == 1
 

@@ -14,8 +14,8 @@ import reeve
 import wire as wires
 from reeve import wait_until
 from test_access import GARBAGE, zmtp_greeting
+from wire import DENIED, REFUSED
 
-DENIED, REFUSED = -3, -6
 SUCCESS, FAILED = (int(re.search(rf"ATTEMPT_STATE\({name}, (\d+)", (wires.PROTO / "states.def").read_text())[1])
                    for name in ("SUCCESS", "FAILED"))
 

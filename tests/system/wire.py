@@ -23,6 +23,8 @@ import reeve
 
 PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
 VERSION = 1
+# Codes of common/errors.def.
+USAGE, INVALID, DENIED, NOT_FOUND, REFUSED, OTHER_VERSION, MALFORMED, UNSUPPORTED = -1, -2, -3, -5, -6, -10, -11, -14
 TEXT_KINDS = ("TEXT", "OPTIONAL_TEXT")
 
 Field = collections.namedtuple("Field", "name kind record")

@@ -102,9 +102,11 @@ static int check_name(struct flag_word word, const char *what, struct error *err
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
     size_t length = strlen(word.value);
-    if (length == 0 || length > NAME_MAX_BYTES || strspn(word.value, letters) != length)
+    if (length == 0 || length > NAME_MAX_BYTES || word.value[0] == '.' || word.value[0] == '-' ||
+        strspn(word.value, letters) != length)
         return error_set(error, ERR_USAGE,
-            "%s: \"%.200s\" is no name of a %s: letters, digits, '_', '.' and '-', at most %d",
+            "%s: \"%.200s\" is no name of a %s: letters, digits, '_', then '.' and '-' "
+            "too, at most %d",
             word.source, word.value, what, NAME_MAX_BYTES);
     return 0;
 }
