@@ -285,6 +285,22 @@ static void ship_log_that_grows_is_followed(void **state)
     assert_log(f, 1000);
 }
 
+/* An agent that dies before the result is written learns the log's length from the spool. */
+static void ship_end_is_told_only_when_the_result_is_saved(void **state)
+{
+    struct fixture *f = *state;
+    fill(f, 1000, false);
+    assert_int_equal(ship_end_unsaved(f->ship, f->stream), 1000);
+    run_until(f, MESSAGE_log_chunk);
+    ship_pump(f->ship, ++f->now_ms);
+    assert_int_equal(heard(f, MESSAGE_log_end), 0);
+    assert_false(ship_is_stuck(f->ship, f->now_ms + 1000000)); /* it waits for no answer */
+    assert_true(spool_is_there(f));
+    ship_saved(f->ship, &id);
+    run_until(f, MESSAGE_log_end);
+    assert_log(f, 1000);
+}
+
 static void ship_log_begun_before_goes_on_where_the_master_is(void **state)
 {
     struct fixture *f = *state;
@@ -386,6 +402,7 @@ int main(void)
         TEST(ship_counts_what_lies_on_disk),
         TEST(ship_whole_log_arrives_and_the_spool_goes),
         TEST(ship_log_that_grows_is_followed),
+        TEST(ship_end_is_told_only_when_the_result_is_saved),
         TEST(ship_log_begun_before_goes_on_where_the_master_is),
         TEST(ship_without_credit_waits_for_it),
         TEST(ship_new_connection_asks_again),

@@ -171,7 +171,7 @@ static void collect(struct collection *collection)
     if (!work_drain(work))
         return;
     if (work->stream != NULL)
-        work->log_bytes = ship_end(work->attempts->config.ship, work->stream);
+        work->log_bytes = ship_end_unsaved(work->attempts->config.ship, work->stream);
     work->stream = NULL;
     if (collection->success && read_outputs(collection) != 0)
         collection->reason = REASON_OUTPUT;

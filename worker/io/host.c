@@ -88,7 +88,9 @@ static void on_disk(void *context, bool full)
 
 static void on_saved(void *context, const struct attempt_id *id)
 {
-    host_step(context, (struct agent_event){.kind = AGENT_EVENT_SAVED, .saved = *id});
+    struct host *host = context;
+    ship_saved(host->ship, id);
+    host_step(host, (struct agent_event){.kind = AGENT_EVENT_SAVED, .saved = *id});
 }
 
 static void on_loaded(void *context, const struct msg_ended *ended)

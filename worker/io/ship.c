@@ -31,7 +31,8 @@ struct stream {
     struct spool spool;
     enum stream_state state;
     bool ended;
-    bool queued; /* it is in the list of those that have something to send */
+    bool unsaved; /* its end is not told yet */
+    bool queued;  /* it is in the list of those that have something to send */
     uint64_t sent;
     uint64_t counted;               /* of its bytes, in ship->bytes */
     uint64_t waits_since;           /* boot time: for an answer, or for credit; 0: it does not */
@@ -154,6 +155,22 @@ uint64_t ship_end(struct ship *ship, struct stream *stream)
     return length;
 }
 
+uint64_t ship_end_unsaved(struct ship *ship, struct stream *stream)
+{
+    stream->unsaved = true;
+    return ship_end(ship, stream);
+}
+
+void ship_saved(struct ship *ship, const struct attempt_id *id)
+{
+    struct stream *stream = find(ship, id);
+    if (stream == NULL || !stream->unsaved)
+        return;
+    stream->unsaved = false;
+    if (bulk_is_open(ship->bulk))
+        enqueue(ship, stream);
+}
+
 void ship_drop(struct ship *ship, struct stream *stream)
 {
     spool_remove(&stream->spool);
@@ -244,7 +261,7 @@ static bool turn(struct ship *ship, struct stream *stream)
             return false;
         if (send_chunk(ship, stream, readable) && (stream->sent < readable || stream->ended))
             enqueue(ship, stream);
-    } else if (stream->ended) {
+    } else if (stream->ended && !stream->unsaved) {
         send_end(ship, stream);
     }
     return true;

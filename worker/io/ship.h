@@ -31,6 +31,12 @@ void ship_grown(struct ship *ship, struct stream *stream);
  * once when it is empty. Returns its length.
  */
 uint64_t ship_end(struct ship *ship, struct stream *stream);
+/*
+ * As ship_end, and the spool stays until ship_saved: while no result with that length is on disk,
+ * the next agent learns it from the spool alone.
+ */
+uint64_t ship_end_unsaved(struct ship *ship, struct stream *stream);
+void ship_saved(struct ship *ship, const struct attempt_id *id);
 /* Forgets it, and removes its spool. */
 void ship_drop(struct ship *ship, struct stream *stream);
 
