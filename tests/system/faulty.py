@@ -93,6 +93,14 @@ def started_with(cluster, env):
             cluster.env.pop(name, None)
 
 
+def other_boot(cluster, *words):
+    """The words of a command on a host that booted at another time than this one."""
+    boot = cluster.folder / "boot_id"
+    boot.write_text("11111111-2222-4333-8444-555555555555\n")
+    script = f"mount --bind {boot} /proc/sys/kernel/random/boot_id && exec \"$@\""
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *words]
+
+
 class Volume:
     """A file system of its own in the place of a folder, whose power can be cut: what no sync has asked for is gone,
     as ext4's own shutdown for such tests does it."""

@@ -9,8 +9,9 @@ import signal
 import pytest
 
 import faulty
+import ledger
 from ordeal import Ordeal
-from reeve import wait_until
+from reeve import program, wait_until
 
 WHY_NO_PRELOAD = faulty.no_preload()
 preloaded = pytest.mark.skipif(WHY_NO_PRELOAD is not None, reason=str(WHY_NO_PRELOAD))
@@ -106,3 +107,102 @@ def test_07_full_disk_at_any_write_is_waited_out(cluster, dice, victim):
 def chosen(dice, most):
     assert most > 0, "a run writes nothing?"
     return sorted(dice.sample(range(1, most + 1), min(most, STRIKES or 6)))
+
+
+# ---- power cuts ----
+
+@pytest.fixture
+def volumes(cluster):
+    """A master and a worker w1, the folder of each on a file system whose power can be cut."""
+    why_not = faulty.no_volume(cluster.folder)
+    if why_not is not None:
+        pytest.skip(why_not)
+    made = {}
+    try:
+        for name, folder in (("master", cluster.data), ("w1", cluster.folder / "w1")):
+            made[name] = faulty.Volume(folder, cluster.folder / f"{name}.img")
+        cluster.data.chmod(0o700)
+        yield made
+    finally:
+        cluster.end_all()
+        for volume in made.values():
+            volume.unmount()
+
+
+def master_after_a_cut(cluster, volume):
+    """The power of the master's disk goes, and with it the master; both come again."""
+    volume.cut()
+    cluster.kill("master")
+    volume.restore()
+    cluster.start_master()
+
+
+def test_06_power_cut_right_after_an_acknowledged_submit_keeps_it(cluster, volumes):
+    cluster.start_master()
+    file = cluster.dag("d", {"a": {"bash": "cat data"}}, files={"data": "1\n"})
+    runs = []
+    for number in range(1, 9):
+        (file.parent / "data").write_text(f"{number}\n")
+        runs.append(cluster.submit(file, "--key", f"k{number}"))
+        master_after_a_cut(cluster, volumes["master"])
+        assert [run["run"] for run in cluster.json("runs")] == runs[::-1]
+        assert cluster.submit(file, "--key", f"k{number}") == runs[-1]
+    cluster.start_worker("w1", "--join", str(cluster.data), "--name", "w1", "--slots", "2")
+    for number, run in enumerate(runs, 1):
+        cluster.finish(run)
+        log = lambda run=run: cluster.reeve("logs", f"{run}/a").out
+        wait_until(lambda number=number, log=log: log() == f"{number}\n", what="the log of the files of that submit")
+
+
+@pytest.mark.slow
+def test_06_power_cuts_of_the_master_at_any_moment_lose_and_double_nothing(cluster, volumes, dice):
+    ordeal = Ordeal(cluster)
+    cluster.start_master()
+    cluster.start_worker("w1", "--join", str(cluster.data), "--name", "w1", "--slots", "2")
+    wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 up")
+    for _ in range(STRIKES or 10):
+        goal, client = lines_in(ordeal.path) + dice.randrange(0, 8), ordeal.begin()
+        wait_until(lambda goal=goal, client=client: lines_in(ordeal.path) >= goal or client.process.poll() is not None,
+                   what="progress")
+        master_after_a_cut(cluster, volumes["master"])
+        ordeal.finish(client)
+
+
+@preloaded
+def test_06_result_on_a_workers_disk_survives_the_power_cut_of_its_host(cluster, volumes):
+    """The host boots anew: nothing is left of the runner, and what was saved is recorded, once."""
+    disk = faulty.Disk(cluster, "reeve-worker", cluster.folder / "w1")
+    path = cluster.folder / "ledger"
+    cluster.start_master()
+    with faulty.started_with(cluster, disk.env):
+        cluster.start_worker("w1", "--join", str(cluster.data), "--name", "w1", "--slots", "2")
+    wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 up")
+    stop = f"kill -STOP {cluster.processes['master'].pid}"
+    before = disk.seen("sync")
+    run = cluster.submit(cluster.dag("d", {"a": {"bash": ledger.script(path, stop)}}))
+    wait_until(lambda: disk.seen("sync") > before, what="the sync of the result")
+    cluster.kill("master")
+    cut_host(cluster, "w1", volumes["w1"])
+    cluster.start_master()
+    cluster.spawn("w1", *faulty.other_boot(cluster, program("reeve-worker"), "--data", cluster.folder / "w1"))
+    cluster.finish(run)
+    (attempt,) = cluster.tasks(run)["a"]["attempts"]
+    assert attempt["state"] == "success"
+    assert ledger.check(ledger.read(path), expected=[(run, "a")]) == []
+
+
+def cut_host(cluster, name, volume):
+    """The power of a worker's host: its disk, its agent, its runner and their tasks, at once."""
+    mine = [pid for pid in cluster.processes_left() if pid not in {p.pid for p in cluster.processes.values()}]
+    for pid in [cluster.processes[name].pid, *mine]:
+        os.kill(pid, signal.SIGSTOP)
+    volume.cut()
+    for pid in mine:
+        os.kill(pid, signal.SIGKILL)
+    cluster.kill(name)
+    wait_until(lambda: not set(mine) & set(cluster.processes_left()), what="the end of all on that host")
+    volume.restore()
+
+
+def lines_in(path):
+    return path.read_bytes().count(b"\n") if path.exists() else 0

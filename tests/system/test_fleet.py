@@ -14,6 +14,7 @@ import pytest
 
 import fleet as fleets
 import ledger
+from faulty import other_boot
 from reeve import PATIENCE, program, wait_until
 
 WHY_NOT = fleets.is_possible()
@@ -384,14 +385,6 @@ def copy_of(cluster, name):
     copy = cluster.folder / "copy"
     shutil.copytree(cluster.folder / name, copy, ignore=shutil.ignore_patterns("*.sock", "lock"))
     return copy
-
-
-def other_boot(cluster, *words):
-    """The words of a command on a host that booted at another time than this one."""
-    boot = cluster.folder / "boot_id"
-    boot.write_text("11111111-2222-4333-8444-555555555555\n")
-    script = f"mount --bind {boot} /proc/sys/kernel/random/boot_id && exec \"$@\""
-    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *words]
 
 
 def test_36_data_directory_copied_to_another_host_is_refused_by_name(pair):
