@@ -24,6 +24,7 @@ struct plan {
     _Atomic int32_t count;            /* how many fail, from that one on */
     _Atomic int32_t seen[KIND_COUNT]; /* of each kind, failed ones too */
     _Atomic int32_t failed;           /* that many did */
+    _Atomic int32_t done[KIND_COUNT]; /* of each kind, those that came back */
 };
 
 static struct plan *plan;
@@ -73,6 +74,14 @@ static int fails(int fd, int kind)
     return 1;
 }
 
+static void note_done(int fd, int kind)
+{
+    int before = errno;
+    if (plan != NULL && is_ours(fd))
+        (void)atomic_fetch_add(&plan->done[kind], 1);
+    errno = before;
+}
+
 /* The function of the C library in whose place this one stands. */
 #define FAILING(type, name, kind, fd, parameters, arguments)                                       \
     type name parameters                                                                           \
@@ -82,7 +91,12 @@ static int fails(int fd, int kind)
             void *symbol = dlsym(RTLD_NEXT, #name);                                                \
             memcpy(&next, &symbol, sizeof next);                                                   \
         }                                                                                          \
-        return fails(fd, kind) ? -1 : next arguments;                                              \
+        __typeof__(fd) ours = fd;                                                                  \
+        if (fails(ours, kind))                                                                     \
+            return -1;                                                                             \
+        type result = next arguments;                                                              \
+        note_done(ours, kind);                                                                     \
+        return result;                                                                             \
     }
 
 FAILING(ssize_t, write, KIND_WRITE, fd, (int fd, const void *from, size_t size), (fd, from, size))

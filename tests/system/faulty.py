@@ -46,7 +46,7 @@ class Disk(_Shared):
 
     def __init__(self, cluster, name, folder):
         path = cluster.folder / f"{name}.plan"
-        super().__init__(path, 28)
+        super().__init__(path, 36)
         self.env = {"LD_PRELOAD": str(PRELOADS / "disk.so"), "RV_DISK_PLAN": str(path), "RV_DISK_FOLDER": str(folder),
                     "RV_DISK_PROGRAM": name}
 
@@ -66,8 +66,9 @@ class Disk(_Shared):
     def seen(self, kind):
         return self._word(4 + KINDS.index(kind))
 
-    def failed(self):
-        return self._word(6)
+    def done(self, kind):
+        """Those that came back, with or without success of the true disk."""
+        return self._word(7 + KINDS.index(kind))
 
 
 class Clock(_Shared):

@@ -176,11 +176,11 @@ def test_06_result_on_a_workers_disk_survives_the_power_cut_of_its_host(cluster,
     cluster.start_master()
     with faulty.started_with(cluster, disk.env):
         cluster.start_worker("w1", "--join", str(cluster.data), "--name", "w1", "--slots", "2")
-    wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 up")
+    wait_until(lambda: "registered with the master" in cluster.log_of("w1"), what="the end of its other syncs")
     stop = f"kill -STOP {cluster.processes['master'].pid}"
-    before = disk.seen("sync")
+    before = disk.done("sync")
     run = cluster.submit(cluster.dag("d", {"a": {"bash": ledger.script(path, stop)}}))
-    wait_until(lambda: disk.seen("sync") > before, what="the sync of the result")
+    wait_until(lambda: disk.done("sync") > before, what="the sync of the result")
     cluster.kill("master")
     cut_host(cluster, "w1", volumes["w1"])
     cluster.start_master()
