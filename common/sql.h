@@ -71,6 +71,15 @@ struct sql_statement {
 int sql_next_statement(
     struct sql_scan *scan, struct sql_statement *ret_statement, struct error *error);
 
+/*
+ * Every statement of the text: what sql_next_statement says of it, and with `one_transaction` also
+ * that none begins or ends one. Sets used[i] for each parameter that stands somewhere. At an error
+ * scan->at is its place.
+ */
+int sql_check(struct sql_scan *scan, bool one_transaction, bool *used, struct error *error);
+/* For a parameter that none of a task's SQL uses. Returns ERR_INVALID. */
+int sql_report_unused(struct slice name, struct error *error);
+
 /* Is this a name that can be a parameter: [A-Za-z_][A-Za-z0-9_]*? */
 bool sql_is_name(struct slice name);
 

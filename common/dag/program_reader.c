@@ -246,6 +246,8 @@ void read_program(struct reader *reader, const struct node *name, struct task *t
         (void)snprintf(text, sizeof text, "text, or a mapping with %s", program->needs);
         report_type(reader, name, text);
     }
+    if (slice_is(name->text, "postgres"))
+        check_sql(reader, value);
 }
 
 /* ---- operator: NAME, with: … ---- */

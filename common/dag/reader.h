@@ -72,6 +72,8 @@ void read_program(struct reader *reader, const struct node *name, struct task *t
 void read_operator_name(struct reader *reader, const struct node *name, struct task *task);
 void read_with(struct reader *reader, const struct node *name, struct task *task);
 void finish_operator(struct reader *reader, struct task *task);
+/* sql_reader.c: the SQL in postgres's options, a text or a mapping; reports. */
+void check_sql(struct reader *reader, const struct node *value);
 /* params_reader.c */
 void read_params(struct reader *reader, const struct node *name);
 /* schedule.c */

@@ -224,39 +224,20 @@ static int check_text(
     const struct parameters *parameters = &options->parameters;
     struct sql_scan scan = {
         .text = text, .names = parameters->names, .name_count = parameters->count};
-    struct sql_scan tokens = scan;
-    struct sql_statement statement;
-    int more;
-    while ((more = sql_next_statement(&scan, &statement, &failure->error)) == 1) {
-        if (!statement.transaction || options->autocommit)
-            continue;
-        scan.at = (size_t)(statement.text.ptr - text.ptr);
-        more = error_set(&failure->error, ERR_INVALID,
-            "the task is one transaction already; with autocommit: true its SQL may begin and end "
-            "its own");
-        break;
-    }
-    if (more < 0) {
-        struct sql_place place = sql_place_of(text, scan.at);
-        (void)error_prefix(&failure->error, "%s:%u:%u", name, place.line, place.column);
-        failure_point(&failure->report, place.text, place.column);
-        return more;
-    }
-    struct sql_token token = {.kind = SQL_BLANK};
-    while (token.kind != SQL_END && sql_next(&tokens, &token, NULL) == 0) {
-        if (token.kind == SQL_VALUE || token.kind == SQL_NAME)
-            parameters->used[token.parameter] = true;
-    }
-    return 0;
+    int rc = sql_check(&scan, !options->autocommit, parameters->used, &failure->error);
+    if (rc == 0)
+        return 0;
+    struct sql_place place = sql_place_of(text, scan.at);
+    (void)error_prefix(&failure->error, "%s:%u:%u", name, place.line, place.column);
+    failure_point(&failure->report, place.text, place.column);
+    return rc;
 }
 
 static int check_used(const struct parameters *parameters, struct error *error)
 {
     for (size_t i = 0; i < parameters->count; i++) {
         if (!parameters->used[i])
-            return error_set(error, ERR_INVALID,
-                "the parameter \"%.*s\" is used nowhere: write :%.*s in the SQL, or take it away",
-                SLICE_PRINT(parameters->names[i]), SLICE_PRINT(parameters->names[i]));
+            return sql_report_unused(parameters->names[i], error);
     }
     return 0;
 }
