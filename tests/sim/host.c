@@ -416,6 +416,7 @@ static void carry_out_agent(
         agent_exits(world, host, effect);
         break;
     case AGENT_DISCARD:
+    case AGENT_NOTED:
         break;
     }
 }

@@ -29,6 +29,7 @@ static pid_t fork_and_wait(char *command, int *ret_status, struct spawn_failure 
         .env = env,
         .folder = "/",
         .output = null,
+        .channel = -1,
         .cgroup_fd = -1,
         .may_hang = true};
     int failure_fd;

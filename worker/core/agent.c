@@ -38,6 +38,28 @@ static void free_texts(struct texts *texts)
     free(texts->items);
 }
 
+static void keep_operators(struct agent *agent, const struct agent_config *config)
+{
+    agent->operators = xcalloc(config->operator_count, sizeof *agent->operators);
+    agent->operator_count = config->operator_count;
+    for (uint32_t i = 0; i < config->operator_count; i++)
+        agent->operators[i] = (struct operator_line){
+            .name = slice_keep(config->operators[i].name),
+            .version = slice_keep(config->operators[i].version),
+            .problem = slice_keep(config->operators[i].problem),
+        };
+}
+
+static void free_operators(struct agent *agent)
+{
+    for (uint32_t i = 0; i < agent->operator_count; i++) {
+        slice_free(&agent->operators[i].name);
+        slice_free(&agent->operators[i].version);
+        slice_free(&agent->operators[i].problem);
+    }
+    free(agent->operators);
+}
+
 struct agent *agent_create(const struct agent_config *config)
 {
     struct agent *agent = xcalloc(1, sizeof *agent);
@@ -51,6 +73,7 @@ struct agent *agent_create(const struct agent_config *config)
     keep_texts(&agent->queues, &config->queues);
     keep_texts(&agent->labels, &config->labels);
     keep_texts(&agent->users, &config->users);
+    keep_operators(agent, config);
     agent->epoch = config->epoch;
     agent->leader = config->leader;
     agent->dead_instance = config->dead_instance;
@@ -69,12 +92,14 @@ void agent_destroy(struct agent *agent)
         slice_free(&held->cookie);
         slice_free(&held->result);
         slice_free(&held->exit_error);
+        held_forget_said(held);
         free(held);
     }
     names_fini(&agent->held);
     free_texts(&agent->queues);
     free_texts(&agent->labels);
     free_texts(&agent->users);
+    free_operators(agent);
     slice_free(&agent->name);
     slice_free(&agent->host);
     slice_free(&agent->software);
@@ -158,6 +183,15 @@ static void take(struct agent *agent, const struct agent_event *event)
         break;
     case AGENT_EVENT_LOAD:
         agent->load = event->load;
+        break;
+    case AGENT_EVENT_NOTED:
+        take_note(agent, &event->note);
+        break;
+    case AGENT_EVENT_PROGRESS:
+        take_progress(agent, &event->progress);
+        break;
+    case AGENT_EVENT_BREACH:
+        take_breach(agent, &event->breach);
         break;
     case AGENT_EVENT_LEAVE:
         session_leave(agent, event->leave.logs);

@@ -34,6 +34,8 @@ struct agent_config {
     uint64_t now_ms;
     struct texts labels;
     struct texts users; /* as whom tasks may run, the default first; none: as the agent alone */
+    const struct operator_line *operators; /* that this host has */
+    uint32_t operator_count;
 };
 
 /* How busy the host is: what a heartbeat says of it. All zero: not known. */
@@ -62,6 +64,9 @@ enum agent_event_kind {
     AGENT_EVENT_DISK,      /* the spool's disk became full, or has room again */
     AGENT_EVENT_STOP,      /* `stop --now`: kill what runs, report it, end */
     AGENT_EVENT_LOAD,      /* of the host; before a heartbeat that should say it */
+    AGENT_EVENT_NOTED,     /* an operator left a note; answered by AGENT_NOTED, however late */
+    AGENT_EVENT_PROGRESS,  /* an operator said how far it is */
+    AGENT_EVENT_BREACH,    /* an operator broke its contract: end it */
     AGENT_EVENT_LEAVE,     /* `stop`: take nothing more, end when nothing runs and all is with the
                               master; again whenever `logs` has changed */
     AGENT_EVENT_KIND_COUNT
@@ -88,9 +93,14 @@ struct agent_event {
             struct slice artifacts; /* hash of the manifest, or empty; it and its files are kept by
                                        the master */
             uint64_t log_bytes;     /* of the whole stream */
-            enum reason reason;     /* REASON_NONE; or OUTPUT, ARTIFACT: a success that is none */
-            struct slice error;
+            enum reason reason;     /* REASON_NONE; or OUTPUT, ARTIFACT: a success that is none;
+                                       OPERATOR: an end by itself that breaks the contract */
+            struct slice error;     /* with NONE: what its operator says of its failure */
+            bool no_retry;          /* its operator says that another try cannot help */
         } collected;
+        struct msg_note note;
+        struct msg_progress progress;
+        struct attempt_id breach;
         struct attempt_id saved;
         bool full;
         struct agent_load load;
@@ -117,6 +127,7 @@ enum agent_effect_kind {
     AGENT_LEADER,     /* remember epoch, leader and cluster on disk */
     AGENT_REGISTERED, /* a session is open; dead_instance need not be told again. `assign` paths:
                          see bundles */
+    AGENT_NOTED,      /* tell the operator what became of its note; it may come twice */
     AGENT_NOTE,       /* something a person should read in the log */
     AGENT_EXIT        /* end the process with this status */
 };
@@ -143,6 +154,7 @@ struct agent_effect {
             struct slice bundles; /* the master's folder of blobs, on its own host */
         } registered;
         struct slice note;
+        struct msg_noted noted;
         struct {
             int status;
             struct slice text;

@@ -92,6 +92,7 @@ static void destroy(struct agent *agent, struct held *held)
     slice_free(&held->cookie);
     slice_free(&held->result);
     slice_free(&held->exit_error);
+    held_forget_said(held);
     free(held);
 }
 
@@ -128,6 +129,7 @@ static struct slice make_cookie(const struct msg_assign *assign)
     small.text = (struct slice){0};
     small.arguments = (struct texts){0};
     small.env = (struct texts){0};
+    small.document = (struct slice){0};
     small.sources.items = NULL;
     small.sources.count = 0;
     struct frame_header header = {.version = PROTOCOL_HOST_VERSION, .number = 1};
@@ -197,6 +199,7 @@ void take_assign(struct agent *agent, const struct msg_assign *assign)
     held->lease_ms = assign->lease_ms;
     held->kill_grace_ms = assign->kill_grace_ms;
     held->timeout_ms = assign->timeout_ms;
+    held->operator= assign->kind == OPERATOR_PROGRAM;
     held->cookie = make_cookie(assign);
     struct agent_effect *effect = add_effect(agent, AGENT_PREPARE);
     effect->id = assign->id;
@@ -278,14 +281,13 @@ void take_settled(struct agent *agent, const struct msg_settled *message)
 static void start(struct agent *agent, struct held *held)
 {
     uint64_t stamp = held->stamp > agent->acked_stamp ? held->stamp : agent->acked_stamp;
-    struct msg_runner_start message = {
-        .id = held->id,
+    struct msg_runner_start message = {.id = held->id,
         .stamp = stamp,
         .lease_ms = held->lease_ms,
         .kill_grace_ms = held->kill_grace_ms,
         .timeout_ms = held->timeout_ms,
         .cookie = arena_copy(&agent->effects->arena, held->cookie),
-    };
+        .operator= held->operator, };
     tell_runner(agent, MESSAGE_runner_start, &message, sizeof message);
     held_move(agent, held, HELD_EVENT_START);
 }
@@ -426,6 +428,25 @@ static void judge(const struct held *held, const struct msg_assign *assign, stru
     }
 }
 
+/* Did it end by itself, the contract counts; and what its operator says of a failure is the best
+ * that is known. */
+static void judge_said(const struct agent_event *event, struct msg_ended *ended)
+{
+    bool by_itself = ended->state == ATTEMPT_SUCCESS || ended->state == ATTEMPT_SKIPPED ||
+                     ended->reason == REASON_EXIT_CODE || ended->reason == REASON_SIGNAL ||
+                     ended->reason == REASON_OPERATOR;
+    if (!by_itself || event->collected.error.length == 0)
+        return;
+    if (event->collected.reason == REASON_OPERATOR) {
+        ended->state = ATTEMPT_FAILED;
+        ended->reason = REASON_OPERATOR;
+        ended->error = event->collected.error;
+    } else if (ended->state == ATTEMPT_FAILED) {
+        ended->error = event->collected.error;
+        ended->no_retry = event->collected.no_retry;
+    }
+}
+
 void take_collected(struct agent *agent, const struct agent_event *event)
 {
     struct held *held = held_find(agent, &event->collected.id);
@@ -441,6 +462,7 @@ void take_collected(struct agent *agent, const struct agent_event *event)
         .log_bytes = event->collected.log_bytes,
     };
     judge(held, read_cookie(agent, held), &ended);
+    judge_said(event, &ended);
     if (ended.state == ATTEMPT_SUCCESS && event->collected.reason != REASON_NONE) {
         ended.state = ATTEMPT_FAILED;
         ended.reason = event->collected.reason;
@@ -483,6 +505,7 @@ static void take_hello(struct agent *agent, const struct msg_runner_hello *messa
 {
     agent->instance = message->instance;
     agent->ahead = message->queues ? agent->slots * HAND_SLOTS_MAX : 0;
+    agent->runner_knows_operators = message->operators;
     session_begin(agent);
 }
 

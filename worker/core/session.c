@@ -35,7 +35,7 @@ static void send_frame(struct agent *agent)
     add_effect(agent, AGENT_SEND)->frame = copy;
 }
 
-static void send_plain(struct agent *agent, enum message_id number, const void *body)
+void send_plain(struct agent *agent, enum message_id number, const void *body)
 {
     struct frame_header header = header_of(agent);
     buffer_clear(&agent->frame);
@@ -94,6 +94,10 @@ static void send_register(struct agent *agent)
         .labels = agent->labels,
         .users = agent->users,
     };
+    if (agent->runner_knows_operators) {
+        message.operators.items = agent->operators;
+        message.operators.count = agent->operator_count;
+    }
     send_plain(agent, MESSAGE_register, &message);
     agent->next_beat_ms = agent->now_ms + REGISTER_EVERY_MS;
 }
@@ -128,6 +132,8 @@ static void end_unnamed(struct agent *agent, const struct msg_registered *messag
             held_discard(agent, held);
         else if (!kept && held_has_process(held) && !MUTANT(UNNAMED_SPARED))
             held_kill(agent, held, REASON_WORKER_LOST);
+        else
+            say_again(agent, held);
     }
     table_fini(&named);
 }
@@ -255,6 +261,9 @@ static void take_in_session(struct agent *agent, const struct message *message)
         break;
     case MESSAGE_settled:
         take_settled(agent, message->body);
+        break;
+    case MESSAGE_noted:
+        take_noted(agent, message->body);
         break;
     default:
         break;
@@ -389,6 +398,7 @@ static void beat(struct agent *agent)
     };
     channel_resend(&agent->channel, agent->now_ms);
     send_plain(agent, MESSAGE_heartbeat, &heartbeat);
+    tell_progress(agent);
     send_frames(agent);
     agent->next_beat_ms = agent->now_ms + HEARTBEAT_INTERVAL_MS;
 }

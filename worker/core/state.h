@@ -41,6 +41,7 @@ struct held {
     uint8_t state; /* enum held_state */
     bool forgotten_by_runner;
     bool killed;
+    bool operator;     /* an operator program */
     uint64_t listed;   /* the nonce of the runner's last list that named it */
     uint64_t instance; /* of the runner that has or had it */
     uint64_t stamp;    /* that its assignment rests on */
@@ -49,6 +50,12 @@ struct held {
     struct slice result;             /* owned: the encoded msg_ended, from COLLECTING's end on */
     struct msg_runner_exited exited; /* its text is owned by exit_error */
     struct slice exit_error;
+    struct slice note; /* owned: the note that is not answered; empty: none */
+    uint32_t note_id;
+    struct slice progress; /* owned: the text */
+    int64_t progress_done, progress_total;
+    bool progress_known;
+    bool progress_new;    /* to be told with the next heartbeat */
     uint64_t announce_ms; /* when the master is told that it runs; 0: told, or nothing to tell */
     uint64_t started_at, pid;
     struct held *next, *previous; /* all, oldest first */
@@ -66,6 +73,9 @@ struct agent {
     unsigned char key[32], boot[16];
     struct slice name, host, software, cluster; /* owned */
     struct texts queues, labels, users;         /* owned */
+    struct operator_line *operators;            /* owned */
+    uint32_t operator_count;
+    bool runner_knows_operators;
     uint32_t slots;
     uint64_t epoch, leader;
     uint64_t dead_instance;
@@ -142,7 +152,22 @@ void held_tell_end(struct agent *agent, const struct held *held);
 /* Attempts of which the runner's finished list knew nothing are over: they never started. */
 void held_drop_unlisted(struct agent *agent);
 
+/* ---- said.c: what operators say ---- */
+
+void take_note(struct agent *agent, const struct msg_note *note);
+void take_noted(struct agent *agent, const struct msg_noted *message);
+void take_progress(struct agent *agent, const struct msg_progress *progress);
+void take_breach(struct agent *agent, const struct attempt_id *id);
+/* In a new session: what is not answered goes again, and how far it is. */
+void say_again(struct agent *agent, struct held *held);
+/* What is new, with a heartbeat. */
+void tell_progress(struct agent *agent);
+void held_forget_said(struct held *held);
+
 /* ---- session.c ---- */
+
+/* A PLAIN message of this session. */
+void send_plain(struct agent *agent, enum message_id number, const void *body);
 
 void session_begin(struct agent *agent);
 void session_runner_listed(struct agent *agent);

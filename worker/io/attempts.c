@@ -45,7 +45,10 @@ void order_free(struct order *order)
     for (size_t i = 0; i < 2; i++) {
         if (order->pipe[i] >= 0)
             (void)close(order->pipe[i]);
+        if (order->channel[i] >= 0)
+            (void)close(order->channel[i]);
     }
+    buffer_wipe(&order->task_line);
     arena_fini(&order->arena);
     free(order);
 }
@@ -66,6 +69,7 @@ void work_free(struct work *work)
     struct attempts *attempts = work->attempts;
     assert(work->trees == NULL && work->collection == NULL);
     close_pipe(work);
+    talk_destroy(work->talk);
     order_free(work->order);
     *(work->previous != NULL ? &work->previous->next : &attempts->first) = work->next;
     if (work->next != NULL)
@@ -78,6 +82,12 @@ struct attempts *attempts_create(const struct attempts_config *config)
 {
     struct attempts *attempts = xcalloc(1, sizeof *attempts);
     attempts->config = *config;
+    attempts->talk = (struct talk_config){
+        .loop = config->loop,
+        .folder = config->folder->said,
+        .events = {config->events.note, config->events.progress, config->events.breach,
+            config->events.context},
+    };
     return attempts;
 }
 
@@ -172,11 +182,12 @@ bool work_drain(struct work *work)
 
 /* ---- what the core asks ---- */
 
-bool attempts_start(struct attempts *attempts, struct msg_runner_start *start, int ret_pipe[2])
+uint32_t attempts_start(
+    struct attempts *attempts, struct msg_runner_start *start, int ret_fds[START_FDS_MAX])
 {
     struct work *work = work_find(attempts, &start->id);
     if (work == NULL || work->order == NULL)
-        return false;
+        return 0;
     struct order *order = work->order;
     stop_here(STOP_PREPARED);
     start->arguments = order->command.arguments;
@@ -191,11 +202,14 @@ bool attempts_start(struct attempts *attempts, struct msg_runner_start *start, i
     }
     /* The sender gives away what it is given, and this side needs the read end itself. */
     work->pipe = fcntl(order->pipe[0], F_DUPFD_CLOEXEC, 0);
-    ret_pipe[0] = order->pipe[0];
-    ret_pipe[1] = order->pipe[1];
-    order->pipe[0] = -1;
-    order->pipe[1] = -1;
-    return true;
+    for (size_t i = 0; i < 2; i++) {
+        ret_fds[i] = order->pipe[i];
+        ret_fds[i + 2] = order->channel[i];
+        order->pipe[i] = -1;
+        order->channel[i] = -1;
+    }
+    start->operator= work->talk != NULL;
+    return work->talk != NULL ? 4 : 2;
 }
 
 void attempts_started(struct attempts *attempts, const struct attempt_id *id)
@@ -204,26 +218,65 @@ void attempts_started(struct attempts *attempts, const struct attempt_id *id)
     order_free(work->order);
     work->order = NULL;
     work_watch(work);
+    if (work->talk != NULL)
+        talk_listen(work->talk);
 }
 
-void attempts_adopt(struct attempts *attempts, const struct attempt_id *id, int pipe)
+void attempts_adopt(struct attempts *attempts, const struct attempt_id *id, int pipe, int channel)
 {
     struct error error = {0};
     if (work_find(attempts, id) != NULL) {
         if (pipe >= 0)
             (void)close(pipe);
+        if (channel >= 0)
+            (void)close(channel);
         return;
     }
     struct work *work = work_create(attempts, id);
     work->pipe = pipe;
+    if (channel >= 0)
+        work->talk = talk_create(&attempts->talk, id, channel, 0);
     work->begun = true;
     if (!open_stream(work, &error))
         log_warn("%s", error.text);
     work_watch(work);
 }
 
+void attempts_listen(struct attempts *attempts, const struct attempt_id *id)
+{
+    struct work *work = work_find(attempts, id);
+    if (work != NULL && work->talk != NULL && work->collection == NULL)
+        talk_listen(work->talk);
+}
+
+void attempts_noted(struct attempts *attempts, const struct msg_noted *noted)
+{
+    struct work *work = work_find(attempts, &noted->id);
+    if (work != NULL && work->talk != NULL && work->collection == NULL)
+        talk_answer(work->talk, noted);
+}
+
+uint64_t attempts_due_ms(const struct attempts *attempts)
+{
+    uint64_t due = UINT64_MAX;
+    for (const struct work *work = attempts->first; work != NULL; work = work->next) {
+        if (work->talk != NULL && work->collection == NULL && talk_due_ms(work->talk) < due)
+            due = talk_due_ms(work->talk);
+    }
+    return due;
+}
+
+void attempts_expire(struct attempts *attempts, uint64_t now_ms)
+{
+    for (struct work *work = attempts->first; work != NULL; work = work->next) {
+        if (work->talk != NULL && work->collection == NULL)
+            talk_expire(work->talk, now_ms);
+    }
+}
+
 void work_abandon(struct work *work)
 {
+    talk_forget(work->attempts->config.folder->said, &work->id);
     work_folder_remove(work);
     work_free(work);
 }
@@ -348,8 +401,15 @@ static void visit_folder(struct attempts *attempts, const struct attempt_id *id,
     work_folder_remove_later(attempts, name);
 }
 
+static void visit_said(struct attempts *attempts, const struct attempt_id *id, const char *name)
+{
+    (void)name;
+    talk_forget(attempts->config.folder->said, id);
+}
+
 void attempts_clean(struct attempts *attempts)
 {
+    each_unknown(attempts, attempts->config.folder->said, visit_said);
     each_unknown(attempts, attempts->config.folder->spool, visit_spool);
     each_unknown(attempts, attempts->config.folder->work, visit_folder);
 }

@@ -9,6 +9,7 @@
 #include "worker/io/blob_client.h"
 #include "worker/io/command.h"
 #include "worker/io/folder.h"
+#include "worker/io/operators.h"
 #include "worker/io/ship.h"
 #include "worker/io/trees.h"
 
@@ -21,6 +22,7 @@ struct collected {
     uint64_t log_bytes;
     enum reason reason;
     struct slice error;
+    bool no_retry;
 };
 
 /* Called while attempts_prepare and attempts_collect go on, or later from the loop. */
@@ -30,6 +32,10 @@ struct attempts_events {
     void (*collected)(void *context, const struct collected *collected);
     /* The disk of the spools became full, or has room again. */
     void (*disk)(void *context, bool full);
+    /* Of operators: talk.h. */
+    void (*note)(void *context, const struct msg_note *note);
+    void (*progress)(void *context, const struct msg_progress *progress);
+    void (*breach)(void *context, const struct attempt_id *id);
     void *context;
 };
 
@@ -42,6 +48,7 @@ struct attempts_config {
     struct blob_client *blobs;
     struct trees *trees;
     const struct task_users *users;
+    const struct operators *operators;
     struct command_base base;
     struct attempts_events events;
 };
@@ -53,15 +60,24 @@ void attempts_destroy(struct attempts *attempts);
 /* AGENT_PREPARE; answered by `prepared`, at once when nothing has to be copied. */
 void attempts_prepare(struct attempts *attempts, const struct msg_assign *assign);
 /*
- * Completes the message for the runner with what was prepared, and gives the pipe's ends, which are
- * the caller's now. Call attempts_started when it was sent: the texts live until then. False: it
- * was not prepared.
+ * Completes the message for the runner with what was prepared, and gives the descriptors that go
+ * with it, which are the caller's now: how many, 0: it was not prepared. Call attempts_started when
+ * it was sent: the texts live until then.
  */
-bool attempts_start(struct attempts *attempts, struct msg_runner_start *start, int ret_pipe[2]);
+enum { START_FDS_MAX = 4 };
+uint32_t attempts_start(
+    struct attempts *attempts, struct msg_runner_start *start, int ret_fds[START_FDS_MAX]);
 void attempts_started(struct attempts *attempts, const struct attempt_id *id);
-/* The runner holds it: takes the pipe's read end (-1: there is none). One that is known keeps what
- * it has. */
-void attempts_adopt(struct attempts *attempts, const struct attempt_id *id, int pipe);
+/* The runner holds it: takes the pipe's read end and the end of an operator's socket (-1: there is
+ * none). One that is known keeps what it has. */
+void attempts_adopt(struct attempts *attempts, const struct attempt_id *id, int pipe, int channel);
+/* What was said at adoption is handed on; call when the core has heard of it. */
+void attempts_listen(struct attempts *attempts, const struct attempt_id *id);
+/* What became of an operator's note. */
+void attempts_noted(struct attempts *attempts, const struct msg_noted *noted);
+/* When the first operator must have ended that has said its error (boot time), and then. */
+uint64_t attempts_due_ms(const struct attempts *attempts);
+void attempts_expire(struct attempts *attempts, uint64_t now_ms);
 /* AGENT_COLLECT. */
 void attempts_collect(struct attempts *attempts, const struct attempt_id *id,
     const struct msg_assign *assign, bool success);

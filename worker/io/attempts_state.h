@@ -6,6 +6,7 @@
 
 #include "common/table.h"
 #include "worker/io/attempts.h"
+#include "worker/io/talk.h"
 
 /* What waits between PREPARE and START. */
 struct order {
@@ -16,6 +17,9 @@ struct order {
     const struct task_user *user; /* as whom it runs; NULL: as the agent */
     struct error given;           /* of the thread that gives its folder to the user */
     int pipe[2];
+    int channel[2]; /* of an operator's socket: the runner's copy of this end, the operator's */
+    struct buffer task_line; /* of an operator: with its secrets */
+    bool operator;
 };
 
 struct collection;
@@ -37,6 +41,8 @@ struct work {
     bool giving;            /* its folder is being given to its user, on a thread */
     bool unwanted;          /* it was discarded meanwhile */
     struct collection *collection;
+    struct talk *talk; /* with its operator, NULL: it has none */
+    uint64_t kill_grace_ms;
 };
 
 enum { WORK_SPARES_MAX = 64 };
@@ -50,6 +56,7 @@ struct attempts {
     bool full;
     bool no_room;         /* the last one could not be prepared for want of space */
     uint64_t room_wanted; /* bytes, before another is tried */
+    struct talk_config talk;
 };
 
 struct work *work_find(const struct attempts *attempts, const struct attempt_id *id);

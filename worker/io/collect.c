@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,6 +29,8 @@ struct collection {
     size_t sent; /* files that the master has */
     enum reason reason;
     struct error error;
+    struct slice said; /* what its operator says of its failure, or empty */
+    bool no_retry;
 };
 
 static void collection_destroy(struct collection *collection)
@@ -54,7 +57,8 @@ static void finish(struct collection *collection)
         .id = work->id,
         .log_bytes = work->log_bytes,
         .reason = collection->reason,
-        .error = slice_of(well ? NULL : collection->error.text),
+        .error = well ? collection->said : slice_of(collection->error.text),
+        .no_retry = collection->no_retry,
     };
     if (well)
         collected.outputs = buffer_slice(&collection->outputs);
@@ -163,6 +167,50 @@ static int read_outputs(struct collection *collection)
     return rc;
 }
 
+/* ---- what its operator said ---- */
+
+/* What stands in $REEVE_OUTPUT replaces what was said. */
+static void merge_outputs(struct collection *collection, const json_t *said)
+{
+    struct buffer *text = &collection->outputs;
+    json_t *all = json_copy((json_t *)(uintptr_t)said);
+    json_t *written =
+        text->length > 0 ? json_loadb(text->data, text->length, JSON_ALLOW_NUL, NULL) : NULL;
+    (void)json_object_update(all, written);
+    char *merged = json_dumps(all, JSON_COMPACT);
+    size_t length = merged != NULL ? strlen(merged) : 0;
+    buffer_clear(text);
+    if (length <= OUTPUTS_MAX_BYTES) {
+        buffer_append(text, merged, length);
+    } else {
+        collection->reason = REASON_OUTPUT;
+        (void)error_set(&collection->error, ERR_TOO_BIG,
+            "outputs: more than %d bytes; hand large data on as an artifact", OUTPUTS_MAX_BYTES);
+    }
+    free(merged);
+    json_decref(written);
+    json_decref(all);
+}
+
+static void finish_talk(struct collection *collection)
+{
+    struct talk_end end;
+    talk_finish(collection->work->talk, &end);
+    collection->said = end.error;
+    collection->no_retry = end.no_retry;
+    if (end.breach.length > 0) {
+        collection->reason = REASON_OPERATOR;
+        (void)error_set(&collection->error, ERR_INVALID, "%.*s", SLICE_PRINT(end.breach));
+    } else if (collection->success && end.error.length > 0) {
+        collection->reason = REASON_OPERATOR;
+        (void)error_set(&collection->error, ERR_INVALID, "it ended with 0 after its error: %.*s",
+            SLICE_PRINT(end.error));
+    } else if (collection->success && collection->reason == REASON_NONE &&
+               json_object_size(end.outputs) > 0) {
+        merge_outputs(collection, end.outputs);
+    }
+}
+
 /* ---- the whole ---- */
 
 static void collect(struct collection *collection)
@@ -175,6 +223,8 @@ static void collect(struct collection *collection)
     work->stream = NULL;
     if (collection->success && read_outputs(collection) != 0)
         collection->reason = REASON_OUTPUT;
+    if (work->talk != NULL)
+        finish_talk(collection);
     if (collection->success && collection->reason == REASON_NONE && collection->patterns.count > 0)
         jobs_run(work->attempts->config.jobs, find, found, collection);
     else

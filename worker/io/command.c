@@ -52,8 +52,7 @@ static const char *find_mark(struct slice text)
     return memmem(text.ptr, text.length, mark.ptr, mark.length);
 }
 
-/* The text in the arena, with the artifacts' folder in place of its mark. */
-static struct slice fill(struct slice text, const struct place *place, struct arena *arena)
+struct slice command_fill(struct slice text, const struct place *place, struct arena *arena)
 {
     size_t count = 0;
     struct slice rest = text;
@@ -87,7 +86,7 @@ static void add_bash(struct command *command, const struct msg_assign *assign,
     const struct place *place, struct arena *arena)
 {
     struct texts *list = &command->arguments;
-    struct slice text = fill(assign->text, place, arena);
+    struct slice text = command_fill(assign->text, place, arena);
     add(list, slice_of("bash"));
     if (assign->strict) {
         add(list, slice_of("-eo"));
@@ -115,7 +114,7 @@ static void make_arguments(struct command *command, const struct msg_assign *ass
     if (assign->kind == OPERATOR_BASH)
         add_bash(command, assign, place, arena);
     for (uint32_t i = 0; i < assign->arguments.count; i++)
-        add(list, fill(assign->arguments.items[i], place, arena));
+        add(list, command_fill(assign->arguments.items[i], place, arena));
 }
 
 /* ---- environment ---- */
@@ -175,7 +174,7 @@ static void make_env(struct command *command, const struct msg_assign *assign,
         struct slice entry = assign->env.items[i];
         /* A name alone: unset. */
         if (name_of(entry).length < entry.length)
-            add(list, fill(entry, place, arena));
+            add(list, command_fill(entry, place, arena));
     }
     add(list, arena_printf(arena, "REEVE_WORKER=%.*s", SLICE_PRINT(base->worker)));
     add(list, arena_printf(arena, "REEVE_OUTPUT=%.*s", SLICE_PRINT(place->output)));

@@ -29,11 +29,14 @@ struct command_base {
 /* The environment without REEVE_* and AIRFLOW_*, with PYTHONUNBUFFERED=1. Borrows its texts. */
 void command_base_env(char *const *environment, struct arena *arena, struct texts *ret_env);
 
+/* The text in the arena, with the artifacts' folder in place of its mark. */
+struct slice command_fill(struct slice text, const struct place *place, struct arena *arena);
+
 struct command {
     struct texts arguments, env;
     struct slice script; /* not empty: what place.script is to hold */
 };
-/* Everything in it lies in the arena. */
+/* Everything in it lies in the arena. An operator program's argv is its caller's to set. */
 void command_make(struct command *command, const struct msg_assign *assign,
     const struct place *place, const struct command_base *base, struct arena *arena);
 

@@ -65,6 +65,9 @@ static void carry_out_files(struct host *host, const struct agent_effect *effect
     case AGENT_SAVE:
         results_save(host->results, effect->save);
         break;
+    case AGENT_NOTED:
+        attempts_noted(host->attempts, &effect->noted);
+        break;
     case AGENT_DROP:
         results_drop(host->results, &effect->id);
         stop_here(STOP_RESULT_DROPPED);

@@ -39,6 +39,7 @@ int folder_init(struct folder *folder, const char *path, struct error *error)
     folder->runner = xasprintf("%s/runner", folder->secret);
     folder->results = xasprintf("%s/results", folder->secret);
     folder->spool = xasprintf("%s/spool", folder->secret);
+    folder->said = xasprintf("%s/said", folder->secret);
     folder->cache = xasprintf("%s/cache", folder->secret);
     folder->agent = xasprintf("%s/agent.sock", folder->secret);
     return 0;
@@ -116,6 +117,8 @@ int folder_open(struct folder *folder, struct error *error)
     if (rc == 0)
         rc = file_make_folder(folder->spool, 0700, error);
     if (rc == 0)
+        rc = file_make_folder(folder->said, 0700, error);
+    if (rc == 0)
         rc = file_make_folder(folder->cache, 0700, error);
     return rc;
 }
@@ -126,7 +129,7 @@ void folder_fini(struct folder *folder)
         (void)close(folder->lock_fd);
     char *texts[] = {folder->path, folder->lock, folder->work, folder->secret, folder->key,
         folder->join, folder->leader, folder->dead, folder->runner, folder->results, folder->spool,
-        folder->cache, folder->agent};
+        folder->said, folder->cache, folder->agent};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
     *folder = (struct folder){.lock_fd = -1};

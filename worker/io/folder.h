@@ -4,8 +4,8 @@
  *     DIR/            0711
  *       lock          who has it
  *       work/ID/      0700, an attempt's own: files/ is its working directory
- *       private/      0700: keys, what it joined, results, spool/, cache/, the runner's socket and
- *                     the agent's, agent.sock
+ *       private/      0700: keys, what it joined, results, spool/, said/, cache/, the runner's
+ * socket and the agent's, agent.sock
  */
 #ifndef WORKER_IO_FOLDER_H
 #define WORKER_IO_FOLDER_H
@@ -17,7 +17,7 @@ struct folder {
     char *lock;
     char *work;
     char *secret; /* private/ */
-    char *key, *join, *leader, *dead, *runner, *results, *spool, *cache, *agent;
+    char *key, *join, *leader, *dead, *runner, *results, *spool, *said, *cache, *agent;
     int lock_fd; /* -1: not locked */
 };
 

@@ -71,7 +71,8 @@ static void on_collected(void *context, const struct collected *collected)
                                .artifacts = collected->artifacts,
                                .log_bytes = collected->log_bytes,
                                .reason = collected->reason,
-                               .error = collected->error}});
+                               .error = collected->error,
+                               .no_retry = collected->no_retry}});
 }
 
 static void tell_disk(struct host *host)
@@ -84,6 +85,21 @@ static void on_disk(void *context, bool full)
 {
     (void)full;
     tell_disk(context);
+}
+
+static void on_note(void *context, const struct msg_note *note)
+{
+    host_step(context, (struct agent_event){.kind = AGENT_EVENT_NOTED, .note = *note});
+}
+
+static void on_progress(void *context, const struct msg_progress *progress)
+{
+    host_step(context, (struct agent_event){.kind = AGENT_EVENT_PROGRESS, .progress = *progress});
+}
+
+static void on_breach(void *context, const struct attempt_id *id)
+{
+    host_step(context, (struct agent_event){.kind = AGENT_EVENT_BREACH, .breach = *id});
 }
 
 static void on_saved(void *context, const struct attempt_id *id)
@@ -164,6 +180,7 @@ static uint64_t next_ms(const struct host *host)
     uint64_t due = least(agent_next_ms(host->agent), results_due_ms(host->results));
     due = least(due, uplink_due_ms(host->uplink));
     due = least(due, leaving_due_ms(host));
+    due = least(due, attempts_due_ms(host->attempts));
     uint64_t retry = clock_boot_ms() + RETRY_EVERY_MS;
     if ((host->results_full || attempts_is_full(host->attempts)) && retry < due)
         due = retry;
@@ -236,6 +253,7 @@ static void on_timer(void *context)
         results_retry(host->results);
     if (attempts_is_full(host->attempts))
         attempts_retry(host->attempts);
+    attempts_expire(host->attempts, now_ms);
     if (bulk_is_open(host->bulk) &&
         (ship_is_stuck(host->ship, now_ms) || blob_client_is_stuck(host->blobs, now_ms) ||
             fetcher_is_stuck(host->fetcher, now_ms)) &&
@@ -273,6 +291,9 @@ static void make_agent(struct host *host)
         .now_ms = clock_boot_ms(),
         .labels = {labels, (uint32_t)options->label_count},
     };
+    struct operator_line lines[OPERATORS_MAX];
+    config.operators = lines;
+    config.operator_count = operators_lines(&host->operators, lines);
     memcpy(config.key, identity->keys.public_key, sizeof config.key);
     memcpy(config.boot, identity->boot, sizeof config.boot);
     host->agent = agent_create(&config);
@@ -288,8 +309,9 @@ static void make_attempts(struct host *host)
         .blobs = host->blobs,
         .trees = host->trees,
         .users = &host->users,
+        .operators = &host->operators,
         .base = {.worker = slice_of(host->options->name)},
-        .events = {on_prepared, on_collected, on_disk, host},
+        .events = {on_prepared, on_collected, on_disk, on_note, on_progress, on_breach, host},
     };
     command_base_env(environ, &host->arena, &config.base.env);
     host->attempts = attempts_create(&config);
@@ -442,6 +464,18 @@ static void log_users(const struct host *host)
             geteuid() == 0 ? ", root" : "");
 }
 
+static void log_operators(const struct host *host)
+{
+    for (size_t i = 0; i < host->operators.count; i++) {
+        const struct operator_program *program = &host->operators.items[i];
+        if (program->problem[0] != '\0')
+            log_warn("operator %s (%s) gets no tasks: %s", program->name, program->path,
+                program->problem);
+        else
+            log_info("operator %s %s: %s", program->name, program->version, program->path);
+    }
+}
+
 static int serve(struct host *host, struct error *error)
 {
     raise_files();
@@ -451,6 +485,7 @@ static int serve(struct host *host, struct error *error)
         log_info("worker %s with %u slots, runner %d", host->options->name, host->options->slots,
             (int)runner_client_pid(host->runner.client));
         log_users(host);
+        log_operators(host);
         loop_run(host->loop);
         if (host->stopped)
             wait_for_runner(host);
@@ -472,6 +507,8 @@ int host_run(const struct options *options, const struct folder *folder, int *re
     int rc = identity_load(&host.identity, folder, error);
     if (rc == 0 && !options->stop)
         rc = task_users_read(options->users, options->user_count, folder->work, &host.users, error);
+    if (rc == 0 && !options->stop)
+        operators_find(options->operator_path, &host.operators);
     if (rc == 0)
         rc = runners_open(&host.identity, folder, options->stop, &host.runner.client,
             &host.runner.instance, error);
@@ -485,5 +522,6 @@ int host_run(const struct options *options, const struct folder *folder, int *re
         rc = 0;
     }
     task_users_fini(&host.users);
+    operators_fini(&host.operators);
     return rc;
 }

@@ -40,6 +40,7 @@ struct host {
     const struct folder *folder;
     struct identity identity;
     struct task_users users;
+    struct operators operators;
     struct loop *loop;
     struct uplink *uplink;
     struct bulk *bulk;

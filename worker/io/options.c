@@ -6,6 +6,7 @@
 #include "common/memory.h"
 #include "common/size.h"
 #include "proto/roles.h"
+#include "worker/io/operators.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -281,6 +282,25 @@ static int default_spool_max(void *options, struct error *error)
     return set_spool_max(options, (struct flag_word){"10GiB", "default"}, error);
 }
 
+static int set_operator_path(void *of, struct flag_word word, struct error *error)
+{
+    struct options *options = of;
+    (void)error;
+    free(options->operator_path);
+    options->operator_path = xstrdup(word.value);
+    options->operator_path_source = word.source;
+    return 0;
+}
+
+static int default_operator_path(void *of, struct error *error)
+{
+    struct options *options = of;
+    (void)error;
+    options->operator_path = operators_default_path();
+    options->operator_path_source = "default";
+    return 0;
+}
+
 static int set_within(void *of, struct flag_word word, struct error *error)
 {
     struct options *options = of;
@@ -346,6 +366,14 @@ static const struct flag rows[] = {
         .help = "users as whom tasks may run, the first by default; needs root\n"
                 "($REEVE_WORKER_RUN_AS; default: as the worker itself)",
         .take = add_users},
+    {.name = "--operator-path",
+        .variable = "$REEVE_OPERATOR_PATH",
+        .value = "DIR[:DIR...]",
+        .help = "where operator programs lie, reeve-op-NAME ($REEVE_OPERATOR_PATH; default:\n"
+                "beside this program, then /usr/local/lib/reeve/operators and\n"
+                "/usr/lib/reeve/operators)",
+        .take = set_operator_path,
+        .take_default = default_operator_path},
     {.name = "--within",
         .value = "DURATION",
         .help = "stop: then kill what still runs",
@@ -406,6 +434,7 @@ void options_fini(struct options *options)
         free(options->labels[i]);
     for (size_t i = 0; i < options->user_count; i++)
         free(options->users[i]);
+    free(options->operator_path);
     options_drop_token(options);
     *options = (struct options){0};
 }
@@ -453,5 +482,7 @@ void options_print(const struct options *options, struct buffer *out)
         options->spool_max_source);
     for (size_t i = 0; i < options->user_count; i++)
         flag_print(out, "run-as", (struct flag_word){options->users[i], options->users_source});
+    flag_print(out, "operator-path",
+        (struct flag_word){options->operator_path, options->operator_path_source});
     flags_print_common(out, &options->common);
 }

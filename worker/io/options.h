@@ -52,6 +52,8 @@ struct options {
     char *users[TASK_USERS_MAX]; /* --run-as: the first is the default; none: tasks run as we do */
     size_t user_count;
     const char *users_source;
+    char *operator_path; /* folders, separated by ':' */
+    const char *operator_path_source;
     bool stop; /* the verb */
     bool now;
     uint64_t within_ms; /* 0: not given */

@@ -3,6 +3,7 @@
  * folder, a pipe and no thread.
  */
 #include "worker/io/attempts_state.h"
+#include "worker/io/task_line.h"
 
 #include "common/dag/plan.h"
 #include "common/file.h"
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -58,6 +60,26 @@ static int make_pipe(struct order *order, struct error *error)
     return 0;
 }
 
+/* The whole task lies in the socket before the operator starts: whatever becomes of this agent. */
+static int make_channel(struct work *work, struct error *error)
+{
+    struct order *order = work->order;
+    int ends[2];
+    if (!order->operator)
+        return 0;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        return error_set_errno(error, ERR_IO, errno, "no socket for its operator");
+    order->channel[1] = ends[1];
+    work->talk = talk_create(&work->attempts->talk, &work->id, ends[0], work->kill_grace_ms);
+    int rc = talk_tell_task(work->talk, buffer_slice(&order->task_line), error);
+    if (rc != 0)
+        return rc;
+    order->channel[0] = fcntl(ends[0], F_DUPFD_CLOEXEC, 0);
+    return order->channel[0] >= 0
+               ? 0
+               : error_set_errno(error, ERR_IO, errno, "no socket for its operator");
+}
+
 /* The agent's last steps, once the files are there. */
 static void complete(struct work *work)
 {
@@ -70,6 +92,8 @@ static void complete(struct work *work)
         answer(work, REASON_NOT_FOUND, &error);
     } else if (make_pipe(order, &error) != 0) {
         answer(work, REASON_WORKER_ERROR, &error);
+    } else if (make_channel(work, &error) != 0) {
+        answer(work, error.code == ERR_TOO_BIG ? REASON_TOO_BIG : REASON_WORKER_ERROR, &error);
     } else {
         answer(work, REASON_NONE, NULL);
     }
@@ -183,6 +207,23 @@ static int prepare(struct work *work, const struct msg_assign *assign, struct er
     return rc;
 }
 
+/* An operator program: its path, and what it is told. */
+static int prepare_operator(struct work *work, const struct msg_assign *assign, struct error *error)
+{
+    const struct attempts_config *config = &work->attempts->config;
+    struct order *order = work->order;
+    const char *path = operators_path(config->operators, assign->operator);
+    if (path == NULL)
+        return error_set(error, ERR_NOT_FOUND,
+            "the operator \"%.*s\" is not there: no reeve-op-%.*s on this worker's operator path",
+            SLICE_PRINT(assign->operator), SLICE_PRINT(assign->operator));
+    order->operator= true;
+    order->command.arguments.items = arena_alloc(&order->arena, sizeof(struct slice));
+    order->command.arguments.items[0] = arena_copy(&order->arena, slice_of(path));
+    order->command.arguments.count = 1;
+    return task_line_make(assign, &order->place, config->base.worker, &order->task_line, error);
+}
+
 void attempts_prepare(struct attempts *attempts, const struct msg_assign *assign)
 {
     struct error error = {0};
@@ -190,8 +231,11 @@ void attempts_prepare(struct attempts *attempts, const struct msg_assign *assign
     struct order *order = xcalloc(1, sizeof *order);
     order->pipe[0] = -1;
     order->pipe[1] = -1;
+    order->channel[0] = -1;
+    order->channel[1] = -1;
     work->order = order;
     work->log_limit = assign->log_limit;
+    work->kill_grace_ms = assign->kill_grace_ms;
     place_make(&order->place, attempts->config.folder->work, &assign->id, &order->arena);
     struct command_base base = attempts->config.base;
     int rc = task_users_choose(attempts->config.users, assign->run_as, &order->user, &error);
@@ -199,9 +243,13 @@ void attempts_prepare(struct attempts *attempts, const struct msg_assign *assign
     command_make(&order->command, assign, &order->place, &base, &order->arena);
     if (assign->kind == OPERATOR_BASH)
         order->file = arena_copy(&order->arena, assign->file);
+    if (rc == 0 && assign->kind == OPERATOR_PROGRAM)
+        rc = prepare_operator(work, assign, &error);
     if (rc == 0)
         rc = prepare(work, assign, &error);
-    if (rc != 0)
+    if (rc == ERR_NOT_FOUND)
+        answer(work, REASON_NOT_FOUND, &error);
+    else if (rc != 0)
         answer_error(work, &error);
     else if (work->trees == NULL)
         hand_over(work);

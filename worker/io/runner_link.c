@@ -15,10 +15,11 @@ enum { DEATH_MS = 1000 };
 /* ---- from the runner ---- */
 
 /* An attempt that it holds is taken over before the core hears of it. */
-static void adopt(struct host *host, const struct msg_runner_holds *holds, int *fd)
+static void adopt(struct host *host, const struct msg_runner_holds *holds, int fds[2])
 {
-    attempts_adopt(host->attempts, &holds->id, *fd);
-    *fd = -1;
+    attempts_adopt(host->attempts, &holds->id, fds[0], fds[1]);
+    fds[0] = -1;
+    fds[1] = -1;
 }
 
 static void on_listed(struct host *host)
@@ -30,25 +31,27 @@ static void on_listed(struct host *host)
     leaving_listed(host);
 }
 
-static void take_message(struct host *host, const struct message *message, int *fd)
+static void take_message(struct host *host, const struct message *message, int fds[2])
 {
     if (message->body == NULL)
         return;
     if (message->number == MESSAGE_runner_holds)
-        adopt(host, message->body, fd);
+        adopt(host, message->body, fds);
     host_step(host, (struct agent_event){.kind = AGENT_EVENT_RUNNER, .runner = *message});
+    if (message->number == MESSAGE_runner_holds)
+        attempts_listen(host->attempts, &((const struct msg_runner_holds *)message->body)->id);
     if (message->number == MESSAGE_runner_listed)
         on_listed(host);
 }
 
-static int take_frame(struct host *host, struct slice frame, int *fd, struct error *error)
+static int take_frame(struct host *host, struct slice frame, int fds[2], struct error *error)
 {
     struct frame_reader reader;
     struct message message;
     arena_reset(&host->runner.arena);
     int rc = frame_open_host(frame, &host->runner.arena, &reader, error);
     while (rc == 0 && (rc = frame_next(&reader, &message, error)) == 1) {
-        take_message(host, &message, fd);
+        take_message(host, &message, fds);
         rc = 0;
     }
     return rc;
@@ -99,12 +102,15 @@ static void on_runner(void *context, int fd, uint32_t events)
     if ((events & EPOLLOUT) != 0)
         runner_link_flush(host);
     while ((rc = runner_client_receive(host->runner.client, &frame, fds, &count, &error)) == 1) {
-        int first = count > 0 ? fds[0] : -1;
-        for (uint32_t i = 1; i < count; i++)
+        for (uint32_t i = 2; i < count; i++)
             (void)close(fds[i]);
-        rc = take_frame(host, frame, &first, &error);
-        if (first >= 0)
-            (void)close(first);
+        for (uint32_t i = count; i < 2; i++)
+            fds[i] = -1;
+        rc = take_frame(host, frame, fds, &error);
+        for (uint32_t i = 0; i < 2; i++) {
+            if (fds[i] >= 0)
+                (void)close(fds[i]);
+        }
         if (rc < 0)
             break;
     }
@@ -152,16 +158,17 @@ static void say_start(struct host *host, const struct msg_runner_start *message)
 {
     struct runner_link *link = &host->runner;
     struct msg_runner_start start = *message;
-    int pipe[2];
+    int fds[START_FDS_MAX];
     /* What was not prepared here is missing from the runner's next list, and told as never started.
      */
-    if (!attempts_start(host->attempts, &start, pipe))
+    uint32_t count = attempts_start(host->attempts, &start, fds);
+    if (count == 0)
         return;
-    if (link->fd_count + 2 > RUNNER_FDS_MAX)
+    if (link->fd_count + count > RUNNER_FDS_MAX)
         runner_link_flush(host);
     append(host, MESSAGE_runner_start, &start);
-    link->fds[link->fd_count++] = pipe[0];
-    link->fds[link->fd_count++] = pipe[1];
+    for (uint32_t i = 0; i < count; i++)
+        link->fds[link->fd_count++] = fds[i];
     attempts_started(host->attempts, &start.id);
 }
 

@@ -45,6 +45,7 @@ struct attempt {
     enum life state;
     uint32_t reason; /* why it was asked to end, or not to start; NONE: it was not */
     bool out_of_memory;
+    bool operator; /* it has a socket as descriptor 3 */
     uint64_t stamp;
     uint64_t lease_ms;
     uint64_t grace_ms;

@@ -89,15 +89,14 @@ static void take_list(
     if (!MUTANT(LIST_STARTS_ON))
         core->fresh = 0;
     for (struct attempt *attempt = core->oldest; attempt != NULL; attempt = attempt->next) {
-        struct msg_runner_holds holds = {
-            .id = attempt->id,
+        struct msg_runner_holds holds = {.id = attempt->id,
             .cookie =
                 arena_copy(&effects->arena, slice_make(attempt->cookie, attempt->cookie_length)),
             .pid = attempt->pid,
             .started_at = attempt->started_at,
             .over = attempt->state == LIFE_OVER,
             .queued = attempt->state == LIFE_QUEUED,
-        };
+            .operator= attempt->operator, };
         struct runner_effect *effect =
             effect_send(core, effects, MESSAGE_runner_holds, &holds, sizeof holds);
         if (effect == NULL)
@@ -172,6 +171,7 @@ static void take_connected(struct runner_core *core, struct runner_effects *effe
         .boot = slice_make(core->boot, RUNNER_BOOT_BYTES),
         .pid = core->pid,
         .queues = true,
+        .operators = true,
     };
     (void)effect_send(core, effects, MESSAGE_runner_hello, &hello, sizeof hello);
 }

@@ -113,9 +113,9 @@ struct runner_event {
 /* ---- effects, to be carried out in their order ---- */
 
 enum runner_effect_kind {
-    /* To the agent: message `number` with `body`; with `pipe`, the read end of the pipe of `id`
-       goes with it, where the io still holds one (it has none for what was not started). Only while
-       an agent is connected. */
+    /* To the agent: message `number` with `body`; with `pipe`, the read end of the pipe of `id`,
+       and the agent's end of an operator's socket, go with it, where the io still holds them (it
+       has none for what was not started). Only while an agent is connected. */
     RUNNER_EFFECT_SEND,
     /* Take up `start` with its pipe: for its SPAWN, or until FORGET. */
     RUNNER_EFFECT_KEEP,

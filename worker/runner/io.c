@@ -38,15 +38,17 @@ struct runner {
     struct runner_effects effects;
     struct wire wire; /* to the agent; fd -1: none */
     bool wants_write;
-    bool broken;         /* it does not read: its queue is full */
-    bool more;           /* frames may be left in `wire` that no poll will tell of */
-    struct arena arena;  /* of the frame that is being taken */
-    struct buffer frame; /* messages that go out with this round */
-    int pipe[2];         /* came with the order that is being taken; -1: none, or taken */
+    bool broken;          /* it does not read: its queue is full */
+    bool more;            /* frames may be left in `wire` that no poll will tell of */
+    struct arena arena;   /* of the frame that is being taken */
+    struct buffer frame;  /* messages that go out with this round */
+    struct order_fds fds; /* of the order that is being taken; -1: none, or taken */
     struct spawn_failure failure;
     int listener;
     char path[WIRE_PATH_MAX];
 };
+
+static const struct order_fds no_fds = {{-1, -1}, {-1, -1}};
 
 /* ---- to the agent ---- */
 
@@ -75,21 +77,36 @@ static bool frame_send(struct runner *runner, const int *fds, uint32_t count)
     return code == 0;
 }
 
+/* The agent's ends of what the attempt has: the second only with the first. Returns how many. */
+static uint32_t fds_copy(const struct runner *runner, struct attempt_id id, int copies[2])
+{
+    const int fds[2] = {
+        processes_pipe(runner->processes, id), processes_channel(runner->processes, id)};
+    uint32_t count = 0;
+    while (count < 2 && fds[count] >= 0) {
+        copies[count] = fcntl(fds[count], F_DUPFD_CLOEXEC, 0);
+        if (copies[count] < 0)
+            break;
+        count++;
+    }
+    return count;
+}
+
 static void message_send(struct runner *runner, const struct runner_effect *effect)
 {
     static const struct frame_header header = {.version = PROTOCOL_HOST_VERSION};
     if (runner->wire.fd < 0)
         return;
-    int fd = effect->pipe ? processes_pipe(runner->processes, effect->id) : -1;
-    int copy = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-    /* A message with a descriptor has a frame of its own. */
-    if (copy >= 0 || runner->frame.length >= FRAME_TARGET_BYTES)
+    int copies[2];
+    uint32_t count = effect->pipe ? fds_copy(runner, effect->id, copies) : 0;
+    /* A message with descriptors has a frame of its own. */
+    if (count > 0 || runner->frame.length >= FRAME_TARGET_BYTES)
         runner->broken |= !frame_send(runner, NULL, 0);
     if (runner->frame.length == 0)
         frame_begin(&runner->frame, &header);
     message_encode(&runner->frame, (enum message_id)effect->number, effect->body);
-    if (copy >= 0)
-        runner->broken |= !frame_send(runner, &copy, 1);
+    if (count > 0)
+        runner->broken |= !frame_send(runner, copies, count);
 }
 
 static void on_agent(void *context, int fd, uint32_t events);
@@ -157,9 +174,8 @@ static bool carry_out(
         break;
     case RUNNER_EFFECT_KEEP:
         stop_here(STOP_TASK_ORDERED);
-        processes_keep(runner->processes, effect->start, runner->pipe);
-        runner->pipe[0] = -1;
-        runner->pipe[1] = -1;
+        processes_keep(runner->processes, effect->start, &runner->fds);
+        runner->fds = no_fds;
         break;
     case RUNNER_EFFECT_SPAWN:
         carry_out_spawn(runner, effect, event);
@@ -207,13 +223,12 @@ static void fds_close(const int *fds, uint32_t count)
     }
 }
 
-/* Each runner_start of a frame takes the next two descriptors of the frame. */
-static void pipe_take(struct runner *runner, int *fds, uint32_t count, uint32_t *used)
+static void pair_take(int pair[2], int *fds, uint32_t count, uint32_t *used)
 {
     if (count - *used < 2)
         return;
     for (int i = 0; i < 2; i++) {
-        runner->pipe[i] = fds[*used];
+        pair[i] = fds[*used];
         fds[(*used)++] = -1;
     }
 }
@@ -221,9 +236,9 @@ static void pipe_take(struct runner *runner, int *fds, uint32_t count, uint32_t 
 static void message_take(struct runner *runner, const struct message *message)
 {
     step(runner, (struct runner_event){.kind = RUNNER_EVENT_MESSAGE, .message = *message});
-    fds_close(runner->pipe, 2);
-    runner->pipe[0] = -1;
-    runner->pipe[1] = -1;
+    fds_close(runner->fds.pipe, 2);
+    fds_close(runner->fds.channel, 2);
+    runner->fds = no_fds;
 }
 
 static int frame_take(struct runner *runner, struct slice bytes, int *fds, uint32_t count)
@@ -240,8 +255,12 @@ static int frame_take(struct runner *runner, struct slice bytes, int *fds, uint3
         }
         if (message.body == NULL)
             continue;
-        if (message.number == MESSAGE_runner_start)
-            pipe_take(runner, fds, count, &used);
+        if (message.number == MESSAGE_runner_start) {
+            const struct msg_runner_start *start = message.body;
+            pair_take(runner->fds.pipe, fds, count, &used);
+            if (start->operator)
+                pair_take(runner->fds.channel, fds, count, &used);
+        }
         message_take(runner, &message);
     }
     fds_close(fds, count);
@@ -390,8 +409,7 @@ int runner_open(const char *folder, uint64_t instance, bool use_cgroups, struct 
     struct runner *runner = xcalloc(1, sizeof *runner);
     runner->wire.fd = -1;
     runner->listener = -1;
-    runner->pipe[0] = -1;
-    runner->pipe[1] = -1;
+    runner->fds = no_fds;
     int code = boot_read(boot, error);
     if (code == 0)
         code = wire_path(folder, instance, runner->path, error);

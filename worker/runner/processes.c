@@ -67,13 +67,15 @@ struct processes *processes_create(uint64_t instance, bool use_cgroups)
     return processes;
 }
 
-/* The write end of the pipe goes with it: what never ran writes nothing. */
+/* The task's ends go with it: what never ran writes nothing, and what ran has its own. */
 static void birth_end(struct task *task)
 {
     if (task->birth == NULL)
         return;
     if (task->birth->order.output >= 0)
         (void)close(task->birth->order.output);
+    if (task->birth->order.channel >= 0)
+        (void)close(task->birth->order.channel);
     arena_fini(&task->birth->arena);
     free(task->birth);
     task->birth = NULL;
@@ -84,6 +86,8 @@ static void task_free(struct task *task)
     birth_end(task);
     if (task->pipe >= 0)
         (void)close(task->pipe);
+    if (task->channel >= 0)
+        (void)close(task->channel);
     if (task->failure_fd >= 0)
         (void)close(task->failure_fd);
     free(task);
@@ -121,11 +125,13 @@ static struct task *task_find(const struct processes *processes, struct attempt_
     return (struct task *)(uintptr_t)value;
 }
 
-static struct task *task_add(struct processes *processes, struct attempt_id id, int pipe)
+static struct task *task_add(
+    struct processes *processes, struct attempt_id id, const struct order_fds *fds)
 {
     struct task *task = xcalloc(1, sizeof *task);
     task->id = id;
-    task->pipe = pipe;
+    task->pipe = fds->pipe[0];
+    task->channel = fds->channel[0];
     task->failure_fd = -1;
     task->over = true;
     scope_format(processes->instance, &id, task->scope);
@@ -166,17 +172,18 @@ static void task_end(struct processes *processes, struct task *task)
 /* ---- what the core asks ---- */
 
 void processes_keep(
-    struct processes *processes, const struct msg_runner_start *start, const int pipe[2])
+    struct processes *processes, const struct msg_runner_start *start, const struct order_fds *fds)
 {
-    struct task *task = task_add(processes, start->id, pipe[0]);
+    struct task *task = task_add(processes, start->id, fds);
     struct birth_order *birth = xcalloc(1, sizeof *birth);
     task->birth = birth;
-    birth->order.output = pipe[1];
+    birth->order.output = fds->pipe[1];
+    birth->order.channel = fds->channel[1];
     birth->order.cgroup_fd = -1;
-    if (pipe[0] < 0) {
+    if (fds->pipe[0] < 0 || (start->operator&& fds->channel[1]<0)) {
         birth->failure.reason = REASON_WORKER_ERROR;
         (void)snprintf(birth->failure.text, sizeof birth->failure.text,
-            "no pipe came with the order to start");
+            "no %s came with the order to start", fds->pipe[0] < 0 ? "pipe" : "socket");
         return;
     }
     (void)order_make(start, task->scope, &birth->arena, &birth->order, &birth->failure);
@@ -264,6 +271,12 @@ int processes_pipe(const struct processes *processes, struct attempt_id id)
 {
     const struct task *task = task_find(processes, id);
     return task != NULL ? task->pipe : -1;
+}
+
+int processes_channel(const struct processes *processes, struct attempt_id id)
+{
+    const struct task *task = task_find(processes, id);
+    return task != NULL ? task->channel : -1;
 }
 
 /* ---- reaping ---- */

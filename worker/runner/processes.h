@@ -38,10 +38,15 @@ struct processes *processes_create(uint64_t instance, bool use_cgroups);
 /* Leaves what runs alone; removes the cgroup when it is empty. */
 void processes_destroy(struct processes *processes);
 
-/* KEEP. Copies what it needs and takes both ends of the pipe (-1: none came); the read end stays
- * until processes_forget. */
+/* What comes with an order; -1: it did not. */
+struct order_fds {
+    int pipe[2];    /* read end, write end */
+    int channel[2]; /* of an operator's socket: the agent's end, the operator's */
+};
+/* KEEP. Copies what it needs and takes the descriptors; the agent's ends stay until
+ * processes_forget. */
 void processes_keep(
-    struct processes *processes, const struct msg_runner_start *start, const int pipe[2]);
+    struct processes *processes, const struct msg_runner_start *start, const struct order_fds *fds);
 /* SPAWN of what was kept. Returns the pid, or -1 and *ret_failure. */
 pid_t processes_spawn(
     struct processes *processes, struct attempt_id id, struct spawn_failure *ret_failure);
@@ -53,6 +58,8 @@ void processes_kill(struct processes *processes, struct attempt_id id);
 void processes_forget(struct processes *processes, struct attempt_id id);
 /* The read end of its pipe, still owned here; -1: there is none. */
 int processes_pipe(const struct processes *processes, struct attempt_id id);
+/* Likewise the agent's end of its socket. */
+int processes_channel(const struct processes *processes, struct attempt_id id);
 
 /* Reaps every child that died. Call at SIGCHLD. */
 void processes_reap(struct processes *processes, process_event_fn callback, void *context);

@@ -21,8 +21,10 @@ enum {
     STACK_BYTES = 128 * 1024,
     /* By so much a task is likelier to be killed for want of memory than the runner (0..1000). */
     OOM_SCORE_ABOVE = 100,
+    /* An operator's socket. */
+    CHANNEL_FD = 3,
     /* Where the child of a fork keeps the pipe for its failure until exec closes it. */
-    FAILURE_FD = 3,
+    FAILURE_FD = 4,
 };
 
 static int oom_score_own(void)
@@ -94,19 +96,33 @@ static void oom_score_raise(const char *score)
     (void)close(fd);
 }
 
+/* A descriptor becomes `number`, and is close-on-exec if it says so; -1: nothing does. */
+static void file_place(int fd, int number, int flags)
+{
+    if (fd < 0)
+        (void)close(number);
+    else if (fd == number)
+        (void)fcntl(fd, F_SETFD, flags == O_CLOEXEC ? FD_CLOEXEC : 0);
+    else
+        (void)dup3(fd, number, flags);
+}
+
 static void files_arrange(const struct birth *birth)
 {
-    unsigned first = STDERR_FILENO + 1;
+    int channel = birth->order->channel, failure = birth->failure_fd;
     /* The runner's own stdin is /dev/null already. */
     (void)dup2(birth->order->output, STDOUT_FILENO);
     (void)dup2(birth->order->output, STDERR_FILENO);
-    if (birth->failure_fd >= 0) {
-        (void)dup3(birth->failure_fd, FAILURE_FD, O_CLOEXEC);
-        first = FAILURE_FD + 1;
-    }
+    /* Neither lies where the other shall go. */
+    if (failure == CHANNEL_FD)
+        failure = fcntl(failure, F_DUPFD_CLOEXEC, FAILURE_FD + 1);
+    if (channel == FAILURE_FD)
+        channel = fcntl(channel, F_DUPFD_CLOEXEC, FAILURE_FD + 1);
+    file_place(channel, CHANNEL_FD, 0);
+    file_place(failure, FAILURE_FD, O_CLOEXEC);
     /* Everything of the runner is close-on-exec anyway; this is for the kernel that lacks the call
        and for what slipped through. */
-    (void)close_range(first, ~0U, 0);
+    (void)close_range(FAILURE_FD + 1, ~0U, 0);
 }
 
 /* For good: real, effective and saved. By the kernel's own calls, as there is but one thread. */

@@ -1,7 +1,7 @@
 /*
  * spawn.h - makes the main process of an attempt: a session and process group of its own, /dev/null
- * as stdin, one pipe as stdout and stderr, nothing else open, signals as if nobody had touched
- * them, killed before the runner when memory is short.
+ * as stdin, one pipe as stdout and stderr, an operator's socket as 3, nothing else open, signals as
+ * if nobody had touched them, killed before the runner when memory is short.
  *
  * By vfork where that cannot hang, by fork elsewhere (`may_hang`): exec on a dead network mount
  * does not return, and vfork's parent waits for it. Another user's process is made by fork, too: it
@@ -38,6 +38,7 @@ struct spawn_order {
     char *const *env;       /* ends with NULL */
     const char *folder;
     int output;    /* becomes stdout and stderr */
+    int channel;   /* becomes descriptor 3; -1: it has none */
     int cgroup_fd; /* where it is born; -1: where the runner is */
     bool may_hang;
     const struct spawn_user *user; /* NULL: as the runner */

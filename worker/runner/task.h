@@ -27,6 +27,7 @@ struct task {
     pid_t pid;     /* of the main process, until it is reaped; then 0 */
     pid_t session; /* the same number, as the session of its descendants, for good */
     int pipe;
+    int channel;               /* the agent's end of an operator's socket; -1: none */
     int failure_fd;            /* of a fork: why it did not become the program */
     struct cgroup *cgroup;     /* NULL: none */
     struct birth_order *birth; /* NULL: it was made, or has failed to be */
