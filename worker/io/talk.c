@@ -261,7 +261,7 @@ static bool is_calm(struct talk *talk, size_t length)
     talk->lines_at_ms = now_ms;
     if (talk->lines > LINES_AT_ONCE)
         talk->lines = LINES_AT_ONCE;
-    talk->lines -= 1 + (double)(length / LINE_USUAL_BYTES);
+    talk->lines -= 1 + (double)length / LINE_USUAL_BYTES;
     return talk->lines >= 0;
 }
 
