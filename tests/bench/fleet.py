@@ -8,7 +8,6 @@ import contextlib
 import os
 import pathlib
 import select
-import socket
 import statistics
 import subprocess
 import sys
@@ -21,22 +20,11 @@ import reeve
 PAYLOAD_FILES, PAYLOAD_BYTES = 10, 1024 * 1024
 
 
-def free_port():
-    """A port whose next one is free too."""
-    while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                two.bind(("127.0.0.1", port + 1))
-                return port
-
-
 class Fleet(reeve.Cluster):
     """A master that listens on the loopback, and workers that join it there."""
 
     def start(self, workers=2, slots=4):
-        self.start_master("--listen", f"tcp://127.0.0.1:{free_port()}")
+        self.start_master("--listen", f"tcp://127.0.0.1:{reeve.free_port()}")
         token = self.folder / "token"
         token.touch(mode=0o600)
         token.write_text(self.ok("token", "create", "--role", "worker", "--uses", "100").strip())
