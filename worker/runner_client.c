@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -209,6 +210,17 @@ int runner_client_pidfd(const struct runner_client *client)
 pid_t runner_client_pid(const struct runner_client *client)
 {
     return client->pid;
+}
+
+bool runner_client_is_outdated(const struct runner_client *client)
+{
+    char own[PATH_MAX], link[64];
+    struct stat now, then;
+    (void)snprintf(link, sizeof link, "/proc/%d/exe", (int)client->pid);
+    /* What was replaced on disk is found by that link all the same. */
+    if (program_beside(own, NULL) != 0 || stat(own, &now) != 0 || stat(link, &then) != 0)
+        return false;
+    return now.st_dev != then.st_dev || now.st_ino != then.st_ino;
 }
 
 int runner_client_send(struct runner_client *client, struct slice frame, const int *fds,

@@ -60,6 +60,8 @@ int runner_client_fd(const struct runner_client *client);
 /* Becomes readable (EPOLLIN) when the runner's process ends. */
 int runner_client_pidfd(const struct runner_client *client);
 pid_t runner_client_pid(const struct runner_client *client);
+/* Whether runner_start would start another program file: this one was started before an upgrade. */
+bool runner_client_is_outdated(const struct runner_client *client);
 
 /*
  * Queues a frame of messages (copied) and sends what the socket takes. The descriptors belong to

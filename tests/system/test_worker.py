@@ -196,8 +196,12 @@ def test_agent_of_another_build_takes_over_the_runner_and_no_task_is_killed(star
     for part in ("reeve-worker", "reeve-runner"):
         shutil.copy(program(part), folder / part)
     assert started.kill(name, signal.SIGTERM) == 0
-    started.spawn(name, str(folder / "reeve-worker"), "--data", str(started.folder / name))
-    wait_until(lambda: started.log_of(name).count("registered with the master") == 2, what=f"{name} up again")
+
+    def start_new(times):
+        started.spawn(name, str(folder / "reeve-worker"), "--data", str(started.folder / name))
+        wait_until(lambda: started.log_of(name).count("registered with the master") == times, what=f"{name} up again")
+
+    start_new(2)
     assert sorted(started.runners()) == sorted(runners)
     more = started.submit(started.dag("more", {f"t{n}": {"bash": "true"} for n in range(12)}))
     started.finish(more)
@@ -207,6 +211,15 @@ def test_agent_of_another_build_takes_over_the_runner_and_no_task_is_killed(star
     assert (attempt["state"], attempt["worker"]) == ("success", name)
     assert "before" in started.ok("logs", f"{run}/a")
     assert ledger.check(ledger.read(path), expected=[(run, "a")]) == []
+    # Its work is done: the next start of the agent finds it idle, and starts one of its own build.
+    assert started.kill(name, signal.SIGTERM) == 0
+    start_new(3)
+    assert len(set(started.runners()) & set(runners)) == 1 and len(started.runners()) == 2
+    assert started.kill(name, signal.SIGTERM) == 0
+    after = started.runners()
+    start_new(4)
+    assert started.runners() == after, "of one build: it stays"
+    started.finish(started.submit(started.dag("last", {f"t{n}": {"bash": "true"} for n in range(12)})))
 
 
 class OtherMaster:
