@@ -23,6 +23,8 @@ int submission_send(struct client *client, const struct submission *submission,
     const struct msg_submitted *submitted = body;
     for (uint32_t i = 0; submission->file == NULL && i < submitted->warnings.count; i++)
         terminal_say("%.*s", SLICE_PRINT(submitted->warnings.items[i]));
+    for (uint32_t i = 0; i < submitted->missing.count; i++)
+        terminal_say("warning: %.*s", SLICE_PRINT(submitted->missing.items[i]));
     (void)snprintf(ret_run, SELECTOR_RUN_MAX, "%.*s", SLICE_PRINT(submitted->run));
     if (ret_existing != NULL)
         *ret_existing = submitted->existing;

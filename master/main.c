@@ -5,6 +5,7 @@
 #include "common/json_memory.h"
 #include "common/log.h"
 #include "master/io/master.h"
+#include "master/io/vault.h"
 
 #include <stdio.h>
 
@@ -42,6 +43,7 @@ int main(int argc, char **argv)
     struct options options;
     struct error error = {0};
     log_start("reeve-master", LOG_LEVEL_INFO);
+    vault_take_environment();
     int rc = options_parse(&options, argc, argv, &error);
     int status = rc == 0 ? run(&options, &error) : error_exit_status(rc);
     if (error.code != 0)

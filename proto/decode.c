@@ -168,6 +168,7 @@ static int decode_field(struct decoder *decoder, const struct field_shape *field
     case FIELD_KIND_OPTIONAL_TEXT:
         return decode_text(decoder, field, object, value);
     case FIELD_KIND_BYTES:
+    case FIELD_KIND_SECRET:
         return decode_bytes(decoder, field, object, value);
     case FIELD_KIND_RECORD:
         return decode_record(decoder, field->record, object, value);

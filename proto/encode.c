@@ -71,6 +71,7 @@ static void pack_field(msgpack_packer *packer, const struct field_shape *field, 
         pack_text(packer, value);
         break;
     case FIELD_KIND_BYTES:
+    case FIELD_KIND_SECRET:
         pack_bytes(packer, value);
         break;
     case FIELD_KIND_RECORD:

@@ -157,6 +157,8 @@ static json_t *field_json(const struct field_shape *field, const void *value)
         return text_field_json(field, *(const struct slice *)value);
     case FIELD_KIND_BYTES:
         return bytes_json(*(const struct slice *)value);
+    case FIELD_KIND_SECRET:
+        return or_abort(json_null());
     case FIELD_KIND_WALL:
         return wall_json(*(const int64_t *)value);
     case FIELD_KIND_CODE:

@@ -102,6 +102,9 @@ static void print_field(const struct field_shape *field, const void *value, stru
     case FIELD_KIND_BYTES:
         print_bytes(*(const struct slice *)value, out);
         break;
+    case FIELD_KIND_SECRET:
+        buffer_printf(out, "<secret>+%zu", ((const struct slice *)value)->length);
+        break;
     case FIELD_KIND_RUN_STATE:
     case FIELD_KIND_TASK_STATE:
     case FIELD_KIND_ATTEMPT_STATE:

@@ -84,6 +84,7 @@ enum field_kind {
     FIELD_KIND_TEXT,          /* struct slice: UTF-8 is not checked; whoever prints it escapes */
     FIELD_KIND_OPTIONAL_TEXT, /* struct slice; empty prints as null */
     FIELD_KIND_BYTES,         /* struct slice; prints as hex */
+    FIELD_KIND_SECRET,        /* struct slice; only its length is ever printed */
     FIELD_KIND_WALL,          /* int64_t; prints as a time, 0 as null */
     FIELD_KIND_CODE,          /* int64_t; -1 prints as null */
     FIELD_KIND_RUN_STATE,     /* uint32_t; prints by name, as do the next five */
@@ -109,6 +110,7 @@ struct texts {
 #define PROTO_TYPE_TEXT          struct slice
 #define PROTO_TYPE_OPTIONAL_TEXT struct slice
 #define PROTO_TYPE_BYTES         struct slice
+#define PROTO_TYPE_SECRET        struct slice
 #define PROTO_TYPE_WALL          int64_t
 #define PROTO_TYPE_CODE          int64_t
 #define PROTO_TYPE_RUN_STATE     uint32_t

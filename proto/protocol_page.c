@@ -18,6 +18,7 @@ static const struct kind_text {
     [FIELD_KIND_TEXT] = {"text", "str; UTF-8 by custom, not checked"},
     [FIELD_KIND_OPTIONAL_TEXT] = {"text?", "str; empty stands for none"},
     [FIELD_KIND_BYTES] = {"bytes", "bin"},
+    [FIELD_KIND_SECRET] = {"secret", "bin; never printed"},
     [FIELD_KIND_WALL] = {"time", "integer: milliseconds since 1970 UTC, 0 for none"},
     [FIELD_KIND_CODE] = {"code", "integer, -1 for none"},
     [FIELD_KIND_RUN_STATE] = {"run state", "u32, see *States*"},

@@ -1,6 +1,7 @@
 /*
  * reeve-worker: the agent of a host.
  */
+#include "common/environment.h"
 #include "common/hash.h"
 #include "common/json_memory.h"
 #include "common/log.h"
@@ -78,6 +79,8 @@ int main(int argc, char **argv)
     struct error error = {0};
     int status = 0;
     (void)argc;
+    environment_take("REEVE_CONN_", NULL, NULL);
+    environment_take("AIRFLOW_CONN_", NULL, NULL);
     int rc = options_parse(&options, argv, &error);
     log_start("reeve-worker", options.common.log_level);
     (void)signal(SIGPIPE, SIG_IGN);

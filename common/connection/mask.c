@@ -199,8 +199,8 @@ static bool may_begin(const struct mask *mask, struct slice text)
     return false;
 }
 
-/* Where the suffix begins that must wait for what follows. */
-static size_t find_held(const struct mask *mask, struct slice text)
+/* Where the suffix begins that may begin a secret. */
+static size_t find_open(const struct mask *mask, struct slice text)
 {
     size_t at = text.length >= mask->longest ? text.length - mask->longest + 1 : 0;
     for (; mask->longest > 0 && at < text.length; at++) {
@@ -208,6 +208,22 @@ static size_t find_held(const struct mask *mask, struct slice text)
             return at;
     }
     return text.length;
+}
+
+/*
+ * Where the bytes begin that wait for what follows: a suffix that may begin a secret, with a secret
+ * that ends inside of it, so that who has only what was let out has all of it or nothing. (Of a
+ * secret that overlaps itself again and again one step back is enough: `covered` knows the rest.)
+ */
+static size_t find_held(const struct mask *mask, struct slice text)
+{
+    size_t held = find_open(mask, text);
+    size_t at = held == text.length || held < mask->longest ? 0 : held - mask->longest + 1;
+    for (; held < text.length && at < held; at++) {
+        if (match_at(mask, slice_make(text.ptr + at, text.length - at)) > held - at)
+            return at;
+    }
+    return held;
 }
 
 void mask_feed(const struct mask *mask, struct mask_stream *stream, struct slice bytes, bool end,

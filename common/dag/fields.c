@@ -400,6 +400,7 @@ void field_read(struct reader *reader, const struct key *key, const struct node 
         [KEY_LABELS] = read_field_labels,
         [KEY_USER] = read_field_user,
         [KEY_ON_LOST] = read_field_on_lost,
+        [KEY_CONNECTIONS] = read_field_connections,
     };
     readers[key->type](reader, key, name, (char *)target + key->offset);
 }

@@ -30,6 +30,7 @@ enum key_type {
     KEY_LABELS,
     KEY_USER,
     KEY_ON_LOST,
+    KEY_CONNECTIONS,
     KEY_LATER,
     KEY_FOREIGN,
     KEY_ADVICE,

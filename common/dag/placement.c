@@ -1,6 +1,8 @@
 /*
- * placement.c - the values of keys that say where a task may run: labels and run_as.
+ * placement.c - the values of keys that say where a task may run, as whom and with what: labels,
+ * run_as and connections.
  */
+#include "common/connection/connection.h"
 #include "common/dag/reader.h"
 #include "common/dag/scalar.h"
 #include "common/dag/template.h"
@@ -111,4 +113,48 @@ void read_field_user(
         *(struct slice *)field = user;
     else
         report_error(reader->report, name->next->place, "%s", error.text);
+}
+
+static bool check_connection(struct reader *reader, const struct key *key, const struct node *item)
+{
+    struct error error;
+    int code = 0;
+    if (item->kind == NODE_BROKEN)
+        return false;
+    if (item->kind != NODE_SCALAR || node_is_null(item))
+        code = error_set(&error, ERR_INVALID, "\"%s\" holds names of connections, not %s",
+            key->word, node_description(item));
+    else if (template_is_dynamic(item->text))
+        code = error_set(&error, ERR_INVALID, "templates are not rendered in \"%s\"", key->word);
+    else
+        code = connection_check_name(item->text, &error);
+    if (code != 0)
+        report_error(reader->report, item->place, "%s", error.text);
+    return code == 0;
+}
+
+void read_field_connections(
+    struct reader *reader, const struct key *key, const struct node *name, void *field)
+{
+    uint32_t listed = 0, count = 0;
+    const struct node **items =
+        field_items(reader, name, "a connection's name or a list of them", &listed);
+    if (items == NULL)
+        return;
+    if (listed > CONNECTIONS_MAX) {
+        report_error(reader->report, name->next->place, "a task has at most %d connections",
+            CONNECTIONS_MAX);
+        return;
+    }
+    struct slice *names = arena_alloc(reader->arena, ((size_t)listed + 1) * sizeof *names);
+    for (uint32_t i = 0; i < listed; i++) {
+        bool known = false;
+        if (!check_connection(reader, key, items[i]))
+            return;
+        for (uint32_t j = 0; j < count && !known; j++)
+            known = slice_equal(names[j], items[i]->text);
+        if (!known)
+            names[count++] = items[i]->text;
+    }
+    *(struct texts *)field = (struct texts){names, count};
 }

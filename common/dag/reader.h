@@ -54,10 +54,12 @@ bool check_path(struct reader *reader, const struct node *path, const char *what
 const struct node **field_items(
     struct reader *reader, const struct node *name, const char *wanted, uint32_t *ret_count);
 
-/* placement.c: fields of labels and run_as. */
+/* placement.c: fields of labels, run_as and connections. */
 void read_field_labels(
     struct reader *reader, const struct key *key, const struct node *name, void *field);
 void read_field_user(
+    struct reader *reader, const struct key *key, const struct node *name, void *field);
+void read_field_connections(
     struct reader *reader, const struct key *key, const struct node *name, void *field);
 
 /* task_reader.c */

@@ -54,14 +54,27 @@ static bool same_place(struct place a, struct place b)
     return a.line == b.line && a.column == b.column;
 }
 
+/* One key, in one of its two spellings. */
+static void note_connections(
+    struct reader *reader, const struct node *name, const struct node **first)
+{
+    if (*first != NULL && !slice_equal((*first)->text, name->text))
+        report_error(reader->report, name->place,
+            "\"connection\" and \"connections\" are the same key: put all names under one of them");
+    *first = name;
+}
+
 /* Reads settings from a mapping, and notes where lease and kill_grace were said. */
 static void read_settings(struct reader *reader, const struct node *mapping,
     const struct section *section, struct task_settings *settings, void *target)
 {
     const struct place lease = settings->lease_place;
     const struct place grace = settings->kill_grace_place;
+    const struct node *connections = NULL;
     node_each_pair(mapping, name)
     {
+        if (slice_is(name->text, "connection") || slice_is(name->text, "connections"))
+            note_connections(reader, name, &connections);
         if (slice_is(name->text, "lease"))
             settings->lease_place = name->next->place;
         else if (slice_is(name->text, "kill_grace"))

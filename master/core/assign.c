@@ -303,6 +303,8 @@ static int check_size(const struct msg_assign *assign, size_t total, struct erro
     size_t bytes = total + assign->text.length + assign->document.length;
     for (uint32_t i = 0; i < assign->sources.count; i++)
         bytes += assign->sources.items[i].task.length + 2 * HASH_BYTES;
+    for (uint32_t i = 0; i < assign->connections.count; i++)
+        bytes += assign->connections.items[i].document.length;
     for (uint32_t i = 0; i < assign->artifacts.count; i++)
         bytes += assign->artifacts.items[i].length;
     if (bytes > FRAME_MAX_BYTES / 2)
@@ -346,6 +348,8 @@ int assign_render(struct core *core, struct run *run, uint32_t task, uint32_t nu
     assign->bundle = run->bundle;
     set_values(&rendering, values, assign);
     int code = render_body(&rendering, assign, error);
+    if (code == 0)
+        code = connections_assign(core, &run->plan, task, assign, error);
     if (code == 0)
         find_sources(&rendering, assign);
     if (code == 0)

@@ -230,6 +230,9 @@ static struct slice action_of(const struct event *event)
         [EVENT_DRAIN] = "drain",
         [EVENT_REMOVE_WORKER] = "remove_worker",
         [EVENT_LOST_WORKER] = "lost_worker",
+        [EVENT_SET_CONNECTION] = "set_connection",
+        [EVENT_REMOVE_CONNECTION] = "remove_connection",
+        [EVENT_RESEAL] = "rotate_key",
     };
     if (event->action.length > 0)
         return event->action;

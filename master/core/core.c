@@ -70,6 +70,7 @@ void core_destroy(struct core *core)
     requests_fini(core);
     access_fini(&core->access);
     audit_fini(&core->audit);
+    connections_fini(&core->connections);
     free(core->dirty);
     free(core->work);
     slice_free(&core->cluster);
@@ -194,6 +195,9 @@ static const request_fn requests[EVENT_KIND_COUNT] = {
     [EVENT_REMOVE_WORKER] = join_remove_worker,
     [EVENT_DRAIN] = request_drain,
     [EVENT_LOST_WORKER] = request_lost,
+    [EVENT_SET_CONNECTION] = connection_set,
+    [EVENT_REMOVE_CONNECTION] = connection_remove,
+    [EVENT_RESEAL] = connections_reseal,
 };
 
 /* A join is repeated by its key, not by its request: who asks again with another one has joined. */
@@ -228,6 +232,9 @@ static void take(struct core *core, const struct event *event)
     case EVENT_REVOKE_TOKEN:
     case EVENT_REMOVE_WORKER:
     case EVENT_LOST_WORKER:
+    case EVENT_SET_CONNECTION:
+    case EVENT_REMOVE_CONNECTION:
+    case EVENT_RESEAL:
         change(core, event);
         break;
     case EVENT_AUDIT:
@@ -251,7 +258,17 @@ static void take(struct core *core, const struct event *event)
     case EVENT_LOAD_TOKEN:
         access_load_token(core, &event->token);
         break;
+    case EVENT_LOAD_CONNECTION:
+        connection_load(core, event);
+        break;
+    case EVENT_FIND_CONNECTION:
+        connection_find_event(core, event);
+        break;
+    case EVENT_LOSE_CONNECTION:
+        connection_lose_event(core, event);
+        break;
     case EVENT_LOADED:
+        connections_forget(core);
         load_done(core);
         access_loaded(core);
         break;

@@ -54,6 +54,12 @@ enum event_kind {
     EVENT_AUDIT,       /* the ports refused something: make it a row */
     EVENT_LOAD_PEER,
     EVENT_LOAD_TOKEN,
+    EVENT_LOAD_CONNECTION,
+    EVENT_FIND_CONNECTION, /* in the environment or the file: nobody asked, nobody is answered */
+    EVENT_LOSE_CONNECTION, /* it is not there any more */
+    EVENT_SET_CONNECTION,  /* and the two after it: persons */
+    EVENT_REMOVE_CONNECTION,
+    EVENT_RESEAL, /* every row, by another key */
     EVENT_KIND_COUNT
 };
 
@@ -132,6 +138,15 @@ struct event {
             struct slice text; /* one line; actor, action and target beside it */
             uint32_t count;
         } audit;
+        struct {
+            struct connection_row row;
+            struct slice document; /* opened: JSON; empty where it could not be */
+            bool keep;             /* SET: one that is there is not replaced */
+        } connection;
+        struct {
+            const struct connection_row *rows; /* id, key and sealed are taken */
+            size_t count;
+        } reseal;
         struct peer_row peer;
         struct token_row token;
         struct submit_event submit;
@@ -223,6 +238,15 @@ struct token_view {
 bool core_view_token(const struct core *core, uint32_t index, struct token_view *ret_view);
 /* Peers by index from 0, removed ones too; false past the last. */
 bool core_view_peer(const struct core *core, uint32_t index, const struct peer_row **ret_row);
+struct connection_view {
+    const struct connection_row *row;
+    struct slice document; /* empty: it cannot be opened */
+};
+/* Connections by index from 0, replaced ones too; false past the last. */
+bool core_view_connection(
+    const struct core *core, uint32_t index, struct connection_view *ret_view);
+/* Whether a name is found anywhere. */
+bool core_has_connection(const struct core *core, struct slice name);
 /* The worker of a live attempt: number, or 0 when it is not in memory. */
 uint32_t core_attempt_worker(const struct core *core, const struct attempt_id *id);
 

@@ -17,7 +17,25 @@ static enum reason reason_of_error(int code)
 {
     if (code == ERR_TOO_BIG)
         return REASON_TOO_BIG;
+    if (code == ERR_REFUSED)
+        return REASON_CONNECTION;
     return code == ERR_INVALID ? REASON_BAD_VALUE : REASON_MISSING_VALUE;
+}
+
+/* Before the frame: the first byte of the log meets its mask. */
+static void tell_of_connections(
+    struct core *core, const struct run *run, const struct msg_assign *message)
+{
+    const struct plan_list list = plan_connections(&run->plan, message->id.task);
+    struct handed_effect *handed = effects_add_handed(core->effects);
+    handed->id = message->id;
+    if (list.count == 0)
+        return;
+    handed->connections.items =
+        arena_alloc(&core->effects->arena, list.count * sizeof *handed->connections.items);
+    for (uint32_t i = 0; i < list.count; i++)
+        handed->connections.items[handed->connections.count++] = arena_copy(
+            &core->effects->arena, plan_string(&run->plan, plan_items(&run->plan, list)[i]));
 }
 
 static void assign_to(struct core *core, struct run *run, uint32_t task, struct worker *worker)
@@ -35,6 +53,8 @@ static void assign_to(struct core *core, struct run *run, uint32_t task, struct 
     struct attempt *attempt = attempt_create(core, run, task, worker);
     message.id = attempt_id_of(core, attempt);
     message.stamp = worker->heartbeat_stamp;
+    if (message.kind != OPERATOR_NOOP && core->connections.count > 0)
+        tell_of_connections(core, run, &message);
     channel_add(&worker->channel, MESSAGE_assign, &message);
     worker_mark_dirty(core, worker);
 }

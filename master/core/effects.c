@@ -17,6 +17,7 @@ void effects_reset(struct effects *effects)
     effects->answer_count = 0;
     effects->change_count = 0;
     effects->access_count = 0;
+    effects->handed_count = 0;
     effects->forgotten_count = 0;
     effects->next = NULL;
 }
@@ -31,6 +32,7 @@ void effects_destroy(struct effects *effects)
     free(effects->answers);
     free(effects->changes);
     free(effects->accesses);
+    free(effects->handed);
     free(effects->forgotten);
     free(effects);
 }
@@ -38,7 +40,7 @@ void effects_destroy(struct effects *effects)
 bool effects_is_empty(const struct effects *effects)
 {
     return effects->fact_count == 0 && effects->send_count == 0 && effects->answer_count == 0 &&
-           effects->change_count == 0 && effects->access_count == 0 &&
+           effects->change_count == 0 && effects->access_count == 0 && effects->handed_count == 0 &&
            effects->forgotten_count == 0;
 }
 
@@ -78,6 +80,14 @@ struct access_effect *effects_add_access(struct effects *effects)
     struct access_effect *access = &effects->accesses[effects->access_count++];
     *access = (struct access_effect){0};
     return access;
+}
+
+struct handed_effect *effects_add_handed(struct effects *effects)
+{
+    vector_reserve(&effects->handed, effects->handed_count, &effects->handed_capacity);
+    struct handed_effect *handed = &effects->handed[effects->handed_count++];
+    *handed = (struct handed_effect){0};
+    return handed;
 }
 
 void effects_add_forgotten(struct effects *effects, uint64_t run)

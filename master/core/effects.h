@@ -46,6 +46,12 @@ struct access_effect {
 
 #define CHANGE_RUN UINT32_MAX
 
+/* An attempt was made, with these connections: its log is masked by them. Before its frame leaves. */
+struct handed_effect {
+    struct attempt_id id;
+    struct texts connections; /* names */
+};
+
 struct effects {
     struct arena arena;
     struct fact *facts;
@@ -58,6 +64,8 @@ struct effects {
     size_t change_count, change_capacity;
     struct access_effect *accesses;
     size_t access_count, access_capacity;
+    struct handed_effect *handed;
+    size_t handed_count, handed_capacity;
     /* Runs that left the core's memory: their plan may be unmapped once this batch has committed.
      */
     uint64_t *forgotten;
@@ -79,6 +87,7 @@ void effects_add_send(struct effects *effects, uint64_t peer, struct slice frame
 void effects_add_answer(struct effects *effects, uint64_t ticket, struct slice message);
 struct change_effect *effects_add_change(struct effects *effects);
 struct access_effect *effects_add_access(struct effects *effects);
+struct handed_effect *effects_add_handed(struct effects *effects);
 void effects_add_forgotten(struct effects *effects, uint64_t run);
 
 #endif

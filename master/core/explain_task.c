@@ -407,11 +407,16 @@ enum wait explain_task(const struct core *core, const struct run *run, uint32_t 
     const struct attempt *attempt = live_of(core, run, task);
     uint32_t shown = task_shown_state(core, run, task);
     *ret_since = since_of(core, run, task, shown, attempt);
+    enum wait wait;
     switch (shown) {
     case TASK_WAITING:
-        return explain_waiting(core, run, task, text);
+        wait = explain_waiting(core, run, task, text);
+        connections_explain(core, &run->plan, task, text);
+        return wait;
     case TASK_READY:
-        return explain_ready(core, run, task, text);
+        wait = explain_ready(core, run, task, text);
+        connections_explain(core, &run->plan, task, text);
+        return wait;
     case TASK_ASSIGNED:
         return explain_assigned(core, attempt, text);
     case TASK_RUNNING:

@@ -128,6 +128,26 @@ struct token_row {
     struct slice label;
 };
 
+/* Where a connection was found: of one name the lowest counts. */
+enum connection_source {
+    CONNECTION_ENVIRONMENT = 1, /* REEVE_CONN_NAME of the master */
+    CONNECTION_AIRFLOW = 2,     /* AIRFLOW_CONN_NAME, likewise */
+    CONNECTION_FILE = 3,        /* --connections */
+    CONNECTION_STORE = 4,
+};
+
+/* Key: id. Written when it is found or set, when it is replaced or gone (sealed still: what had it
+ * may still send its log), when another key seals it; and once more with nothing in it, which takes
+ * the row away. */
+struct connection_row {
+    uint64_t id; /* random, never 0 */
+    uint32_t source;
+    struct slice name; /* of the environment: the variable's, behind its prefix */
+    uint64_t key;      /* id of the key that sealed it */
+    struct slice sealed;
+    int64_t set_at, replaced_at; /* wall; 0: it counts */
+};
+
 /* Key: number. Every change by a person, and every refusal. */
 struct audit_row {
     uint64_t number; /* 1, 2, … */
@@ -153,6 +173,7 @@ enum fact_kind {
     FACT_PEER,
     FACT_TOKEN,
     FACT_AUDIT,
+    FACT_CONNECTION,
     FACT_KIND_COUNT
 };
 
@@ -169,6 +190,7 @@ struct fact {
         struct peer_row peer;
         struct token_row token;
         struct audit_row audit;
+        struct connection_row connection;
     };
 };
 

@@ -122,6 +122,15 @@ static struct msg_ended checked(const struct msg_ended *message)
     return ended;
 }
 
+/* What was said by, or of, a task that was given secrets. */
+static void mask_secrets(struct core *core, const struct attempt *attempt, struct msg_ended *ended)
+{
+    const struct run *run = &core->runs[attempt->run];
+    arena_reset(&core->scratch);
+    ended->error = connections_mask(core, &run->plan, attempt->task, ended->error);
+    ended->outputs = connections_mask_json(core, &run->plan, attempt->task, ended->outputs);
+}
+
 /* A no-op's result lies on no disk, so that there is nothing to settle. */
 static void take_ended(struct core *core, struct worker *worker, const void *body)
 {
@@ -131,6 +140,8 @@ static void take_ended(struct core *core, struct worker *worker, const void *bod
         return;
     bool noop = attempt != NULL && (attempt->flags & ATTEMPT_FLAG_NOOP) != 0;
     struct msg_ended ended = checked(message);
+    if (attempt != NULL)
+        mask_secrets(core, attempt, &ended);
     if (attempt != NULL && is_end(ended.state) && !MUTANT(RESULT_SWALLOWED))
         attempt_ended(core, attempt, &ended);
     if (!noop)

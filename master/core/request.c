@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* As messages.def has it for submitted. */
+enum { CONNECTION_WARNINGS_MAX = 16 };
+
 enum { REQUESTS_MAX = 4096 }; /* kept in memory; the store knows the older ones */
 
 /* ---- answers ---- */
@@ -89,6 +92,15 @@ static struct slice run_name(struct core *core, const struct run *run)
         &core->effects->arena, "%.*s/%u", SLICE_PRINT(core->dags[run->dag].name), run->number);
 }
 
+/* What the run will miss unless somebody sets it in time. */
+static struct texts missing_of(struct core *core, const struct run *run)
+{
+    struct texts lines = {
+        .items = arena_alloc(&core->effects->arena, CONNECTION_WARNINGS_MAX * sizeof *lines.items)};
+    lines.count = connections_warn(core, &run->plan, lines.items, CONNECTION_WARNINGS_MAX);
+    return lines;
+}
+
 static void answer_submitted(
     struct core *core, const struct event *event, const struct run *run, bool existing)
 {
@@ -97,6 +109,7 @@ static void answer_submitted(
         .run = run_name(core, run),
         .existing = existing,
         .warnings = event->submit.warnings,
+        .missing = missing_of(core, run),
     };
     request_answer_change(core, event, MESSAGE_submitted, &submitted);
     core->outcome.target = submitted.run;

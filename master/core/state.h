@@ -13,6 +13,7 @@
 #include "common/table.h"
 #include "common/wheel.h"
 #include "master/core/access.h"
+#include "master/core/connection.h"
 #include "master/core/core.h"
 #include "master/core/request.h"
 #include "proto/channel.h"
@@ -316,6 +317,7 @@ struct core {
 
     struct access access;
     struct audit audit;
+    struct connections connections;
 
     struct wheel wheel;
     struct any_timer rebalance;

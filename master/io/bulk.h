@@ -9,6 +9,7 @@
 #include "common/error.h"
 #include "master/io/admission.h"
 #include "master/io/claims.h"
+#include "master/io/masks.h"
 #include "master/store/blob.h"
 
 #include <stdbool.h>
@@ -24,6 +25,7 @@ struct bulk_config {
     struct claims *claims;
     struct refusals *refusals; /* always */
     struct blob_store *blobs;
+    struct masks *masks;    /* NULL: nothing is a secret */
     uint64_t epoch, leader; /* of the frames' header */
     bool trace;
     /* A write or sync failed in a way that only a restart can mend. Called once, from any thread.

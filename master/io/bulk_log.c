@@ -40,8 +40,9 @@ struct log_state {
     struct attempt_id id;
     struct reader *readers;
     transport_peer sender;
-    uint64_t stalled_bytes; /* of the sender's credit */
-    bool syncing;           /* it is with a thread of bulk_sync */
+    uint64_t stalled_bytes;     /* of the sender's credit */
+    struct mask_stream secrets; /* its last bytes, which may begin a secret: not in the store yet */
+    bool syncing;               /* it is with a thread of bulk_sync */
     bool told; /* the sender was told where to go on, and chunks that it sent before may still come
                 */
 };
@@ -75,17 +76,23 @@ static struct log_state *get(struct bulk *bulk, const struct attempt_id *id)
 /* Forgets it when nothing is pending. */
 static void put(struct bulk *bulk, struct log_state *log)
 {
-    if (log->syncing || log->told || log->readers != NULL || wheel_is_armed(&log->stall))
+    if (log->syncing || log->told || log->readers != NULL || log->secrets.held.length > 0 ||
+        wheel_is_armed(&log->stall))
         return;
     struct log_key key = key_of(&log->id);
     (void)names_remove(&bulk->logs, slice_make(&key, sizeof key));
+    mask_stream_fini(&log->secrets);
     free(log);
 }
 
+/* The sender goes on from what the store has: what was held back comes again. */
 static void tell_have(struct bulk *bulk, transport_peer peer, const struct attempt_id *id)
 {
     struct msg_log_have have = {.id = *id};
     struct error error = {0};
+    struct log_state *log = find(bulk, id);
+    if (log != NULL)
+        mask_stream_fini(&log->secrets);
     if (log_length(bulk->config.blobs, id, &have.offset, &have.kept, &error) == 0)
         bulk_send(bulk, peer, MESSAGE_log_have, &have);
     else
@@ -99,6 +106,7 @@ void bulk_log_open(struct bulk *bulk, transport_peer peer, const struct msg_log_
     if (log != NULL) {
         log->sender = peer;
         log->told = false;
+        mask_stream_fini(&log->secrets);
         if (log->syncing)
             return; /* answered when it is done */
         put(bulk, log);
@@ -247,6 +255,64 @@ static void tell_once(struct bulk *bulk, transport_peer peer, const struct attem
         tell_have(bulk, peer, id);
 }
 
+/* At the end of all, or of what comes in a row: half a secret is none. `end`: in the stream. */
+static int append_held(struct bulk *bulk, struct log_state *log, uint64_t end, struct error *error)
+{
+    struct buffer out = {0};
+    size_t length = log->secrets.held.length;
+    if (length == 0)
+        return 0;
+    const struct mask *mask = masks_of(bulk->config.masks, &log->id);
+    if (mask != NULL)
+        mask_feed(mask, &log->secrets, (struct slice){0}, true, &out);
+    else
+        buffer_append_slice(&out, buffer_slice(&log->secrets.held));
+    mask_stream_fini(&log->secrets);
+    struct log_chunk chunk = {.offset = end - length, .data = buffer_slice(&out)};
+    int rc = log_append(bulk->config.blobs, &log->id, &chunk, error);
+    buffer_fini(&out);
+    return rc;
+}
+
+static int append_masked(struct bulk *bulk, struct log_state *log, const struct mask *mask,
+    const struct log_chunk *whole, struct error *error)
+{
+    struct log_chunk chunk = *whole;
+    struct buffer out = {0};
+    uint64_t length;
+    bool complete;
+    int rc = log_length(bulk->config.blobs, &log->id, &length, &complete, error);
+    if (rc != 0)
+        return rc;
+    if (complete || length + log->secrets.held.length != chunk.offset)
+        return error_set(error, ERR_REFUSED, "the log goes on elsewhere");
+    chunk.offset = length;
+    mask_feed(mask, &log->secrets, chunk.data, false, &out);
+    chunk.data = buffer_slice(&out);
+    if (out.length > 0 || chunk.skipped > 0)
+        rc = log_append(bulk->config.blobs, &log->id, &chunk, error);
+    /* The sender says it again, from what the store has. */
+    if (rc != 0)
+        mask_stream_fini(&log->secrets);
+    buffer_fini(&out);
+    return rc;
+}
+
+/* What a limit cut begins anew: no secret goes on behind it. */
+static int append_log(struct bulk *bulk, const struct attempt_id *id, const struct log_chunk *chunk,
+    struct error *error)
+{
+    const struct mask *mask = bulk->config.masks != NULL ? masks_of(bulk->config.masks, id) : NULL;
+    struct log_state *log = mask != NULL ? get(bulk, id) : find(bulk, id);
+    int rc = 0;
+    if (log != NULL && (mask == NULL || chunk->skipped > 0))
+        rc = append_held(bulk, log, chunk->offset, error);
+    if (rc != 0)
+        return rc;
+    return mask != NULL ? append_masked(bulk, log, mask, chunk, error)
+                        : log_append(bulk->config.blobs, id, chunk, error);
+}
+
 static void append_chunk(struct bulk *bulk, transport_peer peer, const struct msg_log_chunk *body)
 {
     struct error error = {0};
@@ -257,7 +323,7 @@ static void append_chunk(struct bulk *bulk, transport_peer peer, const struct ms
         .marks = wall_marks(bulk, body),
         .mark_count = body->marks.count,
     };
-    int rc = log_append(bulk->config.blobs, &body->id, &chunk, &error);
+    int rc = append_log(bulk, &body->id, &chunk, &error);
     stop_here(STOP_LOG_APPENDED);
     if (rc != 0 && rc != ERR_REFUSED) {
         if (bulk_is_full(bulk, &error))
@@ -310,7 +376,10 @@ void bulk_log_end(struct bulk *bulk, transport_peer peer, const struct msg_log_e
         log->sender = log->syncing ? peer : log->sender;
         return;
     }
-    if (log_length(bulk->config.blobs, &body->id, &length, &complete, &error) != 0) {
+    int rc = log != NULL ? append_held(bulk, log, body->bytes, &error) : 0;
+    if (rc == 0 || rc == ERR_REFUSED)
+        rc = log_length(bulk->config.blobs, &body->id, &length, &complete, &error);
+    if (rc != 0) {
         (void)bulk_is_full(bulk, &error);
         return;
     }
@@ -383,6 +452,7 @@ static void free_log(void *context, struct slice key, uint64_t value)
         next = reader->next;
         free(reader);
     }
+    mask_stream_fini(&log->secrets);
     free(log);
 }
 

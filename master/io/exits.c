@@ -55,6 +55,8 @@ static void exit_flushed(void *context, struct batch *batch)
         if (effects->facts[i].kind == FACT_WORKER)
             worker_port_know(&master->workers, &effects->facts[i].worker);
     }
+    for (size_t i = 0; i < effects->handed_count; i++)
+        masks_hand(master->vault.masks, &effects->handed[i].id, &effects->handed[i].connections);
     watch_batch(&master->watches, batch);
 }
 

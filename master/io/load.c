@@ -25,6 +25,12 @@ static void load_peer(void *context, const struct peer_row *row)
     pipeline_step(&master->pipeline, &(struct event){.kind = EVENT_LOAD_PEER, .peer = *row});
 }
 
+static void load_connection(void *context, const struct connection_row *row)
+{
+    struct master *master = context;
+    vault_keep_row(&master->vault, row);
+}
+
 static void load_token(void *context, const struct token_row *row)
 {
     struct master *master = context;
@@ -68,6 +74,7 @@ struct store_loader master_loader(struct master *master)
         .run = load_run,
         .peer = load_peer,
         .token = load_token,
+        .connection = load_connection,
     };
 }
 

@@ -139,6 +139,7 @@ static int load_core(struct master *master, struct error *error)
         .bundles = slice_of(master->folder.blobs),
         .now_ms = clock_boot_ms(),
     };
+    vault_init(&master->vault, master->folder.path);
     struct store_loader loader = master_loader(master);
     struct pipeline_exits exits = master_exits;
     exits.context = master;
@@ -158,6 +159,8 @@ static int load_core(struct master *master, struct error *error)
     master->workers.trace = master->options->trace;
     master->workers.versions = &master->versions;
     rc = store_load(master->store, &loader, error);
+    if (rc == 0)
+        rc = vault_open(master, error);
     if (rc == 0)
         pipeline_step(&master->pipeline, &(struct event){.kind = EVENT_LOADED});
     return rc;
@@ -179,6 +182,7 @@ static int start_bulk(struct master *master, struct error *error)
         .claims = master->claims,
         .refusals = master->refusals,
         .blobs = master->blobs,
+        .masks = master->vault.masks,
         .epoch = master->identity.epoch,
         .leader = master->identity.leader,
         .trace = master->options->trace,
@@ -239,6 +243,7 @@ static void close_all(struct master *master)
     plans_fini(&master->plans);
     blob_close(master->blobs);
     table_fini(&master->running);
+    vault_fini(&master->vault);
     data_folder_fini(&master->folder);
     loop_destroy(master->loop);
     transport_stop();

@@ -102,6 +102,13 @@ static int add_advertise_list(void *of, struct flag_word word, struct error *err
     return rc;
 }
 
+static int set_connections(void *of, struct flag_word word, struct error *error)
+{
+    struct options *options = of;
+    options->connections_source = word.source;
+    return flag_take_folder(word, "a file of connections", &options->connections, error);
+}
+
 static int set_keep_logs(void *of, struct flag_word word, struct error *error)
 {
     struct options *options = of;
@@ -173,6 +180,12 @@ static const struct flag rows[] = {
         .help = "remove logs of ended runs, the oldest first, while all take more; none: never\n"
                 "($REEVE_LOGS_MAX; default 50GiB)",
         .take = set_logs_max},
+    {.name = "--connections",
+        .variable = "$REEVE_CONNECTIONS_FILE",
+        .value = "FILE",
+        .help = "connections beside those of its environment and its store, as\n"
+                "`airflow connections export` writes them; 0600 ($REEVE_CONNECTIONS_FILE)",
+        .take = set_connections},
     {.name = "--listen",
         .variable = "$REEVE_LISTEN",
         .value = "ADDR",
@@ -218,6 +231,7 @@ int options_parse(struct options *options, int argc, char **argv, struct error *
         .logs_max_bytes = LOGS_MAX_BYTES,
         .logs_max_source = "default",
         .advertise_source = "default",
+        .connections_source = "default",
         .data_source = "default"};
     uint32_t given = 0;
     int rc = flags_parse(&flags, argv + (argv[0] != NULL), options, &given, error);
@@ -232,6 +246,7 @@ int options_parse(struct options *options, int argc, char **argv, struct error *
 void options_fini(struct options *options)
 {
     free(options->data);
+    free(options->connections);
     for (size_t i = 0; i < options->dag_count; i++)
         free(options->dags[i]);
     *options = (struct options){0};
@@ -286,6 +301,9 @@ void options_print(const struct options *options, struct buffer *out)
         flag_print(out, "dags", (struct flag_word){options->dags[i], options->dags_source});
     if (options->dag_count == 0)
         buffer_append_text(out, "dags =  (from default)\n");
+    flag_print(out, "connections",
+        (struct flag_word){
+            options->connections != NULL ? options->connections : "", options->connections_source});
     print_addresses(options, out);
     print_retention(options, out);
     flags_print_common(out, &options->common);

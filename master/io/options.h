@@ -30,6 +30,8 @@ struct options {
     const char *keep_logs_source;
     uint64_t logs_max_bytes; /* 0: no matter how much */
     const char *logs_max_source;
+    char *connections; /* absolute; NULL: none */
+    const char *connections_source;
     bool trace; /* frames are printed to the log */
     struct flags_common common;
 };

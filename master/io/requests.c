@@ -47,6 +47,10 @@ REQUEST_BEGINS_WITH_ITS_ID(revoke_token);
 REQUEST_BEGINS_WITH_ITS_ID(get_tokens);
 REQUEST_BEGINS_WITH_ITS_ID(get_audit);
 REQUEST_BEGINS_WITH_ITS_ID(explain);
+REQUEST_BEGINS_WITH_ITS_ID(set_connection);
+REQUEST_BEGINS_WITH_ITS_ID(remove_connection);
+REQUEST_BEGINS_WITH_ITS_ID(get_connections);
+REQUEST_BEGINS_WITH_ITS_ID(rotate_key);
 
 static const struct request {
     enum message_id number;
@@ -73,6 +77,10 @@ static const struct request {
     {MESSAGE_get_tokens, client_get_tokens, SETTLED, false},
     {MESSAGE_get_audit, client_get_audit, AT_ONCE, false},
     {MESSAGE_explain, client_explain, SETTLED, false},
+    {MESSAGE_set_connection, client_set_connection, SETTLED, true},
+    {MESSAGE_remove_connection, client_remove_connection, SETTLED, true},
+    {MESSAGE_get_connections, client_get_connections, SETTLED, false},
+    {MESSAGE_rotate_key, client_rotate_key, SETTLED, true},
 };
 
 static const struct request *find_request(uint32_t number)
@@ -276,6 +284,8 @@ void requests_answered(struct master *master, const struct answer_effect *answer
     if (!table_get(&master->asks.by_ticket, answer->ticket, &address))
         return;
     struct ask *ask = (struct ask *)(uintptr_t)address;
+    if (ask->number == MESSAGE_rotate_key)
+        vault_turned(master);
     ask_answer_encoded(master, ask, answer->message);
     ask_end(master, ask);
     balance(master);

@@ -46,6 +46,10 @@ bool client_create_token(struct master *master, struct ask *ask);
 bool client_revoke_token(struct master *master, struct ask *ask);
 bool client_get_tokens(struct master *master, struct ask *ask);
 bool client_get_audit(struct master *master, struct ask *ask);
+bool client_set_connection(struct master *master, struct ask *ask);
+bool client_remove_connection(struct master *master, struct ask *ask);
+bool client_get_connections(struct master *master, struct ask *ask);
+bool client_rotate_key(struct master *master, struct ask *ask);
 bool client_explain(struct master *master, struct ask *ask);
 
 /* The event that a changing request becomes; `target` is what the audit log calls it. */

@@ -15,6 +15,7 @@
 #include "master/io/pipeline.h"
 #include "master/io/plans.h"
 #include "master/io/retention.h"
+#include "master/io/vault.h"
 #include "master/io/versions.h"
 #include "master/io/watch.h"
 #include "master/io/worker_port.h"
@@ -47,6 +48,7 @@ struct master {
     struct admission *admission;
     struct versions versions;
     struct claims *claims;
+    struct vault vault;
     struct arena scratch; /* of the frame that is being looked at */
     struct pipeline pipeline;
     struct plans plans;

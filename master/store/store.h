@@ -74,9 +74,10 @@ struct store_loader {
     int (*run)(void *context, const struct store_run *run, struct error *error);
     void (*peer)(void *context, const struct peer_row *row);
     void (*token)(void *context, const struct token_row *row);
+    void (*connection)(void *context, const struct connection_row *row);
 };
 
-/* What a restart needs: all dags, workers, peers and tokens, the sessions that live attempts name,
+/* What a restart needs: all dags, workers, peers, tokens and connections, the sessions that live attempts name,
  * the live runs by order. History is not read. */
 int store_load(struct store *store, const struct store_loader *loader, struct error *error);
 /* One run, live or ended. ERR_NOT_FOUND. */

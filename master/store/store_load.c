@@ -199,6 +199,23 @@ static int load_tokens(struct store *store, const struct store_loader *loader, s
     return rc;
 }
 
+static int load_connections(struct store *store, const struct store_loader *loader,
+    struct arena *arena, struct error *error)
+{
+    sqlite3_stmt *statement = store->reads[READ_CONNECTIONS];
+    struct connection_row row;
+    int rc;
+    while ((rc = store_next_row(store, statement, error)) == 1) {
+        rc = read_connection(statement, arena, &row, error);
+        if (rc != 0)
+            break;
+        if (loader->connection != NULL)
+            loader->connection(loader->context, &row);
+    }
+    (void)sqlite3_reset(statement);
+    return rc;
+}
+
 int store_load(struct store *store, const struct store_loader *loader, struct error *error)
 {
     struct arena arena = {0};
@@ -209,6 +226,8 @@ int store_load(struct store *store, const struct store_loader *loader, struct er
         rc = load_tokens(store, loader, &arena, error);
     if (rc == 0)
         rc = load_peers(store, loader, &arena, error);
+    if (rc == 0)
+        rc = load_connections(store, loader, &arena, error);
     if (rc == 0)
         rc = load_sessions(store, loader, error);
     arena_reset(&arena);

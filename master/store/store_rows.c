@@ -8,12 +8,13 @@
 #define ATTEMPT_COLUMNS                                                                            \
     "task, map, attempt, round, state, worker, session, epoch, assigned_at, started_at, "          \
     "ended_at, exit_code, signal, reason, error, outputs, artifacts, log_bytes"
-#define SPAN_COLUMNS    "ordinal, first, last, state, reason, error, at"
-#define WORKER_COLUMNS  "number, key, name, host, draining, removed"
-#define SESSION_COLUMNS "session, worker, instance, boot, epoch, leader, opened_at, stamp"
-#define PEER_COLUMNS    "key, role, name, host, token, joined_at, removed_at"
-#define TOKEN_COLUMNS   "token, key, role, uses, created_at, expires_at, revoked_at, label"
-#define AUDIT_COLUMNS   "number, at, role, who, address, action, target, text, refused, count"
+#define SPAN_COLUMNS       "ordinal, first, last, state, reason, error, at"
+#define WORKER_COLUMNS     "number, key, name, host, draining, removed"
+#define SESSION_COLUMNS    "session, worker, instance, boot, epoch, leader, opened_at, stamp"
+#define PEER_COLUMNS       "key, role, name, host, token, joined_at, removed_at"
+#define TOKEN_COLUMNS      "token, key, role, uses, created_at, expires_at, revoked_at, label"
+#define AUDIT_COLUMNS      "number, at, role, who, address, action, target, text, refused, count"
+#define CONNECTION_COLUMNS "id, source, name, key, sealed, set_at, replaced_at"
 
 const char store_run_columns[] = "id, " RUN_COLUMNS;
 const char store_audit_columns[] = AUDIT_COLUMNS;
@@ -61,6 +62,9 @@ const char *const store_write_sql[WRITE_COUNT] = {
     [WRITE_AUDIT] = "INSERT INTO audit (" AUDIT_COLUMNS ")"
                     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
                     " ON CONFLICT (number) DO UPDATE SET count = excluded.count",
+    [WRITE_CONNECTION] = "INSERT OR REPLACE INTO connection (" CONNECTION_COLUMNS ")"
+                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [WRITE_DROP_CONNECTION] = "DELETE FROM connection WHERE id = ?1",
     /* Looks at the oldest ?3 alone, so that no batch pays for a long time of rest. */
     [WRITE_PRUNE_AUDIT] = "DELETE FROM audit WHERE number IN"
                           " (SELECT number FROM audit ORDER BY number LIMIT ?3) AND"
@@ -95,6 +99,7 @@ const char *const store_read_sql[READ_COUNT] = {
     [READ_REQUEST] = "SELECT answer FROM request WHERE request = ?1",
     [READ_PEERS] = "SELECT " PEER_COLUMNS " FROM peer ORDER BY joined_at, key",
     [READ_TOKENS] = "SELECT " TOKEN_COLUMNS " FROM token ORDER BY created_at, token",
+    [READ_CONNECTIONS] = "SELECT " CONNECTION_COLUMNS " FROM connection ORDER BY set_at, id",
     [READ_LAST_AUDIT] = "SELECT max(number) FROM audit",
     [READ_ATTEMPT_WORKER] = "SELECT worker FROM attempt"
                             " WHERE run = (SELECT id FROM run WHERE key = ?1)"
@@ -212,6 +217,22 @@ void bind_token(sqlite3_stmt *statement, const struct token_row *row)
     bind_number(statement, 6, row->expires_at);
     bind_number(statement, 7, row->revoked_at);
     bind_slice(statement, 8, row->label);
+}
+
+void bind_connection(sqlite3_stmt *statement, const struct connection_row *row)
+{
+    bind_id(statement, 1, row->id);
+    bind_number(statement, 2, row->source);
+    bind_slice(statement, 3, row->name);
+    bind_id(statement, 4, row->key);
+    bind_bytes(statement, 5, row->sealed);
+    bind_number(statement, 6, row->set_at);
+    bind_number(statement, 7, row->replaced_at);
+}
+
+void bind_connection_id(sqlite3_stmt *statement, const struct connection_row *row)
+{
+    bind_id(statement, 1, row->id);
 }
 
 void bind_audit(sqlite3_stmt *statement, const struct audit_row *row)
@@ -391,6 +412,25 @@ int read_token(
     row.label = take_slice(&reader);
     reader.bad = reader.bad || row.token == 0;
     int rc = check_row(&reader, "token", error);
+    if (rc == 0)
+        *ret_row = row;
+    return rc;
+}
+
+int read_connection(sqlite3_stmt *statement, struct arena *arena, struct connection_row *ret_row,
+    struct error *error)
+{
+    struct row_reader reader = {statement, arena, 0, false};
+    struct connection_row row = {0};
+    row.id = take_id(&reader);
+    row.source = take_u32(&reader, CONNECTION_ENVIRONMENT, CONNECTION_STORE);
+    row.name = take_slice(&reader);
+    row.key = take_id(&reader);
+    row.sealed = take_slice(&reader);
+    row.set_at = take_number(&reader);
+    row.replaced_at = take_number(&reader);
+    reader.bad = reader.bad || row.id == 0 || row.name.length == 0 || row.sealed.length == 0;
+    int rc = check_row(&reader, "connection", error);
     if (rc == 0)
         *ret_row = row;
     return rc;

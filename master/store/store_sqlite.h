@@ -55,6 +55,8 @@ enum write_statement {
     WRITE_PEER,
     WRITE_TOKEN,
     WRITE_AUDIT,
+    WRITE_CONNECTION,
+    WRITE_DROP_CONNECTION,
     WRITE_PRUNE_AUDIT,
     WRITE_COUNT
 };
@@ -77,6 +79,7 @@ enum read_statement {
     READ_REQUEST,
     READ_PEERS,
     READ_TOKENS,
+    READ_CONNECTIONS,
     READ_LAST_AUDIT,
     READ_ATTEMPT_WORKER,
     READ_COUNT
@@ -135,6 +138,8 @@ void bind_request(sqlite3_stmt *statement, const struct request_row *row);
 void bind_peer(sqlite3_stmt *statement, const struct peer_row *row);
 void bind_token(sqlite3_stmt *statement, const struct token_row *row);
 void bind_audit(sqlite3_stmt *statement, const struct audit_row *row);
+void bind_connection(sqlite3_stmt *statement, const struct connection_row *row);
+void bind_connection_id(sqlite3_stmt *statement, const struct connection_row *row);
 
 /* The statement's present row; texts are copied into the arena. ERR_CORRUPT for what can be no row
  * of ours. */
@@ -153,6 +158,8 @@ int read_peer(
     sqlite3_stmt *statement, struct arena *arena, struct peer_row *ret_row, struct error *error);
 int read_token(
     sqlite3_stmt *statement, struct arena *arena, struct token_row *ret_row, struct error *error);
+int read_connection(sqlite3_stmt *statement, struct arena *arena, struct connection_row *ret_row,
+    struct error *error);
 int read_audit(
     sqlite3_stmt *statement, struct arena *arena, struct audit_row *ret_row, struct error *error);
 

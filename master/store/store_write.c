@@ -61,6 +61,17 @@ static int find_run_id(
     return 0;
 }
 
+static int write_connection(
+    struct store *store, const struct connection_row *row, struct error *error)
+{
+    if (row->sealed.length > 0) {
+        bind_connection(store->writes[WRITE_CONNECTION], row);
+        return write_row(store, WRITE_CONNECTION, error);
+    }
+    bind_connection_id(store->writes[WRITE_DROP_CONNECTION], row);
+    return write_row(store, WRITE_DROP_CONNECTION, error);
+}
+
 static int write_fact(struct store *store, const struct fact *fact, struct error *error)
 {
     sqlite3_stmt *const *writes = store->writes;
@@ -101,6 +112,8 @@ static int write_fact(struct store *store, const struct fact *fact, struct error
     case FACT_AUDIT:
         bind_audit(writes[WRITE_AUDIT], &fact->audit);
         return write_row(store, WRITE_AUDIT, error);
+    case FACT_CONNECTION:
+        return write_connection(store, &fact->connection, error);
     case FACT_KIND_COUNT:
         break;
     }

@@ -7,7 +7,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # Targets that a pure library may link; system libraries among them keep values in memory only.
-links_allowed='reeve_(flags|base|proto|dag_run|facts|master_core|agent_core|runner_core)|PkgConfig::(MSGPACK|JANSSON|SODIUM)|m'
+links_allowed='reeve_(flags|base|connection|proto|dag_run|facts|master_core|agent_core|runner_core)|PkgConfig::(MSGPACK|JANSSON|SODIUM)|m'
 
 symbols() { # KIND LIBRARY…: names of symbols, undefined (U) or defined
     local kind=$1

@@ -44,6 +44,7 @@ static void random_field(struct random_source *random, const struct field_shape 
     case FIELD_KIND_TEXT:
     case FIELD_KIND_OPTIONAL_TEXT:
     case FIELD_KIND_BYTES:
+    case FIELD_KIND_SECRET:
         *(struct slice *)value = random_bytes(random);
         break;
     case FIELD_KIND_RECORD:
@@ -102,6 +103,7 @@ static bool field_equal(const struct field_shape *field, const void *a, const vo
     case FIELD_KIND_TEXT:
     case FIELD_KIND_OPTIONAL_TEXT:
     case FIELD_KIND_BYTES:
+    case FIELD_KIND_SECRET:
         return slice_equal(*(const struct slice *)a, *(const struct slice *)b);
     case FIELD_KIND_RECORD:
         return record_equal(field->record, a, b);

@@ -237,10 +237,9 @@ static void compile_unknown_keys_get_the_right_word(void **state)
 static void compile_keys_of_later_versions_are_named(void **state)
 {
     (void)state;
-    static const char *const task_keys[] = {"connection", "connections", "pool", "pool_slots",
-        "slots", "cpus", "memory", "expand", "poke_interval", "poke_timeout", "depends_on_past",
-        "wait_for_downstream", "on_failure", "on_success", "on_retry", "group", "setup", "teardown",
-        "doc_md"};
+    static const char *const task_keys[] = {"pool", "pool_slots", "slots", "cpus", "memory",
+        "expand", "poke_interval", "poke_timeout", "depends_on_past", "wait_for_downstream",
+        "on_failure", "on_success", "on_retry", "group", "setup", "teardown", "doc_md"};
     static const char *const dag_keys[] = {
         "doc_md", "dagrun_timeout", "fail_fast", "logical_date", "on_failure", "on_success"};
     char yaml[200];

@@ -130,6 +130,8 @@ static struct slice make_cookie(const struct msg_assign *assign)
     small.arguments = (struct texts){0};
     small.env = (struct texts){0};
     small.document = (struct slice){0};
+    small.connections.items = NULL;
+    small.connections.count = 0;
     small.sources.items = NULL;
     small.sources.count = 0;
     struct frame_header header = {.version = PROTOCOL_HOST_VERSION, .number = 1};

@@ -88,6 +88,7 @@ struct attempts *attempts_create(const struct attempts_config *config)
         .events = {config->events.note, config->events.progress, config->events.breach,
             config->events.context},
     };
+    secrets_init(&attempts->secrets, config->key);
     return attempts;
 }
 
@@ -193,6 +194,7 @@ uint32_t attempts_start(
     start->arguments = order->command.arguments;
     start->env = order->command.env;
     start->folder = order->place.files;
+    start->secrets = order->secrets;
     if (order->user != NULL) {
         start->other_user = true;
         start->uid = order->user->uid;
@@ -277,6 +279,7 @@ void attempts_expire(struct attempts *attempts, uint64_t now_ms)
 void work_abandon(struct work *work)
 {
     talk_forget(work->attempts->config.folder->said, &work->id);
+    secrets_remove(&work->attempts->secrets, &work->id);
     work_folder_remove(work);
     work_free(work);
 }
@@ -407,11 +410,17 @@ static void visit_said(struct attempts *attempts, const struct attempt_id *id, c
     talk_forget(attempts->config.folder->said, id);
 }
 
+static bool is_known(void *context, const struct attempt_id *id)
+{
+    return work_find(context, id) != NULL;
+}
+
 void attempts_clean(struct attempts *attempts)
 {
     each_unknown(attempts, attempts->config.folder->said, visit_said);
     each_unknown(attempts, attempts->config.folder->spool, visit_spool);
     each_unknown(attempts, attempts->config.folder->work, visit_folder);
+    secrets_clean(&attempts->secrets, is_known, attempts);
 }
 
 void attempts_destroy(struct attempts *attempts)
@@ -428,6 +437,7 @@ void attempts_destroy(struct attempts *attempts)
         work_free(work);
     }
     work_folders_fini(attempts);
+    secrets_fini(&attempts->secrets);
     names_fini(&attempts->table);
     free(attempts);
 }

@@ -50,6 +50,7 @@ struct attempts_config {
     const struct task_users *users;
     const struct operators *operators;
     struct command_base base;
+    unsigned char key[32]; /* the worker's public one */
     struct attempts_events events;
 };
 

@@ -7,12 +7,14 @@
 #include "common/table.h"
 #include "worker/io/attempts.h"
 #include "worker/io/talk.h"
+#include "worker/io/secrets.h"
 
 /* What waits between PREPARE and START. */
 struct order {
     struct arena arena;
     struct place place;
     struct command command;
+    struct slice secrets;         /* its folder on memory, or empty */
     struct slice file;            /* of bash: to be there before it starts */
     const struct task_user *user; /* as whom it runs; NULL: as the agent */
     struct error given;           /* of the thread that gives its folder to the user */
@@ -49,6 +51,7 @@ enum { WORK_SPARES_MAX = 64 };
 
 struct attempts {
     struct attempts_config config;
+    struct secrets secrets;
     char *spares[WORK_SPARES_MAX]; /* folders that wait for another attempt */
     size_t spare_count;
     struct names table;

@@ -3,6 +3,7 @@
 #include "common/dag/plan.h"
 #include "common/limits.h"
 #include "worker/io/attempt_name.h"
+#include "worker/io/secrets.h"
 
 #include <stdint.h>
 
@@ -158,7 +159,7 @@ static bool is_users_own(struct slice name)
 static void make_env(struct command *command, const struct msg_assign *assign,
     const struct place *place, const struct command_base *base, struct arena *arena)
 {
-    enum { OWN = 3 };
+    enum { OWN = 3 + SECRETS_VARIABLES };
     struct texts *list = &command->env;
     list->items =
         arena_alloc(arena, ((size_t)base->env.count + assign->env.count + TASK_USER_ENTRIES + OWN) *

@@ -313,6 +313,7 @@ static void make_attempts(struct host *host)
         .base = {.worker = slice_of(host->options->name)},
         .events = {on_prepared, on_collected, on_disk, on_note, on_progress, on_breach, host},
     };
+    memcpy(config.key, host->identity.keys.public_key, sizeof config.key);
     command_base_env(environ, &host->arena, &config.base.env);
     host->attempts = attempts_create(&config);
 }

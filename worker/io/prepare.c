@@ -6,6 +6,7 @@
 #include "worker/io/task_line.h"
 
 #include "common/dag/plan.h"
+#include "common/environment.h"
 #include "common/file.h"
 #include "common/memory.h"
 
@@ -224,6 +225,22 @@ static int prepare_operator(struct work *work, const struct msg_assign *assign, 
     return task_line_make(assign, &order->place, config->base.worker, &order->task_line, error);
 }
 
+/* Before all else: what cannot have its connections is not prepared. Operators get theirs on
+ * descriptor 3. */
+static int hand_secrets(struct work *work, const struct msg_assign *assign, struct error *error)
+{
+    struct order *order = work->order;
+    if (assign->connections.count > 0)
+        environment_guard_memory();
+    if (assign->kind == OPERATOR_PROGRAM)
+        return 0;
+    int rc = secrets_write(
+        &work->attempts->secrets, assign, order->user, &order->arena, &order->secrets, error);
+    if (rc == 0 && order->secrets.length > 0)
+        secrets_add_env(order->secrets, &assign->env, &order->command.env, &order->arena);
+    return rc;
+}
+
 void attempts_prepare(struct attempts *attempts, const struct msg_assign *assign)
 {
     struct error error = {0};
@@ -241,6 +258,8 @@ void attempts_prepare(struct attempts *attempts, const struct msg_assign *assign
     int rc = task_users_choose(attempts->config.users, assign->run_as, &order->user, &error);
     base.user = order->user;
     command_make(&order->command, assign, &order->place, &base, &order->arena);
+    if (rc == 0)
+        rc = hand_secrets(work, assign, &error);
     if (assign->kind == OPERATOR_BASH)
         order->file = arena_copy(&order->arena, assign->file);
     if (rc == 0 && assign->kind == OPERATOR_PROGRAM)

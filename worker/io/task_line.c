@@ -23,6 +23,19 @@ static json_t *fill(json_t *value, const struct place *place, struct arena *aren
     return json_incref(value);
 }
 
+/* By name, as the master sent them. */
+static json_t *connections_of(const struct msg_assign *assign)
+{
+    json_t *all = json_object();
+    for (uint32_t i = 0; i < assign->connections.count; i++) {
+        const struct assigned_connection *item = &assign->connections.items[i];
+        json_t *one = json_loadb(item->document.ptr, item->document.length, 0, NULL);
+        if (one != NULL)
+            (void)json_object_setn_new(all, item->name.ptr, item->name.length, one);
+    }
+    return all;
+}
+
 int task_line_make(const struct msg_assign *assign, const struct place *place, struct slice worker,
     struct buffer *line, struct error *error)
 {
@@ -35,10 +48,11 @@ int task_line_make(const struct msg_assign *assign, const struct place *place, s
     }
     (void)json_object_set_new(task, "with", fill(with, place, &arena));
     (void)json_object_set_new(task, "worker", json_stringn(worker.ptr, worker.length));
-    (void)json_object_set_new(task, "connections", json_object());
+    (void)json_object_set_new(task, "connections", connections_of(assign));
     char *text = json_dumps(task, JSON_COMPACT);
     buffer_append_text(line, text);
     buffer_append_text(line, "\n");
+    explicit_bzero(text, strlen(text));
     free(text);
     json_decref(task);
     arena_fini(&arena);

@@ -1,6 +1,7 @@
 #include "worker/runner/processes.h"
 
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/memory.h"
 #include "worker/runner/order.h"
 #include "worker/runner/task.h"
@@ -81,8 +82,19 @@ static void birth_end(struct task *task)
     task->birth = NULL;
 }
 
+/* On memory, so that nothing is waited for. Once. */
+static void secrets_remove(struct task *task)
+{
+    if (task->secrets == NULL)
+        return;
+    (void)file_remove_tree(task->secrets, NULL);
+    free(task->secrets);
+    task->secrets = NULL;
+}
+
 static void task_free(struct task *task)
 {
+    free(task->secrets);
     birth_end(task);
     if (task->pipe >= 0)
         (void)close(task->pipe);
@@ -157,6 +169,7 @@ static void task_begin(struct processes *processes, struct task *task)
 static void task_end(struct processes *processes, struct task *task)
 {
     assert(!task->over && task->pid == 0);
+    secrets_remove(task);
     task->over = true;
     processes->live--;
     processes->clearing -= task->clearing;
@@ -180,6 +193,8 @@ void processes_keep(
     birth->order.output = fds->pipe[1];
     birth->order.channel = fds->channel[1];
     birth->order.cgroup_fd = -1;
+    if (start->secrets.length > 0)
+        task->secrets = xstrndup(start->secrets.ptr, start->secrets.length);
     if (fds->pipe[0] < 0 || (start->operator&& fds->channel[1]<0)) {
         birth->failure.reason = REASON_WORKER_ERROR;
         (void)snprintf(birth->failure.text, sizeof birth->failure.text,
@@ -260,6 +275,7 @@ void processes_forget(struct processes *processes, struct attempt_id id)
     if (task == NULL)
         return;
     assert(task->over);
+    secrets_remove(task);
     (void)names_remove(&processes->by_id, attempt_key(&id));
     *(task->previous != NULL ? &task->previous->next : &processes->tasks) = task->next;
     if (task->next != NULL)

@@ -30,6 +30,7 @@ struct task {
     int channel;               /* the agent's end of an operator's socket; -1: none */
     int failure_fd;            /* of a fork: why it did not become the program */
     struct cgroup *cgroup;     /* NULL: none */
+    char *secrets;             /* a folder on memory that goes with it, or NULL */
     struct birth_order *birth; /* NULL: it was made, or has failed to be */
     bool over;                 /* nothing of it runs: it was not made yet, or EMPTY was said */
     bool killed;               /* SIGKILL was sent by us */

@@ -1,0 +1,225 @@
+"""Connections: where they come from, who gets them, and that their secrets are nowhere else."""
+
+import json
+import os
+import pathlib
+import signal
+import stat
+
+import pytest
+
+from reeve import program, wait_until
+
+SECRET = "hunter2-Zq9"
+URI = f"postgres://etl:{SECRET}@db.example.com:5433/sales?sslmode=require"
+HOSTILE = "$(id) `id` '; drop table x; --\" \\ %s {{ ds }}"
+
+
+def log_of(cluster, run, task):
+    return cluster.ok("logs", f"{run}/{task}", "--tail", "all")
+
+
+def memory_folders():
+    return {path.name for path in pathlib.Path("/dev/shm").glob("reeve-*")}
+
+
+def own_folder(cluster):
+    """Where the one worker of the cluster puts what tasks get, or None."""
+    for pid in cluster.processes_left():
+        try:
+            env = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        for entry in env:
+            if entry.startswith(b"REEVE_CONNECTIONS="):
+                return pathlib.Path(entry.split(b"=", 1)[1].decode())
+    return None
+
+
+def files_with(folder, needle):
+    """Files below the folder that hold these bytes."""
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_file() and needle in path.read_bytes():
+            found.append(str(path.relative_to(folder)))
+    return found
+
+
+def processes_that_tell(cluster, needle):
+    """Processes of the cluster whose argv or environment hold these bytes."""
+    found = []
+    for pid, name in cluster.processes_left().items():
+        for what in ("cmdline", "environ"):
+            try:
+                if needle in pathlib.Path(f"/proc/{pid}/{what}").read_bytes():
+                    found.append(f"{name} {what}")
+            except OSError:
+                pass
+    return found
+
+
+def test_connection_of_the_environment_comes_as_files_of_the_attempt_alone(cluster):
+    cluster.env["REEVE_CONN_WARE_HOUSE"] = URI
+    cluster.start(workers=1)
+    script = """
+        cd $REEVE_CONNECTIONS/ware-house
+        for part in type host port login schema extra; do printf '%s=' $part; cat $part; echo; done
+        stat -c '%a %U' password; stat -f -c %T password
+        printf '%s' "$(<password)" | sha256sum
+        grep -c . "$PGSERVICEFILE" "$PGPASSFILE" | sed 's,.*/,,'
+        head -1 "$PGSERVICEFILE"
+        env | grep -c REEVE_CONN_ || true
+    """
+    run = cluster.submit(cluster.dag("files", {"a": {"bash": script, "connection": "ware-house"},
+                                               "b": {"bash": "env | grep -E 'REEVE_CONNECTIONS|PGPASS' || echo none"}}))
+    cluster.finish(run)
+    lines = log_of(cluster, run, "a").splitlines()
+    assert lines[:6] == ["type=postgres", "host=db.example.com", "port=5433", "login=etl", "schema=sales",
+                         'extra={"sslmode":"require"}']
+    assert lines[6].startswith("600 ") and lines[7] == "tmpfs"
+    import hashlib
+    assert lines[8].split()[0] == hashlib.sha256(SECRET.encode()).hexdigest()
+    assert lines[9:11] == [".pg_service:7", ".pgpass:1"] and lines[11] == "[ware-house]" and lines[12] == "0"
+    assert log_of(cluster, run, "b").strip() == "none"
+
+
+def test_secret_is_in_no_file_argv_or_environment_while_its_task_runs_and_after(cluster):
+    cluster.env["REEVE_CONN_DB"] = URI
+    cluster.start(workers=1)
+    script = f"""
+        cat $REEVE_CONNECTIONS/db/uri; echo; cat $REEVE_CONNECTIONS/db/password; echo
+        printf 'a%.0s' {{1..70000}}; cat $REEVE_CONNECTIONS/db/password; echo
+        base64 < $REEVE_CONNECTIONS/db/password
+        while [ ! -e {cluster.folder}/go ]; do sleep 0.05; done
+    """
+    run = cluster.submit(cluster.dag("hidden", {"a": {"bash": script, "connection": "db"}}))
+    wait_until(lambda: "a" * 100 in log_of(cluster, run, "a"), what="the log")
+    folder = own_folder(cluster)
+    assert folder is not None and (folder / "db" / "password").read_text() == SECRET
+    assert processes_that_tell(cluster, SECRET.encode()) == []
+    # The worker's spool is raw, and goes when the master has kept the log.
+    assert [f for f in files_with(cluster.data, SECRET.encode())] == []
+    (cluster.folder / "go").touch()
+    cluster.finish(run)
+    text = log_of(cluster, run, "a")
+    stars = "*" * len(SECRET)
+    assert text.count(stars) == 4 and SECRET not in text and f"etl:{stars}@db" in text
+    assert "aHVudGVyMi1acT" not in text
+    wait_until(lambda: not folder.exists(), what="the end of the files on memory")
+    wait_until(lambda: files_with(cluster.folder, SECRET.encode()) == [], what="no file with the secret")
+
+
+def test_outputs_and_errors_come_without_the_secrets_of_their_task(cluster):
+    cluster.env["REEVE_CONN_DB"] = "generic://u:12345678@h"
+    cluster.start(workers=1)
+    script = """printf '{"text": "<%s>", "number": %s, "in": [{"%s": true}]}' 12345678 12345678 12345678 > $REEVE_OUTPUT"""
+    run = cluster.submit(cluster.dag("outputs", {
+        "a": {"bash": script, "connection": "db"},
+        "b": {"exec": ["./no-such-12345678"], "connection": "db", "needs": "a"}}))
+    cluster.finish(run, status=1)
+    stars = "*" * 8
+    tasks = cluster.tasks(run)
+    outputs = tasks["a"]["attempts"][0]["outputs"]
+    outputs = json.loads(outputs) if isinstance(outputs, str) else outputs
+    assert outputs == {"text": f"<{stars}>", "number": stars, "in": [{stars: True}]}
+    assert f"no-such-{stars}" in tasks["b"]["error"]
+    assert not [name for name in files_with(cluster.data, b"<12345678>") if name.startswith("store")]
+
+
+def test_offsets_of_a_masked_log_are_those_of_the_stream(cluster):
+    cluster.env["REEVE_CONN_DB"] = "generic://u:abcabcabd@h"
+    cluster.start(workers=1)
+    text = "abcabcabcabd|abcabcab|xabcabcabdx|abc"
+    run = cluster.submit(cluster.dag("offsets", {"a": {"connection": "db", "bash": f"""
+        s='{text}'; for ((i = 0; i < ${{#s}}; i++)); do printf '%s' "${{s:i:1}}"; sleep 0.02; done"""}}))
+    cluster.finish(run)
+    assert log_of(cluster, run, "a").rstrip("\n") == "abc*********|abcabcab|x*********x|abc"
+
+
+@pytest.mark.parametrize("victim", ["agent", "runner"])
+def test_files_on_memory_go_when_their_task_does_whoever_was_killed(cluster, victim):
+    cluster.env["REEVE_CONN_DB"] = URI
+    cluster.start(workers=1)
+    run = cluster.submit(cluster.dag("killed", {"a": {
+        "bash": f"while [ ! -e {cluster.folder}/go ]; do sleep 0.05; done", "connection": "db", "on_lost": "rerun"}}))
+    wait_until(lambda: own_folder(cluster) is not None, what="the task")
+    folder = own_folder(cluster)
+    if victim == "agent":
+        cluster.kill("w1")
+        assert (folder / "db" / "password").exists()
+        (cluster.folder / "go").touch()
+        wait_until(lambda: not folder.exists(), what="the end of the files, by the runner")
+        cluster.start_worker("w1")
+    else:
+        os.kill(cluster.runners()[0], signal.SIGKILL)
+        wait_until(lambda: cluster.processes["w1"].poll() is not None, what="the agent's end")
+        cluster.start_worker("w1")
+        wait_until(lambda: not folder.exists(), what="the end of the files, by the next agent")
+        (cluster.folder / "go").touch()
+    cluster.finish(run)
+
+
+def test_missing_connection_is_said_at_submit_by_explain_and_before_dispatch(cluster):
+    cluster.start(workers=1)
+    hold = f"while [ ! -e {cluster.folder}/go ]; do sleep 0.05; done"
+    path = cluster.dag("missing", {"first": {"bash": hold},
+                                   "load": {"needs": "first", "bash": "echo never", "connection": "no_such"}})
+    result = cluster.reeve("submit", path)
+    assert result.status == 0 and 'task "load": connection "no_such" is not there yet' in result.err
+    run = result.out.strip()
+    wait_until(lambda: cluster.tasks(run)["first"]["state"] == "running", what="the first task")
+    assert 'its connection "no_such" is not there' in cluster.ok("explain", f"{run}/load")
+    (cluster.folder / "go").touch()
+    cluster.finish(run, status=1)
+    load = cluster.tasks(run)["load"]
+    assert load["state"] == "failed" and load["reason"] == "connection" and load["attempts"] == []
+    for place in ("REEVE_CONN_NO_SUCH", "AIRFLOW_CONN_NO_SUCH", "--connections file", "store"):
+        assert place in load["error"]
+
+
+def test_order_of_lookup_is_environment_then_airflows_then_the_file_then_the_store(cluster):
+    file = cluster.folder / "connections.yaml"
+    names = ["a", "b", "c", "d"]
+    file.write_text("".join(f"{name}: generic://file-{name}\n" for name in names[:3]))
+    file.chmod(0o600)
+    cluster.env["REEVE_CONN_A"] = "generic://own-a"
+    cluster.env["AIRFLOW_CONN_A"] = "generic://airflow-a"
+    cluster.env["AIRFLOW_CONN_B"] = json.dumps({"conn_type": "generic", "host": "airflow-b"})
+    cluster.start_master("--connections", str(file))
+    for name in ("REEVE_CONN_A", "AIRFLOW_CONN_A", "AIRFLOW_CONN_B"):
+        del cluster.env[name]
+    cluster.start_worker("w1")
+    for name in names:
+        cluster.ok("connections", "set", name, stdin=f"generic://store-{name}")
+    run = cluster.submit(cluster.dag("order", {"t": {
+        "bash": "for c in a b c d; do cat $REEVE_CONNECTIONS/$c/host; echo; done", "connections": names}}))
+    cluster.finish(run)
+    assert log_of(cluster, run, "t").split() == ["own-a", "airflow-b", "file-c", "store-d"]
+
+
+def test_file_that_others_may_read_is_refused_by_name(cluster):
+    file = cluster.folder / "connections.yaml"
+    file.write_text("a: generic://h\n")
+    file.chmod(0o644)
+    cluster.start_master("--connections", str(file), wait=False)
+    assert cluster.processes["master"].wait(30) != 0
+    assert str(file) in cluster.log_of("master") and stat.S_IMODE(file.stat().st_mode) == 0o644
+
+
+def test_hostile_values_arrive_literally_and_what_cannot_is_refused_by_name(cluster):
+    cluster.start(workers=1)
+    document = {"conn_type": "generic", "login": HOSTILE, "password": HOSTILE + "\nsecond line\n", "host": "h",
+                "schema": "\U0001f600 'x'", "extra": {"k": HOSTILE}}
+    cluster.ok("connections", "set", "odd", stdin=json.dumps(document))
+    script = """cd $REEVE_CONNECTIONS/odd
+        for part in login password schema extra uri; do od -An -v -tx1 $part | tr -d ' \\n'; echo; done"""
+    run = cluster.submit(cluster.dag("hostile", {"a": {"bash": script, "connection": "odd"}}))
+    cluster.finish(run)
+    login, password, schema, extra, _ = [bytes.fromhex(x) for x in log_of(cluster, run, "a").split()]
+    assert login.decode() == HOSTILE and password.decode() == document["password"]
+    assert schema.decode() == document["schema"] and json.loads(extra) == document["extra"]
+    for text, why in (('{"conn_type": "generic", "password": "a\\u0000b"}', "its password holds a NUL byte"),
+                      ('{"conn_type": "postgres", "password": "a\\nb"}', "its password holds a newline"),
+                      ("postgres://u:p@h:x/db", "its port is none"), ("", "nothing was given")):
+        result = cluster.reeve("connections", "set", "bad", stdin=text)
+        assert result.status == 2 and why in result.err, result.err
