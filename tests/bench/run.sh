@@ -14,4 +14,5 @@ export REEVE_BIN=$PWD/build/release/bin PYTHONDONTWRITEBYTECODE=1
 missed=0
 python3 tests/bench/bench.py || missed=1
 python3 tests/bench/fleet.py || missed=1
+python3 tests/bench/postgres.py || missed=1
 exit $missed
