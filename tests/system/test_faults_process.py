@@ -1,0 +1,273 @@
+"""Processes that are stopped, that escape, that take their worker down, and pids that come again: FAULTS 5, 9-11, 16-18,
+22."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import ledger
+from reeve import PATIENCE, clean_environment, processes_with, program, wait_until
+
+LEASE_S = 18  # the shortest for a kill grace of 1 s
+SHORT = {"lease": f"{LEASE_S}s", "kill_grace": "1s"}
+FIRST_STAYS = '[ "$REEVE_ATTEMPT" -gt 1 ] || while :; do sleep 0.1; done'
+
+
+def lines_in(path):
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def runner_of(cluster, name):
+    """The live runner of a worker."""
+    folder = f"{cluster.folder / name}/private".encode()
+    (found,) = [pid for pid in cluster.runners()
+                if folder in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+    return found
+
+
+def alive(pid):
+    try:
+        return "\nState:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def staying(cluster, names, path, locks):
+    """(run, {worker: (task, pid)}): one task a worker, whose first attempt does not end by itself."""
+    locks.mkdir()
+    body = ledger.script(path, FIRST_STAYS, locks)
+    run = cluster.submit(cluster.dag("d", {f"t{n}": {"bash": body, **SHORT} for n in range(len(names))}))
+    wait_until(lambda: lines_in(path) == len(names), what="the start of all")
+    wait_until(lambda: all(t["attempts"][0]["worker"] for t in cluster.tasks(run).values()), what="their workers")
+    pids = {line.task: line.pid for line in ledger.read(path)}
+    return run, {task["attempts"][0]["worker"]: (name, pids[name]) for name, task in cluster.tasks(run).items()}
+
+
+@pytest.mark.slow
+def test_05_10_11_stopped_or_dead_past_the_lease_then_continued(cluster):
+    """Three at once. w1: the agent stops, and the runner kills in time. w2: agent and runner stop, which no promise
+    covers; when they go on the old attempt ends at once and changes nothing. w3: both are dead; the next agent ends what
+    they left."""
+    path, locks = cluster.folder / "ledger", cluster.folder / "locks"
+    cluster.start(workers=3, slots=1)
+    run, placed = staying(cluster, ["w1", "w2", "w3"], path, locks)
+    runners = {name: runner_of(cluster, name) for name in placed}
+    cluster.processes["w1"].send_signal(signal.SIGSTOP)
+    for pid in (cluster.processes["w2"].pid, runners["w2"]):
+        os.kill(pid, signal.SIGSTOP)
+    cluster.kill("w3")
+    os.kill(runners["w3"], signal.SIGKILL)
+    cluster.start_worker("w4", slots=4)
+    kept, late, left = (placed[name] for name in ("w1", "w2", "w3"))
+    wait_until(lambda: not alive(kept[1]), seconds=LEASE_S + 5, what="the end of what only the runner can end")
+    assert lines_in(path) == 3, "no later attempt has begun by then"
+    cluster.finish(run, seconds=90)
+    assert alive(late[1]) and alive(left[1]), "who is stopped or dead kills nothing"
+    before = cluster.tasks(run)
+    for pid in (runners["w2"], cluster.processes["w2"].pid, cluster.processes["w1"].pid):
+        os.kill(pid, signal.SIGCONT)
+    cluster.start_worker("w3")
+    wait_until(lambda: not alive(late[1]) and not alive(left[1]), what="the end of the former attempts")
+    wait_until(lambda: cluster.workers_up() >= {"w1", "w2", "w3", "w4"}, what="all up again")
+    assert cluster.tasks(run) == before, "what comes late changes nothing"
+    for name, task in before.items():
+        assert [a["state"] for a in task["attempts"]] == ["lost", "success"], task
+    wrong = ledger.check(ledger.read(path), expected=[(run, name) for name in before],
+                         lost=[(run, name, 1) for name in before])
+    assert sorted(wrong) == sorted(f"{run}/{task}@2 found processes of another attempt alive" for task, _ in (late, left))
+
+
+@pytest.mark.slow
+def test_09_master_stopped_past_every_lease_and_continued_loses_and_doubles_nothing(started):
+    """Nobody else can lead on its folder meanwhile; its workers have killed what it gave them."""
+    path, locks = started.folder / "ledger", started.folder / "locks"
+    run, placed = staying(started, ["w1", "w2"], path, locks)
+    started.processes["master"].send_signal(signal.SIGSTOP)
+    second = subprocess.run([program("reeve-master"), "--data", str(started.data)], env=started.env, capture_output=True,
+                            text=True, timeout=30 * PATIENCE, check=False)
+    assert second.returncode == 7 and "in use by process" in second.stderr
+    wait_until(lambda: not any(alive(pid) for _, pid in placed.values()), seconds=LEASE_S + 10, what="the leases' end")
+    time.sleep(LEASE_S / 5 + 6)  # and the margin of the master, too
+    started.processes["master"].send_signal(signal.SIGCONT)
+    started.finish(run, seconds=90)
+    tasks = started.tasks(run)
+    assert all([a["state"] for a in task["attempts"]] == ["lost", "success"] for task in tasks.values())
+    wrong = ledger.check(ledger.read(path), expected=[(run, t) for t in tasks], lost=[(run, t, 1) for t in tasks])
+    assert not wrong, "\n".join(wrong)
+
+
+def test_16_masters_that_start_together_take_one_epoch(cluster):
+    epochs = []
+    for _ in range(3):
+        crowd = [subprocess.Popen([program("reeve-master"), "--data", str(cluster.data)], env=cluster.env,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+        wait_until(lambda crowd=crowd: sum(p.poll() is None for p in crowd) <= 1, what="one master")
+        wait_until(lambda: cluster.reeve("ping").status == 0, what="an answer of it")
+        (leader,) = [p for p in crowd if p.poll() is None]
+        leader.send_signal(signal.SIGTERM)
+        said = {p: p.communicate(timeout=30 * PATIENCE)[1] for p in crowd}
+        assert leader.returncode == 0
+        assert all(p.returncode == 7 and "in use by" in said[p] for p in crowd if p is not leader), said
+        epochs.append(int(said[leader].split("leads with epoch ")[1].split(" ")[0]))
+    assert epochs == [1, 2, 3]
+
+
+# ---- pids ----
+
+@pytest.fixture
+def namespace(cluster):
+    """The words before a command that run it among pids of its own, which are free again at once; all ends with the
+    test."""
+    reaper = "import os, signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execlp('sleep', 'sleep', '100000')"
+    holder = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-c", reaper],
+                              env=clean_environment(), stderr=subprocess.PIPE)
+    try:
+        children = pathlib.Path(f"/proc/{holder.pid}/task/{holder.pid}/children")
+        wait_until(lambda: holder.poll() is not None or children.read_text().strip(), what="the namespace")
+        if holder.poll() is not None:
+            pytest.skip(f"no pid namespace: {holder.stderr.read().decode().strip()}")
+        inside = children.read_text().split()[0]
+        wait_until(lambda: pathlib.Path(f"/proc/{inside}/comm").read_text() == "sleep\n", what="its first process")
+        yield ["nsenter", f"--target={inside}", "--pid", "--mount", "--"]
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stderr.close()
+
+
+def number_inside(pid):
+    line = [line for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("NSpid")]
+    return int(line[0].split()[-1])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to choose pids")
+def test_17_processes_that_got_the_pids_of_a_dead_runner_and_task_are_left_alone(cluster, namespace):
+    path = cluster.folder / "ledger"
+    cluster.start_master()
+    start = [*namespace, program("reeve-worker"), "--data", str(cluster.folder / "w1")]
+    cluster.spawn("w1", *start, "--join", str(cluster.data), "--name", "w1", "--slots", "1")
+    wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 up")
+    run = cluster.submit(cluster.dag("d", {"a": {"bash": ledger.script(path, FIRST_STAYS)}}))
+    wait_until(lambda: lines_in(path) == 1, what="the task's start")
+    (task,) = [line.pid for line in ledger.read(path)]
+    (runner,) = cluster.runners()
+    numbers = [number_inside(runner), task]
+    mine = [pid for pid, name in cluster.processes_left().items() if name not in ("reeve-master", "nsenter")]
+    # The agent first: it would end what a dead runner left.
+    agents = [pid for pid, name in cluster.processes_left().items() if name == "reeve-worker"]
+    for pid in [*agents, runner, *mine]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    cluster.processes["w1"].wait()
+    wait_until(lambda: set(cluster.processes_left().values()) <= {"reeve-master"}, what="the end of all of the worker")
+    strangers = []
+    for number in numbers:
+        take = f"echo {number - 1} >/proc/sys/kernel/ns_last_pid; sleep 7654 </dev/null >/dev/null 2>&1 & echo $!"
+        done = subprocess.run([*namespace, "env", "-i", "bash", "-c", take], capture_output=True, text=True, check=True)
+        strangers.append(int(done.stdout))
+    assert strangers == numbers, "the machine gave other pids"
+    cluster.spawn("w1", *start)
+    cluster.finish(run)
+    assert [a["state"] for a in cluster.tasks(run)["a"]["attempts"]] == ["lost", "success"]
+    for number in strangers:
+        subprocess.run([*namespace, "kill", "-0", str(number)], check=True)
+
+
+# ---- escapes ----
+
+ESCAPES = """
+import os, signal, sys
+def end(): signal.signal(signal.SIGTERM, signal.SIG_IGN); os.execvpe("sleep", ["sleep", sys.argv[1]], {"PATH": os.environ["PATH"]})
+if os.fork() == 0:
+    os.setsid(); end()                       # a session of its own
+if os.fork() == 0:
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0: end()             # as a daemon does it, with an environment of its own
+        os._exit(0)
+    os._exit(0)
+if os.fork() == 0:
+    os.setpgid(0, 0); end()                  # a group of its own
+end()
+"""
+
+
+def with_argument(number):
+    """The live processes that sleep for exactly so long."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes().split(b"\0")[1:2] == [str(number).encode()] \
+                    and alive(int(entry.name)):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_18_sessions_daemons_and_deaf_children_end_with_their_task(started):
+    number = 600000 + os.getpid() % 100000
+    run = started.submit(started.dag("d", {"a": {"bash": f"exec python3 escape.py {number}", "kill_grace": "1s"}},
+                                     files={"escape.py": ESCAPES}))
+    wait_until(lambda: len(with_argument(number)) == 4, what="four processes")
+    started.ok("cancel", f"{run}/a")
+    wait_until(lambda: not with_argument(number), seconds=1 + 5, what="the end of all four")
+    started.finish(run, status=1)
+    assert started.tasks(run)["a"]["state"] == "cancelled"
+
+
+@pytest.fixture
+def few_pids():
+    """A cgroup in which at most 200 processes live."""
+    folder = pathlib.Path("/sys/fs/cgroup/pids") / f"rv{os.getpid()}"
+    try:
+        folder.mkdir()
+        (folder / "pids.max").write_text("200")
+    except OSError as error:
+        pytest.skip(f"no cgroup that bounds pids: {error}")
+    yield folder
+    wait_until(lambda: not (folder / "cgroup.procs").read_text(), what="an empty cgroup")
+    folder.rmdir()
+
+
+def test_18_fork_bomb_is_ended_by_a_cancel_and_its_worker_goes_on(cluster, few_pids):
+    cluster.start_master()
+    cluster.spawn("w1", "sh", "-c", f'echo $$ >{few_pids}/cgroup.procs && exec "$@"', "sh", program("reeve-worker"), "--data",
+                  str(cluster.folder / "w1"), "--join", str(cluster.data), "--name", "w1", "--slots", "2")
+    wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 up")
+    bomb = "trap '' TERM; b() { b | b & }; b 2>/dev/null; sleep 600"
+    run = cluster.submit(cluster.dag("d", {"a": {"bash": bomb, "kill_grace": "1s"}}))
+    count = lambda: len((few_pids / "cgroup.procs").read_text().split())
+    wait_until(lambda: count() > 150, what="a bomb that bursts")
+    cluster.ok("cancel", f"{run}/a")
+    cluster.finish(run, status=1)
+    wait_until(lambda: count() <= 20, seconds=1 + 5, what="the end of all of it")
+    cluster.finish(cluster.submit(cluster.dag("after", {"a": {"bash": "true"}})))
+    cluster.end_all()
+
+
+# ---- tasks that take their worker down ----
+
+@pytest.mark.slow
+def test_22_task_that_kills_its_worker_each_time_is_quarantined_after_three(cluster):
+    cluster.start(workers=2, slots=1)
+    run = cluster.submit(cluster.dag("d", {"a": {"bash": "kill -9 $PPID; sleep 60"}, "b": {"bash": "true"}}))
+    def ended():
+        for name in ("w1", "w2"):
+            if cluster.processes[name].poll() is not None:
+                assert cluster.processes[name].returncode == 75, cluster.log_of(name)
+                cluster.start_worker(name)
+        return cluster.json("status", run)["state"] == "failed"
+    wait_until(ended, what="the run's end")
+    task = cluster.tasks(run)["a"]
+    assert (task["state"], task["reason"]) == ("failed", "quarantined") and "lost 3 workers" in task["error"], task
+    ran = [a for a in task["attempts"] if a["started_at"] is not None or a["reason"] != "not_started"]
+    assert {a["state"] for a in ran} == {"lost"}
+    assert not [pid for pid in processes_with(cluster.folder) if b"kill -9" in
+                pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
