@@ -222,7 +222,7 @@ static bool runner_died(const struct attempt *attempt, const struct msg_register
 static bool is_gone(const struct attempt *attempt, const struct msg_register *message)
 {
     if (attempt->instance == message->instance || MUTANT(STRANGER_BELIEVED))
-        return message->now > attempt->stamp || MUTANT(OLD_LIST_BELIEVED);
+        return message->now > attempt->stamp;
     return runner_died(attempt, message);
 }
 

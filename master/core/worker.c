@@ -18,8 +18,8 @@ static const uint8_t transitions[WORKER_GONE + 1][WORKER_EVENT_COUNT] = {
     /*                  register traffic silence close gone drain undrain */
     [WORKER_UP] = {UP_, UP_, SIL, SIL, GON, DRA, UP_},
     [WORKER_DRAINING] = {UP_, DRA, SIL, SIL, GON, DRA, UP_},
-    [WORKER_SILENT] = {UP_, UP_, SIL, SIL, GON, SIL, SIL},
-    [WORKER_GONE] = {UP_, ___, ___, GON, GON, GON, GON},
+    [WORKER_SILENT] = {UP_, UP_, ___, SIL, GON, SIL, SIL},
+    [WORKER_GONE] = {UP_, ___, ___, ___, ___, GON, GON},
 };
 
 uint32_t worker_next_state(uint32_t state, enum worker_event event)

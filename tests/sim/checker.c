@@ -10,7 +10,14 @@
 #include <stdlib.h>
 
 /* DESIGN.md, Prefetch. */
-enum { FRESH_MS = 3000 };
+enum {
+    FRESH_MS = 3000,
+    CPU_MS = 6000,
+    /* As the workload has it. */
+    KILL_GRACE_MS = 2000,
+    /* In a good world a wish reaches whoever is there, or the lease runs out. */
+    CANCEL_MS = 200000,
+};
 
 struct seen_attempt {
     uint32_t state;
@@ -27,6 +34,7 @@ struct seen_task {
     uint32_t round;
     uint32_t failures; /* in this round */
     bool cancel_wish;
+    uint64_t cancel_ms;
     bool ruled;                    /* its trigger rule held by what was durable, in this round */
     struct seen_attempt *attempts; /* by number - 1 */
     size_t attempt_count, attempt_capacity;
@@ -38,6 +46,7 @@ struct seen_run {
     uint32_t state;
     uint32_t alive;
     bool cancelled;
+    uint64_t cancelled_ms;
     struct seen_task *tasks;
 };
 
@@ -227,10 +236,40 @@ void checker_process_thawed(struct world *world, const struct process *process)
             run->plan->tasks[process->id.task].name, (unsigned long long)run->key);
 }
 
+/* The runner's own clock may be 8% slow, and it gets the CPU within 5 s. */
+static void check_timeout(
+    struct world *world, const struct seen_run *run, const struct process *process)
+{
+    const struct sim_task *task = &run->plan->tasks[process->id.task];
+    uint64_t most_ms = task->timeout_s * UINT64_C(1100) + KILL_GRACE_MS + CPU_MS;
+    if (task->timeout_s > 0 && !process->struck && world->now_ms > process->started_ms + most_ms &&
+        !table_get(&world->checker->dead, process->instance, NULL))
+        violated(world, "%s of run %llx ran for %llu ms, and times out after %u s", task->name,
+            (unsigned long long)run->key, (unsigned long long)(world->now_ms - process->started_ms),
+            task->timeout_s);
+}
+
+void checker_cancels(struct world *world)
+{
+    for (size_t i = 0; i < world->process_count; i++) {
+        const struct process *process = &world->processes[i];
+        if (process->number == 0 || process->frozen)
+            continue;
+        const struct seen_run *run = seen_run(world, process->id.run);
+        const struct seen_task *task = &run->tasks[process->id.task];
+        uint64_t at_ms = run->cancelled ? run->cancelled_ms : task->cancel_ms;
+        if ((run->cancelled || task->cancel_wish) && world->now_ms > at_ms + CANCEL_MS)
+            violated(world, "%s of run %llx was cancelled %llu ms ago, and its process is there",
+                run->plan->tasks[process->id.task].name, (unsigned long long)run->key,
+                (unsigned long long)(world->now_ms - at_ms));
+    }
+}
+
 void checker_process_ended(struct world *world, const struct process *process)
 {
     struct seen_run *run = seen_run(world, process->id.run);
     seen_attempt(world, &process->id)->there = false;
+    check_timeout(world, run, process);
     if (process->frozen)
         return;
     run->tasks[process->id.task].alive--;
@@ -371,6 +410,7 @@ static void see_span(struct world *world, const struct span_row *row)
             see_rules_below(run, i);
         } else if (row->state == SPAN_CANCEL_WISH) {
             run->tasks[i].cancel_wish = true;
+            run->tasks[i].cancel_ms = world->now_ms;
         } else {
             set_end(world, run, i, row->state, row->reason == REASON_MARKED);
         }
@@ -399,6 +439,8 @@ static void see_run(struct world *world, const struct run_row *row)
     tell(world, "durable: run %llx is %s%s", (unsigned long long)row->key,
         run_state_name(row->state), row->cancelled ? ", to be cancelled" : "");
     run->state = row->state;
+    if (row->cancelled && !run->cancelled)
+        run->cancelled_ms = world->now_ms;
     run->cancelled = row->cancelled;
 }
 

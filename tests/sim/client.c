@@ -116,6 +116,7 @@ static void plan_run(struct world *world, uint64_t at_ms, uint32_t changes)
 static void give_up(struct world *world, const struct happening *happening)
 {
     (void)happening;
+    checker_cancels(world);
     for (uint32_t i = 0; i < world->run_count; i++) {
         if (!world->runs[i].acknowledged || !process_hangs(world, world->runs[i].key))
             continue;

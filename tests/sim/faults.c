@@ -11,6 +11,7 @@ enum mishap {
     DISK_STUCK,
     WALL_JUMPS,
     AGENT_CRASHES,
+    AGENT_AWAY,
     AGENT_STANDS,
     AGENT_STOPS,
     AGENT_CONNECTS,
@@ -44,6 +45,7 @@ static const struct {
     {DISK_STUCK, 3},
     {WALL_JUMPS, 5},
     {AGENT_CRASHES, 20},
+    {AGENT_AWAY, 6},
     {AGENT_STANDS, 6},
     {AGENT_STOPS, 8},
     {AGENT_CONNECTS, 6},
@@ -108,6 +110,8 @@ static void strike_host(struct world *world, enum mishap mishap, uint32_t host, 
         return;
     if (mishap == AGENT_CRASHES)
         agent_crash(world, host);
+    else if (mishap == AGENT_AWAY)
+        agent_is_away(world, host);
     else if (mishap == AGENT_STANDS)
         agent_pause(world, host, amount % PAUSE_MAX_MS);
     else if (mishap == AGENT_STOPS)

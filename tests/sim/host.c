@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { AWAY_MS = 15000, LONG_AWAY_MS = 200000 };
+
 static void agent_step_now(struct world *world, struct host *host, struct agent_event *event);
 
 /* ---- its clock ---- */
@@ -54,7 +56,7 @@ static void give_effects(struct world *world, struct step_effects *effects)
 static void arrive_at_runner(struct world *world, const struct happening *happening);
 static void arrive_at_agent(struct world *world, const struct happening *happening);
 
-static void pass_on(
+static struct happening *pass_on(
     struct world *world, struct host *host, uint32_t number, const void *body, happening_fn arrive)
 {
     struct buffer bytes = {0};
@@ -66,6 +68,7 @@ static void pass_on(
     happening->number = host->connection;
     happening->bytes = bytes.data;
     happening->length = bytes.length;
+    return happening;
 }
 
 /* The same once more, when who stands still goes on. */
@@ -159,7 +162,8 @@ static void carry_out_runner(
     switch (effect->kind) {
     case RUNNER_EFFECT_SEND:
         if (host->connection != 0)
-            pass_on(world, host, effect->number, effect->body, arrive_at_agent);
+            pass_on(world, host, effect->number, effect->body, arrive_at_agent)->number =
+                host->answered;
         break;
     case RUNNER_EFFECT_SPAWN:
         process_spawn(world, host, &effect->id);
@@ -363,14 +367,41 @@ static void agent_exits(struct world *world, struct host *host, const struct age
  * there already. */
 static void tell_runner_of(struct world *world, struct host *host, const struct message *message)
 {
-    pass_on(world, host, message->number, message->body, arrive_at_runner);
+    (void)pass_on(world, host, message->number, message->body, arrive_at_runner);
     if (message->number != MESSAGE_runner_start || !world_is_bad(world) ||
-        !draw_percent(world, DICE_HOSTS, 3))
+        !draw_percent(world, DICE_HOSTS, 8))
         return;
     struct msg_runner_take_back back = {.id = ((const struct msg_runner_start *)message->body)->id};
     if (draw_percent(world, DICE_HOSTS, 50))
-        pass_on(world, host, MESSAGE_runner_take_back, &back, arrive_at_runner);
-    pass_on(world, host, message->number, message->body, arrive_at_runner);
+        (void)pass_on(world, host, MESSAGE_runner_take_back, &back, arrive_at_runner);
+    (void)pass_on(world, host, message->number, message->body, arrive_at_runner);
+}
+
+static void arrive_stammer(struct world *world, const struct happening *happening)
+{
+    const struct host *host = &world->hosts[happening->host];
+    if (host->runner != NULL && process_is_of(world, host, &happening->id))
+        arrive_at_runner(world, happening);
+}
+
+void agent_stammers(struct world *world, uint32_t index, const struct attempt_id *id)
+{
+    struct host *host = &world->hosts[index];
+    struct msg_runner_start start = {.id = *id};
+    struct msg_runner_take_back back = {.id = *id};
+    struct msg_runner_forget forget = {.id = *id};
+    struct msg_runner_kill kill = {.id = *id, .reason = REASON_CANCELLED};
+    const struct message words[] = {
+        {MESSAGE_runner_start, &start},
+        {MESSAGE_runner_take_back, &back},
+        {MESSAGE_runner_forget, &forget},
+        {MESSAGE_runner_kill, &kill},
+    };
+    const struct message *said = &words[draw_below(world, DICE_HOSTS, 4)];
+    if (host->connection == 0 || !world_is_bad(world))
+        return;
+    struct happening *happening = pass_on(world, host, said->number, said->body, arrive_stammer);
+    happening->id = *id;
 }
 
 static void carry_out_agent(
@@ -539,10 +570,12 @@ static void arrive_connection(struct world *world, const struct happening *happe
 {
     struct host *host = &world->hosts[happening->host];
     struct runner_event event = {.kind = RUNNER_EVENT_CONNECTED, .now_ms = host_clock(world, host)};
-    if (host->runner_paused_until > world->now_ms)
+    if (host->runner_paused_until > world->now_ms) {
         put_off(world, happening, host->runner_paused_until);
-    else if (host->runner != NULL && host->connection == happening->number)
+    } else if (host->runner != NULL && host->connection == happening->number) {
+        host->answered = happening->number;
         runner_step_now(world, host, &event);
+    }
 }
 
 /* Nobody is told when another agent has come meanwhile. */
@@ -611,6 +644,12 @@ void host_start(struct world *world, uint32_t index)
     connected->number = host->connection;
 }
 
+void agent_is_away(struct world *world, uint32_t index)
+{
+    world->hosts[index].stays_away = world->hosts[index].agent != NULL;
+    agent_crash(world, index);
+}
+
 void agent_crash(struct world *world, uint32_t index)
 {
     struct host *host = &world->hosts[index];
@@ -624,7 +663,12 @@ void agent_crash(struct world *world, uint32_t index)
     struct happening *gone = plan_ahead(world, 0, arrive_disconnection);
     gone->host = index;
     gone->number = host->runner_life;
-    plan_ahead(world, 50 + draw_below(world, DICE_HOSTS, 15000), agent_starts_again)->host = index;
+    uint32_t away_ms = draw_below(world, DICE_HOSTS, AWAY_MS);
+    if (host->stays_away) {
+        host->stays_away = false;
+        away_ms = draw_below(world, DICE_HOSTS, LONG_AWAY_MS);
+    }
+    plan_ahead(world, 50 + away_ms, agent_starts_again)->host = index;
 }
 
 void agent_stop(struct world *world, uint32_t index, bool now)
@@ -645,7 +689,8 @@ uint32_t host_has(const struct world *world, uint32_t index)
 
 void agent_pause(struct world *world, uint32_t index, uint64_t ms)
 {
-    if (world->hosts[index].frozen)
+    /* What waits for its going on is planned: that is not moved. */
+    if (world->hosts[index].agent_paused_until > world->now_ms)
         return;
     tell(world, "agent %u is paused for %llu ms", index, (unsigned long long)ms);
     world->hosts[index].agent_paused_until = world->now_ms + ms;
@@ -653,10 +698,11 @@ void agent_pause(struct world *world, uint32_t index, uint64_t ms)
 
 void runner_pause(struct world *world, uint32_t index, uint64_t ms)
 {
-    if (world->hosts[index].frozen)
+    if (world->hosts[index].runner_paused_until > world->now_ms)
         return;
     tell(world, "runner %u is paused for %llu ms", index, (unsigned long long)ms);
     world->hosts[index].runner_paused_until = world->now_ms + ms;
+    processes_stammer(world, &world->hosts[index]);
 }
 
 /* The runner's timers come before anything that it runs goes on. */
@@ -686,7 +732,8 @@ static void thaw(struct world *world, const struct happening *happening)
 void host_freeze(struct world *world, uint32_t index, uint64_t ms)
 {
     struct host *host = &world->hosts[index];
-    if (host->frozen || !host->up)
+    if (host->frozen || !host->up || host->agent_paused_until > world->now_ms ||
+        host->runner_paused_until > world->now_ms)
         return;
     tell(world, "host %u stands still for %llu ms", index, (unsigned long long)ms);
     host->frozen = true;
@@ -715,8 +762,12 @@ void runner_crash(struct world *world, uint32_t index)
     tell(world, "runner %u crashes", index);
     uint64_t instance = host->instance;
     forget_runner(world, host);
-    if (host->agent == NULL)
+    if (host->agent == NULL) {
+        /* Where neither lives, nothing can hold the promise: somebody starts them again soon. */
+        plan_ahead(world, 50 + draw_below(world, DICE_HOSTS, 5000), agent_starts_again)->host =
+            index;
         return;
+    }
     if (!MUTANT(SWEEP_SKIPPED))
         processes_sweep(world, host, instance);
     agent_crash(world, index);

@@ -309,6 +309,8 @@ void master_crash(struct world *world)
 
 void master_pause(struct world *world, uint64_t ms)
 {
+    if (world->master.paused_until > world->now_ms)
+        return;
     tell(world, "master is paused for %llu ms", (unsigned long long)ms);
     world->master.paused_until = world->now_ms + ms;
 }

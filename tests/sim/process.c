@@ -49,6 +49,17 @@ bool process_hangs(const struct world *world, uint64_t run)
     return false;
 }
 
+bool process_is_of(const struct world *world, const struct host *host, const struct attempt_id *id)
+{
+    for (size_t i = 0; i < world->process_count; i++) {
+        const struct process *process = &world->processes[i];
+        if (process->number != 0 && process->instance == host->instance &&
+            memcmp(attempt_key(&process->id).ptr, attempt_key(id).ptr, 20) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void process_end(struct world *world, struct process *process)
 {
     tell(world, "process %u@%u of run %llx ends on host %u", process->id.task, process->id.attempt,
@@ -74,7 +85,7 @@ static void say_exit(struct world *world, struct host *host, const struct proces
     struct runner_event event = {.kind = RUNNER_EVENT_EXITED,
         .now_ms = host_clock(world, host),
         .id = process->id,
-        .status = happening->number2 != 0 ? SIGTERM : process->status};
+        .status = happening->number2 != 0 ? (int)happening->number2 : process->status};
     if (process->late) {
         event.kind = RUNNER_EVENT_SPAWN_FAILED;
         event.reason = REASON_NOT_FOUND;
@@ -138,6 +149,24 @@ static void take_down(struct world *world, const struct happening *happening)
     }
 }
 
+static void stammer(struct world *world, const struct happening *happening)
+{
+    for (size_t i = 0; i < world->process_count; i++) {
+        const struct process *process = &world->processes[i];
+        if (process->number == happening->number)
+            agent_stammers(world, process->host, &process->id);
+    }
+}
+
+void processes_stammer(struct world *world, const struct host *host)
+{
+    for (size_t i = 0; i < world->process_count; i++) {
+        const struct process *process = &world->processes[i];
+        if (process->number != 0 && process->host == host->index)
+            agent_stammers(world, host->index, &process->id);
+    }
+}
+
 static struct process *take_slot(struct world *world)
 {
     size_t slot = 0;
@@ -163,6 +192,9 @@ static void begin(struct world *world, struct process *process, uint64_t runs_ms
     checker_process_started(world, process, host_clock(world, host));
     if (runs_ms != ENDLESS)
         plan_ahead(world, runs_ms, arrive_exit)->number = process->number;
+    if (draw_percent(world, DICE_HOSTS, 2))
+        plan_ahead(world, 1 + draw_below(world, DICE_HOSTS, 3000), stammer)->number =
+            process->number;
     if (process->takes != TAKES_NOTHING)
         plan_ahead(world, 1 + draw_below(world, DICE_HOSTS, 3000), take_down)->number =
             process->number;
@@ -183,6 +215,7 @@ void process_spawn(struct world *world, struct host *host, const struct attempt_
     *process = (struct process){.number = ++world->next_process,
         .host = host->index,
         .instance = host->instance,
+        .started_ms = world->now_ms,
         .late = fate < SPAWN_FAILS_LATE,
         .id = *id};
     workload_process(world, &process->id, process, &runs_ms);
@@ -198,12 +231,14 @@ void process_spawn(struct world *world, struct host *host, const struct attempt_
 void process_terminate(struct world *world, struct host *host, const struct attempt_id *id)
 {
     const struct process *process = process_of(world, host, id);
+    if (process != NULL && draw_percent(world, DICE_HOSTS, 3))
+        agent_stammers(world, host->index, id);
     if (process == NULL || process->stubborn)
         return;
     struct happening *happening =
         plan_ahead(world, 1 + draw_below(world, DICE_HOSTS, 50), arrive_exit);
     happening->number = process->number;
-    happening->number2 = 1;
+    happening->number2 = SIGTERM;
 }
 
 static void arrive_empty(struct world *world, const struct happening *happening)
@@ -233,12 +268,23 @@ void process_kill(struct world *world, struct host *host, const struct attempt_i
     struct process *process = process_of(world, host, id);
     struct runner_event event = {
         .kind = RUNNER_EVENT_EMPTY, .now_ms = host_clock(world, host), .id = *id};
+    if (process != NULL && draw_percent(world, DICE_HOSTS, 3))
+        agent_stammers(world, host->index, id);
     if (process != NULL && process->left) {
         struct happening *happening =
             plan_ahead(world, 1 + draw_below(world, DICE_HOSTS, 50), arrive_empty);
         happening->host = host->index;
         happening->number = host->runner_life;
         happening->id = *id;
+        return;
+    }
+    /* Its last system call takes a moment. */
+    if (process != NULL && draw_percent(world, DICE_HOSTS, 30)) {
+        struct happening *happening =
+            plan_ahead(world, 1 + draw_below(world, DICE_HOSTS, 30), arrive_exit);
+        happening->number = process->number;
+        happening->number2 = SIGKILL;
+        process->killed = true;
         return;
     }
     if (process != NULL) {
@@ -268,6 +314,7 @@ void processes_freeze(struct world *world, const struct host *host)
         if (process->number == 0 || process->host != host->index || process->frozen)
             continue;
         process->frozen = true;
+        process->struck = true;
         checker_process_frozen(world, process);
     }
 }
@@ -276,7 +323,9 @@ void processes_thaw(struct world *world, const struct host *host)
 {
     for (size_t i = 0; i < world->process_count; i++) {
         struct process *process = &world->processes[i];
-        if (process->number == 0 || process->host != host->index || !process->frozen)
+        /* One that was killed at that moment executes nothing any more. */
+        if (process->number == 0 || process->host != host->index || !process->frozen ||
+            process->killed)
             continue;
         process->frozen = false;
         checker_process_thawed(world, process);

@@ -67,9 +67,17 @@ static const char *const attempt_events[] = {
     "start", "end", "gone", "expire", "revive", "bury", "kill"};
 static_assert(COUNT(attempt_events) == ATTEMPT_EVENT_COUNT, "each event has a name");
 
+/* Only a worker that says it of an attempt that it does not hold could cause this: what expired is
+ * not kept by its registration. */
+static bool attempt_is_foreign(uint32_t life, uint32_t event)
+{
+    return life == ATTEMPT_LIFE_EXPIRED && event == ATTEMPT_EVENT_START;
+}
+
 static bool attempt_is_legal(uint32_t state, uint32_t event)
 {
-    return attempt_next_life(state, (enum attempt_event)event) != 0;
+    return !attempt_is_foreign(state, event) &&
+           attempt_next_life(state, (enum attempt_event)event) != 0;
 }
 
 struct lifecycle_table reach_attempt(void)

@@ -252,7 +252,7 @@ void workload_process(
     process->stubborn = dice % 4 == 0;
     process->messy = !process->late && (dice >> 4) % 5 == 0;
     process->status = (dice >> 8) % 100 < task->fail_percent ? 1 << 8 : 0;
-    if ((dice >> 16) % 50 == 0)
+    if ((dice >> 16) % 16 == 0)
         process->status = 99 << 8;
     /* One that may be lost for ever would be. */
     if (id->attempt <= 2 || task->max_losses > 0)

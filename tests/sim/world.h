@@ -103,9 +103,12 @@ struct process {
     uint64_t number; /* 0: a free slot */
     uint32_t host;
     uint64_t instance; /* of the runner that made it */
+    uint64_t started_ms;
     struct attempt_id id;
+    bool struck;   /* its runner did not get the CPU in time: no clock is held against it */
     bool stubborn; /* ignores SIGTERM */
     bool messy;    /* its main process leaves others behind, which only SIGKILL ends */
+    bool killed;   /* SIGKILL was sent, its last system call goes on */
     bool left;     /* it has ended, and they are there */
     bool frozen;   /* its host is */
     bool endless;  /* only a signal ends it */
@@ -144,6 +147,7 @@ struct host {
     uint64_t runner_life, runner_version;
     uint64_t instance;
     uint64_t connection; /* the agent's to the runner; 0: none */
+    uint64_t answered;   /* the one that the runner has taken, and answers to */
     uint64_t peer;       /* how the master's transport knows it; anew at each life */
     struct agent_effects agent_effects;
     struct runner_effects runner_effects;
@@ -153,7 +157,8 @@ struct host {
      * what this agent or one before it sent. */
     uint64_t registered_ms, answered_ms;
     bool up;
-    bool stopped; /* a person told its agent to stop */
+    bool stays_away; /* once its agent is dead */
+    bool stopped;    /* a person told its agent to stop */
     /* Whose name and machine it has: its own index, but for the host of a copied directory. */
     uint32_t like;
     bool remote, joined;   /* it speaks by its key, and belongs to the cluster */
@@ -350,6 +355,8 @@ bool joins_may_bar(const struct world *world, const struct host *host);
 
 void host_start(struct world *world, uint32_t index);
 void agent_crash(struct world *world, uint32_t index);
+/* It dies, and nobody starts it again for long. */
+void agent_is_away(struct world *world, uint32_t index);
 void agent_pause(struct world *world, uint32_t index, uint64_t ms);
 void runner_crash(struct world *world, uint32_t index);
 void runner_pause(struct world *world, uint32_t index, uint64_t ms);
@@ -368,6 +375,8 @@ void host_frame(struct world *world, uint32_t index, struct slice frame);
 void hosts_fini(struct world *world);
 /* The time by the host's own clock. */
 uint64_t host_clock(const struct world *world, const struct host *host);
+/* Something is said to its runner again of a process that is there. */
+void agent_stammers(struct world *world, uint32_t index, const struct attempt_id *id);
 void runner_step_now(struct world *world, struct host *host, struct runner_event *event);
 
 /* ---- process.c: what runners make and end ---- */
@@ -378,8 +387,11 @@ void process_terminate(struct world *world, struct host *host, const struct atte
 void process_kill(struct world *world, struct host *host, const struct attempt_id *id);
 /* Whatever this runner's instance left; 0: everything on this host. */
 void processes_sweep(struct world *world, const struct host *host, uint64_t instance);
+/* Something is said again of everything that runs here. */
+void processes_stammer(struct world *world, const struct host *host);
 void processes_freeze(struct world *world, const struct host *host);
 void processes_thaw(struct world *world, const struct host *host);
+bool process_is_of(const struct world *world, const struct host *host, const struct attempt_id *id);
 bool process_is_there(const struct world *world, const struct host *host);
 /* Whether one of this run is there that never ends by itself. */
 bool process_hangs(const struct world *world, uint64_t run);
@@ -420,6 +432,8 @@ void checker_runner_died(struct world *world, uint64_t instance);
 /* A result is on its worker's disk, and is removed from it. */
 void checker_result_saved(struct world *world, const struct attempt_id *id);
 void checker_result_dropped(struct world *world, const struct attempt_id *id);
+/* What a person cancelled is not there for ever. */
+void checker_cancels(struct world *world);
 /* Facts became durable. */
 void checker_committed(struct world *world, const struct fact *facts, size_t count);
 /* losses.c: new rows of attempts, and tasks that a span names. */

@@ -30,7 +30,7 @@ enum {
 
 /*
  * state x event -> next state. What may come twice, or too late (a runner says an exit again at
- * each list), stays where it is.
+ * each list), is passed over before it comes here.
  */
 /* clang-format off */
 static const uint8_t transitions[HELD_STATE_COUNT][HELD_EVENT_COUNT] = {
@@ -38,10 +38,10 @@ static const uint8_t transitions[HELD_STATE_COUNT][HELD_EVENT_COUNT] = {
     [HELD_PREPARING]  = {PRD,     SAV,   ___,  ___,    ___,   ___,      ___,  GON,    ___},
     [HELD_PREPARED]   = {___,     ___,   QUE,  ___,    ___,   ___,      ___,  GON,    ___},
     [HELD_QUEUED]     = {___,     ___,   ___,  RUN,    COL,   ___,      ___,  GON,    ___},
-    [HELD_RUNNING]    = {___,     ___,   ___,  RUN,    COL,   ___,      ___,  GON,    ___},
-    [HELD_COLLECTING] = {___,     ___,   ___,  COL,    COL,   SAV,      ___,  ___,    ___},
-    [HELD_SAVING]     = {___,     ___,   ___,  SAV,    SAV,   ___,      END,  ___,    ___},
-    [HELD_ENDED]      = {___,     ___,   ___,  END,    END,   ___,      ___,  ___,    GON},
+    [HELD_RUNNING]    = {___,     ___,   ___,  ___,    COL,   ___,      ___,  GON,    ___},
+    [HELD_COLLECTING] = {___,     ___,   ___,  ___,    ___,   SAV,      ___,  ___,    ___},
+    [HELD_SAVING]     = {___,     ___,   ___,  ___,    ___,   ___,      END,  ___,    ___},
+    [HELD_ENDED]      = {___,     ___,   ___,  ___,    ___,   ___,      ___,  ___,    GON},
     [HELD_GONE]       = {___,     ___,   ___,  ___,    ___,   ___,      ___,  ___,    ___},
 };
 /* clang-format on */

@@ -23,7 +23,7 @@ static uint64_t hear_stamp(struct runner_core *core, uint64_t stamp)
 
 static bool may_never_start(const struct runner_core *core, const struct attempt *attempt)
 {
-    return core->stopping || (core->now_ms >= attempt_lease_ask_at(attempt) && !MUTANT(LATE_START));
+    return core->stopping || core->now_ms >= attempt_lease_ask_at(attempt);
 }
 
 /* Whoever gave the orders may have given them up when nobody has heard of him for a while. */
@@ -86,8 +86,7 @@ static void take_list(
 {
     core->slots = list->slots;
     /* What is said to wait waits until the agent has heard what shall go on. */
-    if (!MUTANT(LIST_STARTS_ON))
-        core->fresh = 0;
+    core->fresh = 0;
     for (struct attempt *attempt = core->oldest; attempt != NULL; attempt = attempt->next) {
         struct msg_runner_holds holds = {.id = attempt->id,
             .cookie =
