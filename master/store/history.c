@@ -2,6 +2,7 @@
 
 #include "common/memory.h"
 #include "master/store/store_file.h"
+#include "master/store/store_pages.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ int history_open(const char *folder, struct history **ret_history, struct error 
     int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     history->path = xasprintf("%s/store.db", folder);
     int rc = 0;
-    if (sqlite3_open_v2(history->path, &history->db, flags, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(history->path, &history->db, flags, store_pages_vfs()) != SQLITE_OK)
         rc = store_fail(history->path, history->db, "cannot be opened", error);
     if (rc == 0)
         rc = prepare(history, "SELECT ended_at FROM run WHERE key = ?1", &history->run_end, error);

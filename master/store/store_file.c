@@ -4,6 +4,7 @@
 #include "common/file.h"
 #include "common/memory.h"
 #include "common/random.h"
+#include "master/store/store_pages.h"
 #include "master/store/store_schema.h"
 #include "master/store/store_sqlite.h"
 #include "master/store/store_wal.h"
@@ -24,6 +25,8 @@ static int code_of(sqlite3 *db)
     case SQLITE_FULL:
         return ERR_NO_SPACE;
     case SQLITE_IOERR:
+        if (extended == SQLITE_IOERR_DATA)
+            return ERR_CORRUPT;
         /* After a failed fsync nobody knows what reached the disk, whatever the reason. */
         if (extended == SQLITE_IOERR_FSYNC || extended == SQLITE_IOERR_DIR_FSYNC)
             return ERR_IO;
@@ -57,7 +60,13 @@ int store_fail(const char *path, sqlite3 *db, const char *what, struct error *er
     if (errno_value != 0 && (code == ERR_IO || code == ERR_NO_SPACE || code == ERR_DENIED))
         return error_set_errno(
             error, code, errno_value, "%s: %s: %s", path, what, sqlite3_errmsg(db));
-    return error_set(error, code, "%s: %s: %s", path, what, sqlite3_errmsg(db));
+    if (store_pages_damaged(db))
+        return error_set(error, code,
+            "%s: damaged (%s): a page is not as it was written; restore a backup, or, when another "
+            "program changed the file on purpose, remove %s-seal and start again",
+            path, what, path);
+    return error_set(error, code, "%s: %s: %s%s", path, what, sqlite3_errmsg(db),
+        code == ERR_CORRUPT ? "; restore a backup" : "");
 }
 
 int store_exec(const char *path, sqlite3 *db, const char *sql, struct error *error)
@@ -84,15 +93,18 @@ static int check_identity(
     const char *path, uint32_t application, uint32_t version, struct error *error)
 {
     if (application != STORE_APPLICATION_ID)
-        return error_set(
-            error, ERR_REFUSED, "%s: a database of another program, not a store of reeve", path);
+        return error_set(error, ERR_REFUSED,
+            "%s: a database of another program, not a store of reeve; give the master a folder of "
+            "its own",
+            path);
     if (version > (uint32_t)newest_version())
         return error_set(error, ERR_VERSION,
             "%s: written by a later version of reeve (its format is %u, this program knows up to "
             "%d); start that version",
             path, version, newest_version());
     if (version == 0)
-        return error_set(error, ERR_CORRUPT, "%s: damaged: it has no version", path);
+        return error_set(
+            error, ERR_CORRUPT, "%s: damaged: it has no version; restore a backup", path);
     return 0;
 }
 
@@ -102,7 +114,10 @@ static int check_header(
 {
     enum { PAGE_SIZE = 16, PAGE_COUNT = 28, VERSION = 60, APPLICATION = 68 };
     if (memcmp(header, "SQLite format 3", 16) != 0)
-        return error_set(error, ERR_REFUSED, "%s: not a store of reeve", path);
+        return error_set(error, ERR_REFUSED,
+            "%s: not a store of reeve, or damaged; give the master a folder of its own, or restore "
+            "a backup",
+            path);
     int rc = check_identity(
         path, big_endian(header + APPLICATION, 4), big_endian(header + VERSION, 4), error);
     if (rc != 0)
@@ -117,8 +132,8 @@ static int check_header(
     free(wal);
     if (size < expected && !logged)
         return error_set(error, ERR_CORRUPT,
-            "%s: damaged: it is cut off (%lld of %lld bytes are there)", path, (long long)size,
-            (long long)expected);
+            "%s: damaged: it is cut off (%lld of %lld bytes are there); restore a backup", path,
+            (long long)size, (long long)expected);
     return 0;
 }
 
@@ -154,7 +169,8 @@ int store_check_file(const char *path, bool *ret_exists, struct error *error)
     else if (!S_ISREG(status.st_mode))
         rc = error_set(error, ERR_REFUSED, "%s: not a regular file", path);
     else if (pread(fd, header, sizeof header, 0) != (ssize_t)sizeof header)
-        rc = error_set(error, ERR_CORRUPT, "%s: damaged: too short for a store", path);
+        rc = error_set(
+            error, ERR_CORRUPT, "%s: damaged: too short for a store; restore a backup", path);
     else
         rc = check_header(path, header, status.st_size, error);
     (void)close(fd);
@@ -268,7 +284,9 @@ static int make_new(const char *path, struct error *error)
     (void)close(fd);
     sqlite3 *db = NULL;
     int rc = 0;
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+            store_pages_vfs()) != SQLITE_OK ||
+        store_pages_reserve(db) != SQLITE_OK)
         rc = store_fail(path, db, "cannot be opened", error);
     if (rc == 0)
         rc = fill_new(path, db, error);

@@ -7,6 +7,8 @@
 #include "common/memory.h"
 #include "common/stop_point.h"
 #include "master/store/store_file.h"
+#include "master/store/store_pages.h"
+#include "master/store/store_seal.h"
 #include "master/store/store_sqlite.h"
 
 #include <assert.h>
@@ -37,7 +39,7 @@ static int connect_to(
     struct store *store, sqlite3 **ret_db, const char *settings, struct error *error)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    if (sqlite3_open_v2(store->path, ret_db, flags, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(store->path, ret_db, flags, store_pages_vfs()) != SQLITE_OK)
         return store_fail(store->path, *ret_db, "cannot be opened", error);
     /* A store that we refuse is left as it lies: its log is not copied into it when we close. */
     (void)sqlite3_db_config(*ret_db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
@@ -69,7 +71,8 @@ static int read_meta(struct store *store, struct error *error)
     const unsigned char *cluster = rc == 1 ? sqlite3_column_text(statement, 0) : NULL;
     if (cluster == NULL || sqlite3_column_bytes(statement, 0) != STORE_CLUSTER_MAX - 1) {
         (void)sqlite3_reset(statement);
-        return error_set(error, ERR_CORRUPT, "%s: damaged: it has lost its identity", store->path);
+        return error_set(error, ERR_CORRUPT,
+            "%s: damaged: it has lost its identity; restore a backup", store->path);
     }
     memcpy(store->identity.cluster, cluster, STORE_CLUSTER_MAX);
     store->identity.epoch = (uint64_t)sqlite3_column_int64(statement, 1);
@@ -85,6 +88,8 @@ static int open_database(struct store *store, struct error *error)
     int rc = store_check_file(store->path, &exists, error);
     if (rc == 0 && !exists)
         rc = store_create_file(store->folder, store->path, error);
+    else if (rc == 0)
+        rc = store_seal_check(store->path, error);
     if (rc == 0)
         rc = connect_to(store, &store->writer,
             "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -32768;"
@@ -169,6 +174,8 @@ void store_close(struct store *store)
     if (store->identity.epoch != 0 && store->state != STORE_FAILED)
         (void)sqlite3_db_config(store->writer, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     (void)sqlite3_close(store->writer);
+    if (store->identity.epoch != 0 && store->state != STORE_FAILED)
+        store_seal_end(store->path);
     free_batches(store->queue);
     free_batches(store->committed);
     table_fini(&store->run_ids);
@@ -189,7 +196,8 @@ static int write_leader(struct store *store, uint64_t leader, int64_t now_wall, 
     (void)sqlite3_bind_int64(statement, 2, now_wall);
     int rc = store_run_statement(store, store->writer, statement, "taking the epoch", error);
     if (rc == 0 && sqlite3_changes(store->writer) != 1)
-        rc = error_set(error, ERR_CORRUPT, "%s: damaged: it has lost its identity", store->path);
+        rc = error_set(error, ERR_CORRUPT,
+            "%s: damaged: it has lost its identity; restore a backup", store->path);
     return rc;
 }
 
@@ -199,7 +207,9 @@ int store_lead(struct store *store, uint64_t leader, int64_t now_wall,
     assert(!store->thread_runs);
     /* One statement is a transaction of its own. */
     stop_here(STOP_LEADING);
-    int rc = write_leader(store, leader, now_wall, error);
+    int rc = store_seal_begin(store->path, error);
+    if (rc == 0)
+        rc = write_leader(store, leader, now_wall, error);
     stop_here(STOP_LEADS);
     if (rc == 0)
         rc = read_meta(store, error);

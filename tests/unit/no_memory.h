@@ -24,8 +24,9 @@ struct ending {
 };
 void ending_fini(struct ending *ending);
 
-/* Sanitizers have their own malloc: there nothing can be made to fail. */
-bool no_memory_works(void);
+/* Skips the test, and says so, under a sanitizer: that has its own malloc, and nothing can be made
+ * to fail. */
+void no_memory_or_skip(void);
 /*
  * Plays the scenario in a child of its own in which the n-th allocation fails, and all later ones
  * with `for_good`; n 0: none. What hangs is killed after a minute.

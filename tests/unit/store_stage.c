@@ -9,6 +9,7 @@
 
 #include "common/file.h"
 #include "common/memory.h"
+#include "master/store/store_pages.h"
 
 #include <poll.h>
 #include <sqlite3.h>
@@ -181,7 +182,9 @@ void run_sql(struct fixture *fixture, const char *sql)
 {
     char *path = store_path(fixture);
     sqlite3 *db;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, store_pages_vfs()),
+        SQLITE_OK);
     if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
         fail_msg("%s: %s", sql, sqlite3_errmsg(db));
     assert_int_equal(sqlite3_close(db), SQLITE_OK);

@@ -26,7 +26,7 @@ void close_store(struct fixture *fixture);
 char *store_path(const struct fixture *fixture);
 /* Hands over the batch, waits for it and gives it back to the heap. */
 void commit(struct fixture *fixture, struct effects *batch);
-/* Runs SQL on the file, as another program would. */
+/* Runs SQL on the file, behind the store's back. */
 void run_sql(struct fixture *fixture, const char *sql);
 
 /* Run `number` of salaries, of 1,000 tasks, submitted at 1000 + number. */

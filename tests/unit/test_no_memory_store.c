@@ -125,8 +125,7 @@ static void store_without_memory_keeps_what_it_acknowledged(void **state)
     uint32_t runs = 0;
     bool reached = true;
     uint64_t n = 1;
-    if (!no_memory_works())
-        skip();
+    no_memory_or_skip();
     for (; reached; n += STEP) {
         struct ending ending, after;
         no_memory_play(lead_and_commit, fixture, n, n % 8 == 0, &ending);
