@@ -1,0 +1,35 @@
+#include "operators/spark/progress.h"
+
+#include "operators/spark/http.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct progress progress_of(const json_t *stages)
+{
+    struct progress progress = {0};
+    size_t index;
+    const json_t *stage;
+    json_array_foreach(stages, index, stage)
+    {
+        const char *status = json_string_value(json_object_get(stage, "status"));
+        if (status == NULL || strcmp(status, "SKIPPED") == 0)
+            continue;
+        progress.stages++;
+        progress.stages_done += strcmp(status, "COMPLETE") == 0;
+        progress.tasks += json_integer_value(json_object_get(stage, "numTasks"));
+        progress.tasks_done += json_integer_value(json_object_get(stage, "numCompleteTasks"));
+    }
+    return progress;
+}
+
+struct progress progress_ask(const char *ui, const char *application)
+{
+    char url[500];
+    json_t *stages = NULL;
+    (void)snprintf(url, sizeof url, "%.300s/api/v1/applications/%.80s/stages", ui, application);
+    (void)http_json(url, false, &stages, NULL);
+    struct progress progress = progress_of(stages);
+    json_decref(stages);
+    return progress;
+}
