@@ -90,6 +90,12 @@ install_packages() {
     deploy/packages.sh pytest && python=/usr/bin/python3 && "$python" -c 'import pytest, zmq, msgpack'
 }
 
+# A whole Spark, 450 MB, in the build folder; where it can't be had its tests are skipped by name.
+install_spark() {
+    build/pyspark/bin/python -c 'import pyspark' 2>/dev/null && return
+    "$python" -m venv build/pyspark && build/pyspark/bin/python -m pip install -q 'pyspark>=4,<5'
+}
+
 # ---- layout ----
 
 check_format() {
@@ -216,6 +222,8 @@ if ! install_packages >"$install_log" 2>&1 8>&-; then
     echo "FAILED  what is missing could not be installed"
     exit 1
 fi
+
+[ "$level" = quick ] || install_spark >"$logs/pyspark.log" 2>&1 8>&- || not_run pyspark "it could not be installed"
 
 stage format check_format
 stage sizes check_sizes
