@@ -125,6 +125,7 @@ static struct attempt *make(
         .state = ATTEMPT_ASSIGNED,
         .flags = plan->kind == OPERATOR_NOOP ? ATTEMPT_FLAG_NOOP : 0,
         .in_use = true,
+        .progress = {.done = -1, .total = -1},
         .run = run_slot(core, run),
         .task = task,
         .number = number,
@@ -153,6 +154,7 @@ void attempt_destroy(struct core *core, struct attempt *attempt)
     attempt->next = core->free_attempts;
     core->free_attempts = slot;
     core->live_attempts--;
+    slice_free(&attempt->progress.text);
     worker_left(core, core->workers[attempt->worker]);
 }
 
@@ -342,12 +344,20 @@ void attempt_ended(struct core *core, struct attempt *attempt, const struct msg_
     if (state == ATTEMPT_FAILED)
         task->tries++;
     enum task_event event = event_of_end(run, index, state);
+    /* Its row alone would say at a restart that a try is left. */
+    bool final = event == TASK_EVENT_RETRY && ended->no_retry;
     if (event == TASK_EVENT_CANCEL)
         state = ATTEMPT_CANCELLED;
     add_end_row(core, attempt, state, ended);
     if (state == ATTEMPT_SUCCESS)
         keep_leaving(run, index, ended);
     attempt_destroy(core, attempt);
+    if (final) {
+        task_end(core, run, index, TASK_EVENT_FAIL,
+            (struct cause){ended->reason, cut(ended->error, ATTEMPT_ERROR_MAX_BYTES)});
+        run_check_end(core, run);
+        return;
+    }
     task_move(core, run, index, event, ended->reason);
     if (event == TASK_EVENT_RETRY)
         task_wait_until(

@@ -47,8 +47,10 @@ static void destroy_runs(struct core *core)
 
 static void destroy_workers(struct core *core)
 {
-    for (size_t i = 0; i < core->attempt_count; i++)
+    for (size_t i = 0; i < core->attempt_count; i++) {
+        slice_free(&core->attempts[i]->progress.text);
         free(core->attempts[i]);
+    }
     free(core->attempts);
     for (size_t i = 0; i < core->worker_count; i++)
         worker_destroy(core->workers[i]);

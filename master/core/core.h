@@ -87,6 +87,15 @@ struct load_run_event {
     size_t span_count;
     const struct attempt_row *attempts;
     size_t attempt_count;
+    const struct note_row *notes;
+    size_t note_count;
+};
+
+/* An operator's note for later attempts of its task. */
+struct task_note {
+    uint32_t attempt, id;
+    int64_t at;        /* wall */
+    struct slice text; /* a JSON object */
 };
 
 #define TASK_ALL UINT32_MAX
@@ -205,6 +214,10 @@ struct task_view {
     uint32_t attempt_state;
     uint32_t worker; /* number */
     int64_t assigned_at, started_at;
+    const struct task_note *notes; /* of all its attempts, oldest first */
+    size_t note_count;
+    struct slice progress; /* of the live one: what its operator said last */
+    int64_t progress_done, progress_total;
 };
 bool core_view_task(
     const struct core *core, uint64_t run, uint32_t task, struct task_view *ret_view);

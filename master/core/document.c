@@ -121,6 +121,38 @@ static void put_context(json_t *document, const struct template_scope *scope)
     (void)json_object_set_new(document, "context", context);
 }
 
+static json_t *time_text(int64_t wall_ms)
+{
+    enum { DAY_MS = 24 * 60 * 60 * 1000 };
+    struct civil_time time;
+    char text[CIVIL_TEXT_MAX];
+    int64_t day = wall_ms / DAY_MS - (wall_ms % DAY_MS < 0);
+    int rest = (int)(wall_ms - day * DAY_MS);
+    if (!civil_from_days(day, &time))
+        return json_null();
+    civil_format_date(&time, text);
+    return json_sprintf("%sT%02d:%02d:%02d.%03dZ", text, rest / 3600000, rest / 60000 % 60,
+        rest / 1000 % 60, rest % 1000);
+}
+
+/* What was noted, also in rounds before this one: what an attempt left elsewhere knows of none. */
+static json_t *list_notes(const struct run *run, const struct tag *id)
+{
+    const struct task_notes *notes = run_notes(run, id->task);
+    json_t *list = json_array();
+    for (size_t i = 0; notes != NULL && i < notes->count; i++) {
+        const struct task_note *note = &notes->items[i];
+        json_t *item = json_object();
+        put_number(item, "attempt", note->attempt);
+        put_number(item, "id", note->id);
+        (void)json_object_set_new(item, "at", time_text(note->at));
+        (void)json_object_set_new(
+            item, "note", json_loadb(note->text.ptr, note->text.length, 0, NULL));
+        (void)json_array_append_new(list, item);
+    }
+    return list;
+}
+
 int document_make(struct core *core, struct run *run, const struct tag *id,
     const struct template_scope *scope, struct slice *ret_document, struct error *error)
 {
@@ -132,7 +164,7 @@ int document_make(struct core *core, struct run *run, const struct tag *id,
     put_identity(document, id);
     (void)json_object_set_new(document, "with", options);
     put_context(document, scope);
-    (void)json_object_set_new(document, "notes", json_array());
+    (void)json_object_set_new(document, "notes", list_notes(run, id));
     struct buffer text = {0};
     json_append_compact(document, &text);
     json_decref(document);

@@ -162,6 +162,14 @@ struct audit_row {
     uint32_t count; /* refusals alike within a minute are one row */
 };
 
+/* Key: (id, note). What an operator noted for later attempts of its task. */
+struct note_row {
+    struct attempt_id id;
+    uint32_t note;     /* its number: grows within the attempt */
+    int64_t at;        /* wall */
+    struct slice text; /* a JSON object */
+};
+
 enum fact_kind {
     FACT_DAG,
     FACT_WORKER,
@@ -174,6 +182,7 @@ enum fact_kind {
     FACT_TOKEN,
     FACT_AUDIT,
     FACT_CONNECTION,
+    FACT_NOTE,
     FACT_KIND_COUNT
 };
 
@@ -191,6 +200,7 @@ struct fact {
         struct token_row token;
         struct audit_row audit;
         struct connection_row connection;
+        struct note_row note;
     };
 };
 

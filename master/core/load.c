@@ -164,6 +164,10 @@ void load_run(struct core *core, const struct load_run_event *event)
         apply_span(run, loaded, &event->spans[i]);
     for (size_t i = 0; i < event->attempt_count; i++)
         apply_attempt(run, loaded, &event->attempts[i]);
+    for (size_t i = 0; i < event->note_count; i++) {
+        if (event->notes[i].id.task < run->task_count)
+            run_add_note(run, &event->notes[i]);
+    }
     for (uint32_t i = 0; i < run->task_count; i++)
         place(core, run, i, &loaded[i]);
     free(loaded);

@@ -174,6 +174,22 @@ static void take_leave(struct core *core, struct worker *worker, const void *bod
     worker_leave(core, worker);
 }
 
+static void take_note(struct core *core, struct worker *worker, const void *body)
+{
+    const struct msg_note *message = body;
+    struct attempt *attempt;
+    if (own_attempt(core, worker, MESSAGE_note, &message->id, &attempt))
+        note_take(core, worker, attempt, message);
+}
+
+static void take_progress(struct core *core, struct worker *worker, const void *body)
+{
+    const struct msg_progress *message = body;
+    struct attempt *attempt;
+    if (own_attempt(core, worker, MESSAGE_progress, &message->id, &attempt) && attempt != NULL)
+        progress_take(attempt, message);
+}
+
 typedef void (*take_fn)(struct core *core, struct worker *worker, const void *body);
 
 static take_fn handler_of(uint32_t number)
@@ -189,6 +205,10 @@ static take_fn handler_of(uint32_t number)
         return take_given_back;
     case MESSAGE_leave:
         return take_leave;
+    case MESSAGE_note:
+        return take_note;
+    case MESSAGE_progress:
+        return take_progress;
     default:
         return NULL;
     }

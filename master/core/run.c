@@ -169,6 +169,7 @@ static void free_owned(struct run *run)
     slice_free(&run->key_text);
     json_decref(run->context);
     table_fini(&run->leavings);
+    table_fini(&run->notes);
     table_fini(&run->waits);
     free(run->tasks);
     free(run->moved_ds);
@@ -180,6 +181,8 @@ void run_destroy(struct core *core, struct run *run)
         uint64_t wait = 0;
         if (run->leavings.count > 0)
             run_forget_leaving(run, i);
+        if (run->notes.count > 0)
+            run_forget_notes(run, i);
         if (run->waits.count > 0 && table_get(&run->waits, i, &wait)) {
             wheel_disarm(&core->wheel, (struct wheel_timer *)(uintptr_t)wait);
             free((void *)(uintptr_t)wait);

@@ -97,6 +97,7 @@ struct run {
     bool parked; /* cancelled, or at max_active_tasks: its lanes are out of the heaps */
     uint32_t next_span;
     struct table leavings; /* task -> struct leaving * */
+    struct table notes;    /* task -> struct task_notes * */
     struct table waits;    /* task -> struct retry_wait * */
     uint64_t life;         /* of this stay in memory: work that was begun in another one is void */
     uint32_t next_of_dag, previous_of_dag; /* the dag's runs in memory, oldest first */
@@ -142,6 +143,7 @@ struct attempt {
     uint64_t lease_ms;               /* 0: none */
     uint64_t assigned_ms;            /* boot time */
     int64_t assigned_at, started_at; /* wall */
+    struct msg_progress progress;    /* its text is owned */
 };
 
 struct worker {
@@ -475,14 +477,6 @@ void run_forget_leaving(struct run *run, uint32_t task);
 int assign_render(struct core *core, struct run *run, uint32_t task, uint32_t number,
     struct msg_assign *ret_assign, struct error *error);
 
-/* ---- document.c ---- */
-
-struct tag;
-struct template_scope;
-/* The document of an assign, for the attempt `id`; lies in core->scratch. The same errors. */
-int document_make(struct core *core, struct run *run, const struct tag *id,
-    const struct template_scope *scope, struct slice *ret_document, struct error *error);
-
 /* ---- dispatch.c ---- */
 
 void dispatch(struct core *core);
@@ -502,6 +496,7 @@ void core_check_step(const struct core *core);
 
 #include "master/core/attempt.h"
 #include "master/core/loss.h"
+#include "master/core/notes.h"
 #include "master/core/worker.h"
 
 #endif

@@ -58,10 +58,20 @@ bool core_view_task(
     uint64_t wait = 0;
     if (table_get(&run->waits, index, &wait))
         ret_view->due_at = ((const struct retry_wait *)(uintptr_t)wait)->due_wall;
+    const struct task_notes *notes = run_notes(run, index);
+    if (notes != NULL) {
+        ret_view->notes = notes->items;
+        ret_view->note_count = notes->count;
+    }
+    ret_view->progress_done = -1;
+    ret_view->progress_total = -1;
     if (task->live == NONE)
         return true;
     const struct attempt *attempt = core->attempts[task->live];
     ret_view->live = true;
+    ret_view->progress = attempt->progress.text;
+    ret_view->progress_done = attempt->progress.done;
+    ret_view->progress_total = attempt->progress.total;
     ret_view->attempt_state = attempt_shown_state(core, attempt);
     ret_view->worker = core->workers[attempt->worker]->number;
     ret_view->assigned_at = attempt->assigned_at;

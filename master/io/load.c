@@ -49,6 +49,8 @@ static int load_run(void *context, const struct store_run *stored, struct error 
                 .span_count = stored->span_count,
                 .attempts = stored->attempts,
                 .attempt_count = stored->attempt_count,
+                .notes = stored->notes,
+                .note_count = stored->note_count,
             },
     };
     int rc =

@@ -223,6 +223,8 @@ static size_t task_bytes(const struct task_info *info)
         bytes +=
             RECORD_BYTES + attempt->worker.length + attempt->error.length + attempt->outputs.length;
     }
+    for (uint32_t i = 0; i < info->notes.count; i++)
+        bytes += RECORD_BYTES + info->notes.items[i].note.length;
     return bytes;
 }
 
@@ -231,6 +233,22 @@ static void shorten(struct task_info *info)
 {
     for (uint32_t i = 0; i + 1 < info->attempts.count; i++)
         info->attempts.items[i].outputs = slice_of(NULL);
+}
+
+/* The core's texts may go before the answer does. */
+static void set_said(struct run_page *page, struct task_info *info, const struct task_view *view)
+{
+    info->notes.items = arena_alloc(page->arena, (view->note_count + 1) * sizeof(struct note_info));
+    for (size_t i = 0; i < view->note_count; i++)
+        info->notes.items[info->notes.count++] = (struct note_info){
+            .attempt = view->notes[i].attempt,
+            .id = view->notes[i].id,
+            .at = view->notes[i].at,
+            .note = arena_copy(page->arena, view->notes[i].text),
+        };
+    info->progress = arena_copy(page->arena, view->progress);
+    info->progress_done = view->progress_done;
+    info->progress_total = view->progress_total;
 }
 
 static bool make_task(struct run_page *page, const struct page_source *source, uint32_t task,
@@ -249,6 +267,7 @@ static bool make_task(struct run_page *page, const struct page_source *source, u
         .due_at = view.due_at,
     };
     info->error = error_of(page, info, note);
+    set_said(page, info, &view);
     set_attempts(page, info, &view, source);
     if (task_bytes(info) > PAGE_BYTES_MAX)
         shorten(info);

@@ -64,6 +64,8 @@ struct store_run {
     size_t span_count;
     const struct attempt_row *attempts; /* by task, map, attempt */
     size_t attempt_count;
+    const struct note_row *notes; /* likewise, and by number */
+    size_t note_count;
 };
 
 struct store_loader {

@@ -81,6 +81,33 @@ int load_spans(struct store *store, const struct run_ref *run, struct arena *are
     return rc;
 }
 
+static int load_notes(struct store *store, const struct run_ref *run, struct arena *arena,
+    struct store_run *ret, struct error *error)
+{
+    sqlite3_stmt *statement = store->reads[READ_NOTES];
+    (void)sqlite3_bind_int64(statement, 1, run->id);
+    struct note_row *rows = NULL;
+    size_t count = 0, capacity = 0;
+    int rc;
+    while ((rc = store_next_row(store, statement, error)) == 1) {
+        vector_reserve(&rows, count, &capacity);
+        rc = read_note(statement, arena, run->key, &rows[count], error);
+        if (rc == 0 && rows[count].id.task >= run->task_count)
+            rc = damaged(store, "a note of a task that its run lacks", error);
+        if (rc != 0)
+            break;
+        count++;
+    }
+    (void)sqlite3_reset(statement);
+    if (rc == 0) {
+        ret->notes = rows;
+        ret->note_count = count;
+    } else {
+        free(rows);
+    }
+    return rc;
+}
+
 /* The run of the statement's present row, to the loader. */
 static int load_run(struct store *store, sqlite3_stmt *statement, const struct store_loader *loader,
     struct arena *arena, struct error *error)
@@ -97,9 +124,12 @@ static int load_run(struct store *store, sqlite3_stmt *statement, const struct s
     if (rc == 0)
         rc = load_spans(store, &ref, arena, &run, error);
     if (rc == 0)
+        rc = load_notes(store, &ref, arena, &run, error);
+    if (rc == 0)
         rc = loader->run(loader->context, &run, error);
     free((void *)(uintptr_t)run.attempts);
     free((void *)(uintptr_t)run.spans);
+    free((void *)(uintptr_t)run.notes);
     return rc;
 }
 

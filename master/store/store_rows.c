@@ -9,6 +9,7 @@
     "task, map, attempt, round, state, worker, session, epoch, assigned_at, started_at, "          \
     "ended_at, exit_code, signal, reason, error, outputs, artifacts, log_bytes"
 #define SPAN_COLUMNS       "ordinal, first, last, state, reason, error, at"
+#define NOTE_COLUMNS       "task, map, attempt, note, at, text"
 #define WORKER_COLUMNS     "number, key, name, host, draining, removed"
 #define SESSION_COLUMNS    "session, worker, instance, boot, epoch, leader, opened_at, stamp"
 #define PEER_COLUMNS       "key, role, name, host, token, joined_at, removed_at"
@@ -51,6 +52,8 @@ const char *const store_write_sql[WRITE_COUNT] = {
                       " ?17, ?18, ?19)",
     [WRITE_SPAN] = "INSERT OR REPLACE INTO span (" SPAN_COLUMNS ", run)"
                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [WRITE_NOTE] = "INSERT OR REPLACE INTO note (" NOTE_COLUMNS ", run)"
+                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [WRITE_REQUEST] = "INSERT INTO request (request, answer, at) VALUES (?1, ?2, ?3)"
                       " ON CONFLICT (request) DO UPDATE SET answer = excluded.answer,"
                       " at = excluded.at",
@@ -96,6 +99,8 @@ const char *const store_read_sql[READ_COUNT] = {
     [READ_ATTEMPTS] = "SELECT " ATTEMPT_COLUMNS " FROM attempt WHERE run = ?1"
                       " AND task BETWEEN ?2 AND ?3 ORDER BY task, map, attempt",
     [READ_SPANS] = "SELECT " SPAN_COLUMNS " FROM span WHERE run = ?1 ORDER BY ordinal",
+    [READ_NOTES] = "SELECT " NOTE_COLUMNS " FROM note WHERE run = ?1"
+                   " ORDER BY task, map, attempt, note",
     [READ_REQUEST] = "SELECT answer FROM request WHERE request = ?1",
     [READ_PEERS] = "SELECT " PEER_COLUMNS " FROM peer ORDER BY joined_at, key",
     [READ_TOKENS] = "SELECT " TOKEN_COLUMNS " FROM token ORDER BY created_at, token",
@@ -187,6 +192,17 @@ void bind_span(sqlite3_stmt *statement, sqlite3_int64 run, const struct span_row
     bind_slice(statement, 6, row->error);
     bind_number(statement, 7, row->at);
     bind_number(statement, 8, run);
+}
+
+void bind_note(sqlite3_stmt *statement, sqlite3_int64 run, const struct note_row *row)
+{
+    bind_number(statement, 1, row->id.task);
+    bind_number(statement, 2, row->id.map);
+    bind_number(statement, 3, row->id.attempt);
+    bind_number(statement, 4, row->note);
+    bind_number(statement, 5, row->at);
+    bind_slice(statement, 6, row->text);
+    bind_number(statement, 7, run);
 }
 
 void bind_request(sqlite3_stmt *statement, const struct request_row *row)
@@ -374,6 +390,23 @@ int read_span(sqlite3_stmt *statement, struct arena *arena, uint64_t run, struct
     row.error = take_slice(&reader);
     row.at = take_number(&reader);
     int rc = check_row(&reader, "span", error);
+    if (rc == 0)
+        *ret_row = row;
+    return rc;
+}
+
+int read_note(sqlite3_stmt *statement, struct arena *arena, uint64_t run, struct note_row *ret_row,
+    struct error *error)
+{
+    struct row_reader reader = {statement, arena, 0, false};
+    struct note_row row = {.id.run = run};
+    row.id.task = take_u32(&reader, 0, UINT32_MAX);
+    row.id.map = take_u32(&reader, 0, UINT32_MAX);
+    row.id.attempt = take_u32(&reader, 1, UINT32_MAX);
+    row.note = take_u32(&reader, 1, UINT32_MAX);
+    row.at = take_number(&reader);
+    row.text = take_slice(&reader);
+    int rc = check_row(&reader, "note", error);
     if (rc == 0)
         *ret_row = row;
     return rc;

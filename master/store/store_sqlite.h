@@ -50,6 +50,7 @@ enum write_statement {
     WRITE_RUN_ID,
     WRITE_ATTEMPT,
     WRITE_SPAN,
+    WRITE_NOTE,
     WRITE_REQUEST,
     WRITE_PRUNE,
     WRITE_PEER,
@@ -76,6 +77,7 @@ enum read_statement {
     READ_LAST_RUN_OF_DAG,
     READ_ATTEMPTS,
     READ_SPANS,
+    READ_NOTES,
     READ_REQUEST,
     READ_PEERS,
     READ_TOKENS,
@@ -134,6 +136,7 @@ void bind_session(sqlite3_stmt *statement, const struct session_row *row);
 void bind_run(sqlite3_stmt *statement, const struct run_row *row);
 void bind_attempt(sqlite3_stmt *statement, sqlite3_int64 run, const struct attempt_row *row);
 void bind_span(sqlite3_stmt *statement, sqlite3_int64 run, const struct span_row *row);
+void bind_note(sqlite3_stmt *statement, sqlite3_int64 run, const struct note_row *row);
 void bind_request(sqlite3_stmt *statement, const struct request_row *row);
 void bind_peer(sqlite3_stmt *statement, const struct peer_row *row);
 void bind_token(sqlite3_stmt *statement, const struct token_row *row);
@@ -152,6 +155,8 @@ int read_run(sqlite3_stmt *statement, struct arena *arena, sqlite3_int64 *ret_id
     struct run_row *ret_row, struct error *error);
 int read_attempt(sqlite3_stmt *statement, struct arena *arena, uint64_t run,
     struct attempt_row *ret_row, struct error *error);
+int read_note(sqlite3_stmt *statement, struct arena *arena, uint64_t run, struct note_row *ret_row,
+    struct error *error);
 int read_span(sqlite3_stmt *statement, struct arena *arena, uint64_t run, struct span_row *ret_row,
     struct error *error);
 int read_peer(

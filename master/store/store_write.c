@@ -23,6 +23,7 @@ static int write_row(struct store *store, enum write_statement kind, struct erro
         [WRITE_RUN] = "a run's row",
         [WRITE_ATTEMPT] = "an attempt's row",
         [WRITE_SPAN] = "a span's row",
+        [WRITE_NOTE] = "a note's row",
         [WRITE_REQUEST] = "a request's row",
         [WRITE_PEER] = "a peer's row",
         [WRITE_TOKEN] = "a token's row",
@@ -96,6 +97,12 @@ static int write_fact(struct store *store, const struct fact *fact, struct error
             return rc;
         bind_span(writes[WRITE_SPAN], run, &fact->span);
         return write_row(store, WRITE_SPAN, error);
+    case FACT_NOTE:
+        rc = find_run_id(store, fact->note.id.run, &run, error);
+        if (rc != 0)
+            return rc;
+        bind_note(writes[WRITE_NOTE], run, &fact->note);
+        return write_row(store, WRITE_NOTE, error);
     case FACT_REQUEST:
         bind_request(writes[WRITE_REQUEST], &fact->request);
         return write_row(store, WRITE_REQUEST, error);

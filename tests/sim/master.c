@@ -195,11 +195,18 @@ static void load_run(struct world *world, const struct run_row *row)
             attempts[event.load.attempt_count++] = master->rows.attempts[i];
     }
     qsort(attempts, event.load.attempt_count, sizeof *attempts, compare_attempts);
+    struct note_row *notes = xcalloc(master->rows.note_count + 1, sizeof *notes);
+    for (size_t i = 0; i < master->rows.note_count; i++) {
+        if (master->rows.notes[i].id.run == row->key)
+            notes[event.load.note_count++] = master->rows.notes[i];
+    }
+    event.load.notes = notes;
     event.load.spans = spans;
     event.load.attempts = attempts;
     core_step(master->core, &event, master->batch);
     free(spans);
     free(attempts);
+    free(notes);
 }
 
 static bool is_over(uint32_t state)

@@ -87,6 +87,20 @@ static void apply_request(struct rows *rows, const struct request_row *row)
     rows->requests[rows->request_count++].answer = own(rows, row->answer);
 }
 
+static void apply_note(struct rows *rows, const struct note_row *row)
+{
+    size_t i = 0;
+    while (i < rows->note_count && (memcmp(&rows->notes[i].id, &row->id, sizeof row->id) != 0 ||
+                                       rows->notes[i].note != row->note))
+        i++;
+    if (i == rows->note_count) {
+        vector_reserve(&rows->notes, rows->note_count, &rows->note_capacity);
+        rows->note_count++;
+    }
+    rows->notes[i] = *row;
+    rows->notes[i].text = own(rows, row->text);
+}
+
 static void apply_peer(struct rows *rows, const struct peer_row *row)
 {
     size_t i = 0;
@@ -170,6 +184,9 @@ void rows_apply(struct rows *rows, const struct fact *fact)
     case FACT_TOKEN:
         apply_token(rows, &fact->token);
         break;
+    case FACT_NOTE:
+        apply_note(rows, &fact->note);
+        break;
     case FACT_AUDIT:
         apply_audit(rows, &fact->audit);
         break;
@@ -187,6 +204,7 @@ void rows_fini(struct rows *rows)
     free(rows->runs);
     free(rows->attempts);
     free(rows->spans);
+    free(rows->notes);
     free(rows->requests);
     free(rows->peers);
     free(rows->tokens);

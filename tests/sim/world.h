@@ -79,6 +79,8 @@ struct rows {
     size_t attempt_count, attempt_capacity;
     struct span_row *spans;
     size_t span_count, span_capacity;
+    struct note_row *notes;
+    size_t note_count, note_capacity;
     struct request_row *requests;
     size_t request_count, request_capacity;
     struct peer_row *peers;

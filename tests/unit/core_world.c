@@ -231,11 +231,18 @@ static void load_run(struct core_world *world, const struct run_row *row)
         if (rows->attempts[i].id.run == row->key)
             attempts[event.load.attempt_count++] = rows->attempts[i];
     }
+    struct note_row *notes = xcalloc(rows->note_count + 1, sizeof *notes);
+    for (size_t i = 0; i < rows->note_count; i++) {
+        if (rows->notes[i].id.run == row->key)
+            notes[event.load.note_count++] = rows->notes[i];
+    }
+    event.load.notes = notes;
     event.load.spans = spans;
     event.load.attempts = attempts;
     step(world, event);
     free(spans);
     free(attempts);
+    free(notes);
 }
 
 static void load(struct core_world *world)

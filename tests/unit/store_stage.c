@@ -164,6 +164,9 @@ static int see_run(void *context, const struct store_run *run, struct error *err
     seen->keys[seen->runs++ % 16] = run->run.key;
     seen->attempts += run->attempt_count;
     seen->spans += run->span_count;
+    seen->notes += run->note_count;
+    for (size_t i = 0; i < run->note_count; i++)
+        assert_true(slice_is(run->notes[i].text, "{\"a\":1}"));
     return 0;
 }
 

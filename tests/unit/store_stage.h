@@ -43,7 +43,7 @@ struct seen {
     uint32_t dags, workers, sessions, runs;
     uint64_t keys[16];
     uint64_t session;
-    size_t attempts, spans;
+    size_t attempts, spans, notes;
     uint32_t last_number;
     int refuse;
 };

@@ -217,6 +217,12 @@ static void store_load_gives_live_runs_by_order_with_their_rows(void **state)
         (struct span_row){.run = 30, .order = 1, .first = 1, .last = 1, .state = SPAN_RESET};
     effects_add_fact(batch, FACT_SPAN)->span =
         (struct span_row){.run = 30, .order = 2, .first = 7, .last = 7, .state = SPAN_CANCEL_WISH};
+    struct note_row note = {.id = {.run = 30, .task = 7, .attempt = 2},
+        .note = 1,
+        .at = 5,
+        .text = slice_of("{\"a\":1}")};
+    effects_add_fact(batch, FACT_NOTE)->note = note;
+    effects_add_fact(batch, FACT_NOTE)->note = note;
     commit(fixture, batch);
     struct seen seen = {0};
     struct store_loader loader = loader_into(&seen);
@@ -232,6 +238,7 @@ static void store_load_gives_live_runs_by_order_with_their_rows(void **state)
     assert_int_equal(seen.keys[1], 30);
     assert_int_equal(seen.attempts, 2);
     assert_int_equal(seen.spans, 2);
+    assert_int_equal(seen.notes, 1);
     seen = (struct seen){0};
     assert_int_equal(store_load_run(fixture->store, 10, &loader, NULL), 0);
     assert_true(seen.runs == 1 && seen.attempts == 1);
