@@ -107,6 +107,27 @@ class Fleet(reeve.Cluster):
     def mend(self, host):
         run("ip", "-n", self.hub, "link", "set", "dev", host, "up")
 
+    def cut_one_way(self, source, target):
+        """What `source` sends goes to a machine that there is not; what `target` sends comes."""
+        run("ip", "-n", self.hosts[source], "neighbour", "replace", self.address(target), "lladdr", "02:00:00:00:00:99",
+            "dev", "net", "nud", "permanent")
+
+    def mend_one_way(self, source, target):
+        run("ip", "-n", self.hosts[source], "neighbour", "del", self.address(target), "dev", "net")
+
+    def cut_some(self, host, other=None):
+        """One way, to `other`, or without it all of the host's link."""
+        if other is None:
+            self.cut(host)
+        else:
+            self.cut_one_way(host, other)
+
+    def mend_some(self, host, other=None):
+        if other is None:
+            self.mend(host)
+        else:
+            self.mend_one_way(host, other)
+
     def close(self):
         try:
             super().close()
