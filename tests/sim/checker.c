@@ -345,7 +345,8 @@ static void check_end(
         violated(world, "%u@%u has ended as %s, and its process is there", row->id.task,
             row->id.attempt, attempt_state_name(row->state));
     if (row->state == ATTEMPT_FAILED &&
-        (row->reason == REASON_LEASE || row->reason == REASON_WORKER_LOST))
+        (row->reason == REASON_LEASE || row->reason == REASON_WORKER_LOST ||
+            row->reason == REASON_WORKER_STOPPED))
         violated(world, "%u@%u has failed because of its worker", row->id.task, row->id.attempt);
 }
 

@@ -92,6 +92,7 @@ static void renew(struct world *world, const struct happening *happening)
     host->key[1]++;
     host->renewed_peer = ++world->next_life * HOSTS_MAX;
     host->epoch = host->leader = 0;
+    host->follows = 0;
     host->cluster[0] = '\0';
     host->joined = false;
     if (host->remote)
@@ -159,6 +160,7 @@ static void copy_directory(struct world *world, const struct happening *happenin
         .epoch = from->epoch,
         .leader = from->leader,
         .dead_instance = from->dead_instance,
+        .follows = from->follows,
         .remote = from->remote,
         .joined = from->joined,
         .renewed_peer = from->renewed_peer};

@@ -83,6 +83,18 @@ static void commit(struct world *world)
     happening->number = master->life;
 }
 
+/* Whoever has heard of a higher epoch gives nothing out any more. */
+static void check_fence(struct world *world, size_t first)
+{
+    const struct effects *batch = world->master.batch;
+    for (size_t i = first; world->restore.heard && i < batch->fact_count; i++) {
+        const struct fact *fact = &batch->facts[i];
+        if (fact->kind == FACT_ATTEMPT && fact->attempt.state == ATTEMPT_ASSIGNED)
+            violated(world, "a master that has heard of a higher epoch assigns %u@%u",
+                fact->attempt.id.task, fact->attempt.id.attempt);
+    }
+}
+
 /* The end of a batch, when the store has room for it; else its facts join the next. */
 static void flush(struct world *world)
 {
@@ -90,9 +102,10 @@ static void flush(struct world *world)
     if (master->in_flight >= 2)
         return;
     struct event event = event_now(world, EVENT_FLUSH);
-    size_t before = master->batch->send_count;
+    size_t before = master->batch->send_count, facts = master->batch->fact_count;
     core_step(master->core, &event, master->batch);
     send_at_once(world, master->batch, before);
+    check_fence(world, facts);
     if (!effects_is_empty(master->batch))
         commit(world);
     schedule(world);
@@ -139,7 +152,8 @@ static void commit_done(struct world *world, const struct happening *happening)
     struct effects *batch = pending->effects;
     for (size_t i = 0; i < batch->fact_count; i++)
         rows_apply(&master->rows, &batch->facts[i]);
-    checker_committed(world, batch->facts, batch->fact_count);
+    if (!world->restore.reigns)
+        checker_committed(world, batch->facts, batch->fact_count);
     if (fate != FATE_UNANSWERED)
         release(world, batch, fate == FATE_HALF ? batch->send_count / 2 : batch->send_count);
     effects_destroy(batch);
@@ -260,9 +274,13 @@ void master_start(struct world *world)
 {
     struct master *master = &world->master;
     master->life = ++world->next_life;
+    if (!restore_may_start(world))
+        return;
+    world->restore.heard = false;
     master->rows.epoch++;
     master->rows.leader = draw(world, DICE_STORE);
-    checker_epoch(world, master->rows.epoch);
+    if (!world->restore.reigns)
+        checker_epoch(world, master->rows.epoch);
     struct core_config config = {
         .epoch = master->rows.epoch,
         .leader = master->rows.leader,
@@ -302,6 +320,13 @@ static void drop_memory(struct master *master)
         master->committing = next;
     }
     master->in_flight = 0;
+}
+
+void master_end(struct world *world)
+{
+    if (world->master.core != NULL)
+        drop_memory(&world->master);
+    world->master.paused_until = 0;
 }
 
 void master_crash(struct world *world)
@@ -350,7 +375,8 @@ static void take_frame_later(struct world *world, const struct happening *happen
 void master_frame(struct world *world, uint64_t peer, struct slice frame)
 {
     struct master *master = &world->master;
-    if (master->core == NULL)
+    const struct host *host = &world->hosts[peer % HOSTS_MAX];
+    if (master->core == NULL || restore_drops(world, host))
         return;
     if (master->paused_until > world->now_ms) {
         struct happening *later =
@@ -365,6 +391,7 @@ void master_frame(struct world *world, uint64_t peer, struct slice frame)
     event.actor = joins_actor(world, peer, key);
     event.frame.peer = peer;
     event.frame.bytes = frame;
+    restore_see_frame(world, host, frame);
     step(world, &event);
 }
 
@@ -401,7 +428,7 @@ void master_request(struct world *world, const struct asked *asked)
 {
     struct master *master = &world->master;
     /* A full disk refuses what is new by name: it is asked again. */
-    if (master->core == NULL || master->paused_until > world->now_ms ||
+    if (master->core == NULL || world->restore.reigns || master->paused_until > world->now_ms ||
         master->full_until > world->now_ms || answered_before(world, asked->request))
         return;
     struct event event = event_now(world, asked->kind);

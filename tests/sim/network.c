@@ -53,6 +53,7 @@ void send_to_master(struct world *world, uint32_t host, struct slice frame)
 void send_to_worker(struct world *world, uint64_t peer, struct slice frame)
 {
     uint32_t host = (uint32_t)(peer % HOSTS_MAX);
-    if (world->hosts[host].cut_down_until <= world->now_ms)
+    if (world->hosts[host].cut_down_until <= world->now_ms &&
+        !restore_drops(world, &world->hosts[host]))
         post(world, host, peer, frame, arrive_at_host);
 }

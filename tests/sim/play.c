@@ -42,12 +42,14 @@ static void create(struct world *world, const struct play *play)
     }
     faults_begin(world);
     questions_begin(world);
+    restore_begin(world);
     joins_begin(world);
 }
 
 static void destroy(struct world *world)
 {
     master_fini(world);
+    restore_fini(world);
     hosts_fini(world);
     for (size_t i = 0; i < world->heap_count; i++)
         free(world->heap[i].bytes);

@@ -154,6 +154,35 @@ uint64_t rows_last_audit(const struct rows *rows)
     return rows->audit_count > 0 ? rows->audits[rows->audit_count - 1].number : 0;
 }
 
+static void *copy_of(const void *items, size_t count, size_t size)
+{
+    void *copy = xcalloc(count, size);
+    if (count > 0)
+        memcpy(copy, items, count * size);
+    return copy;
+}
+
+#define COPY(name)                                                                                 \
+    to->name##s = copy_of(from->name##s, from->name##_count, sizeof *from->name##s);               \
+    to->name##_count = to->name##_capacity = from->name##_count
+
+void rows_copy(struct rows *to, const struct rows *from)
+{
+    *to = (struct rows){.epoch = from->epoch, .leader = from->leader};
+    COPY(dag);
+    COPY(worker);
+    COPY(session);
+    COPY(run);
+    COPY(attempt);
+    COPY(span);
+    COPY(request);
+    COPY(peer);
+    COPY(token);
+    COPY(audit);
+    for (size_t i = 0; i < to->attempt_count; i++)
+        names_set(&to->attempt_at, slice_make(&to->attempts[i].id, 20), i);
+}
+
 void rows_apply(struct rows *rows, const struct fact *fact)
 {
     switch (fact->kind) {

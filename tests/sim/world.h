@@ -93,6 +93,8 @@ struct rows {
     struct names attempt_at; /* an attempt's id -> its place */
     uint64_t epoch, leader;
 };
+/* The texts stay with `from`, which must live as long. */
+void rows_copy(struct rows *to, const struct rows *from);
 void rows_apply(struct rows *rows, const struct fact *fact);
 uint64_t rows_last_audit(const struct rows *rows);
 void rows_fini(struct rows *rows);
@@ -163,6 +165,7 @@ struct host {
     bool stopped;    /* a person told its agent to stop */
     /* Whose name and machine it has: its own index, but for the host of a copied directory. */
     uint32_t like;
+    uint64_t follows;      /* the newest epoch that it surely knows, whatever it has on disk */
     bool remote, joined;   /* it speaks by its key, and belongs to the cluster */
     uint64_t renewed_peer; /* connections since have proven its present key */
 };
@@ -237,6 +240,14 @@ struct asked {
     bool undone; /* DRAIN: its undoing is planned */
 };
 
+/* A store that is restored though it is older, and put back: restore.c. */
+struct restore {
+    struct rows older, newer; /* the copy; what is set aside while the copy reigns */
+    bool reigns;
+    bool heard; /* and its master has heard of a higher epoch */
+    bool ever;
+};
+
 struct world {
     uint64_t seed, dice[DICE_COUNT];
     struct scale scale;
@@ -250,6 +261,7 @@ struct world {
     struct happening *heap;
     size_t heap_count, heap_capacity;
     struct master master;
+    struct restore restore;
     struct host hosts[HOSTS_MAX];
     uint32_t host_count;
     struct process *processes;
@@ -337,6 +349,20 @@ void master_frame(struct world *world, uint64_t peer, struct slice frame);
 /* A client's request reaches the master, if it is up. */
 void master_request(struct world *world, const struct asked *asked);
 void master_fini(struct world *world);
+/* Its process ends, and nobody starts it again. */
+void master_end(struct world *world);
+
+/* ---- restore.c ---- */
+
+void restore_begin(struct world *world);
+void restore_fini(struct world *world);
+/* A master of the older store is not started so often that the fleet would take it for a later one.
+ */
+bool restore_may_start(const struct world *world);
+/* Whether nothing passes between this host and the older store's master: it would be right to
+ * follow whoever it hears first. */
+bool restore_drops(const struct world *world, const struct host *host);
+void restore_see_frame(struct world *world, const struct host *host, struct slice frame);
 
 /* ---- joins.c ---- */
 
@@ -359,16 +385,8 @@ void host_start(struct world *world, uint32_t index);
 void agent_crash(struct world *world, uint32_t index);
 /* It dies, and nobody starts it again for long. */
 void agent_is_away(struct world *world, uint32_t index);
-void agent_pause(struct world *world, uint32_t index, uint64_t ms);
-void runner_crash(struct world *world, uint32_t index);
-void runner_pause(struct world *world, uint32_t index, uint64_t ms);
 /* Whether nothing of the worker on this host can run: nor on one with a copy of its directory. */
 bool host_is_down(const struct world *world, uint32_t index);
-void host_reboot(struct world *world, uint32_t index);
-/* All of it stands still for so long, its clock goes on. */
-void host_freeze(struct world *world, uint32_t index, uint64_t ms);
-/* Its agent's connection to the master ends, and it makes another. */
-void agent_reconnect(struct world *world, uint32_t index);
 /* Somebody stops its worker: when nothing runs there, or now. */
 void agent_stop(struct world *world, uint32_t index, bool now);
 /* Labels and users of a host, the same for all its life: HAS_… */
@@ -380,6 +398,21 @@ uint64_t host_clock(const struct world *world, const struct host *host);
 /* Something is said to its runner again of a process that is there. */
 void agent_stammers(struct world *world, uint32_t index, const struct attempt_id *id);
 void runner_step_now(struct world *world, struct host *host, struct runner_event *event);
+/* What is left when its runner is dead. */
+void runner_forget(struct world *world, struct host *host);
+/* A happening: whoever watches over host->agent starts it again. */
+void agent_starts_again(struct world *world, const struct happening *happening);
+
+/* ---- lives.c ---- */
+
+void agent_pause(struct world *world, uint32_t index, uint64_t ms);
+void runner_crash(struct world *world, uint32_t index);
+void runner_pause(struct world *world, uint32_t index, uint64_t ms);
+void host_reboot(struct world *world, uint32_t index);
+/* All of it stands still for so long, its clock goes on. */
+void host_freeze(struct world *world, uint32_t index, uint64_t ms);
+/* Its agent's connection to the master ends, and it makes another. */
+void agent_reconnect(struct world *world, uint32_t index);
 
 /* ---- process.c: what runners make and end ---- */
 
