@@ -187,6 +187,8 @@ static int by_name(const void *a, const void *b)
 
 static struct slice note_of(const struct worker_view *view)
 {
+    if (view->state == WORKER_GONE)
+        return slice_of(NULL);
     if (view->full)
         return slice_of("its disk is full: it takes no more tasks");
     if (view->load.leaving)

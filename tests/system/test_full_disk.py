@@ -73,6 +73,25 @@ def test_task_goes_to_the_worker_that_has_room(tight):
     assert {(end["state"], end["worker"]) for end in ends} == {("success", "w2")}
 
 
+def test_log_that_fills_the_disk_waits_and_is_whole_when_there_is_room(tight):
+    """Bounded and shown: the worker takes no more tasks, says so, and goes on by itself."""
+    gate = tight.folder / "gate"
+    body = f"until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done; head -c 8000000 /dev/zero | tr '\\0' x; echo"
+    run = tight.submit(tight.dag("d", {"a": {"bash": body}}))
+    wait_until(lambda: tight.tasks(run)["a"]["state"] == "running", what="the task's start")
+    fill(tight.folder / "w1")
+    gate.touch()
+    wait_until(lambda: "disk is full" in note_of(tight, "w1"), what="the worker's word")
+    more = tight.submit(tight.dag("more", {"b": {"bash": "true"}}))
+    assert "disk" in tight.ok("explain", f"{more}/b")
+    assert tight.tasks(run)["a"]["state"] == "running" and not tight.tasks(more)["b"]["attempts"]
+    (tight.folder / "w1" / "filler").unlink()
+    tight.finish(run)
+    tight.finish(more)
+    assert len(tight.ok("logs", f"{run}/a")) == 8000001
+    assert "the disk has room again" in tight.log_of("w1")
+
+
 @pytest.mark.slow
 def test_what_needs_more_than_there_will_be_does_not_come_again_each_second(tight):
     file = tight.dag("d", {"a": {"bash": "true"}}, files={"data": "x" * 30_000_000})

@@ -284,6 +284,7 @@ def refusal(cluster, *arguments, **env):
     (["stop", "--now", "--within", "5m"], 2, "either --now or --within"),
     (["--join", "reeve1_nonsense"], 2, "--join"),
     (["--join", "@/nowhere/token"], 6, "/nowhere/token"),
+    (["--join", "/etc/hosts"], 2, "/etc/hosts is a file: write @/etc/hosts"),
 ])
 def test_wrong_word_is_refused_by_name(cluster, arguments, status, words):
     found, said = refusal(cluster, *arguments, *(["--data", cluster.folder / "w"]))

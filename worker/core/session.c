@@ -195,9 +195,12 @@ static void exit_denied(struct agent *agent, struct slice why)
 {
     struct agent_effect *effect = add_effect(agent, AGENT_EXIT);
     effect->exit.status = error_exit_status(ERR_DENIED);
+    struct slice rest = {0};
+    if (agent_running(agent) > 0)
+        rest = arena_printf(
+            &agent->effects->arena, "; %u tasks go on until their lease", agent_running(agent));
     effect->exit.text = arena_printf(&agent->effects->arena,
-        "the master does not admit this worker: %.*s; %u tasks go on until their lease",
-        SLICE_PRINT(why), agent_running(agent));
+        "the master does not admit this worker: %.*s%.*s", SLICE_PRINT(why), SLICE_PRINT(rest));
 }
 
 static void other_version(struct agent *agent)

@@ -64,6 +64,8 @@ static void write_rest(const struct host *host, char text[STOP_TEXT_MAX])
     const char *why = agent_is_registered(host->agent) ? "" : " (it does not answer)";
     if (busy > 0)
         (void)snprintf(text, STOP_TEXT_MAX, "waiting for %u task%s", busy, plural(busy));
+    else if (rest.results == 0 && logs == 0)
+        (void)snprintf(text, STOP_TEXT_MAX, "waiting for the master's last word%s", why);
     else
         (void)snprintf(text, STOP_TEXT_MAX,
             "waiting for the master to take %u result%s and %zu log%s%s", rest.results,

@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char system_folder[] = "/var/lib/reeve/worker";
@@ -81,6 +82,11 @@ static int set_join(void *of, struct flag_word word, struct error *error)
     struct options *options = of;
     if (is_token(word.value))
         return set_token(options, word, error);
+    struct stat place;
+    if (stat(word.value, &place) == 0 && !S_ISDIR(place.st_mode))
+        return error_set(error, ERR_USAGE,
+            "%s: %s is a file: write @%s for the token in it, or name the master's folder",
+            word.source, word.value, word.value);
     options->master_source = word.source;
     return flag_take_folder(word, "the master's folder", &options->master, error);
 }
