@@ -106,6 +106,21 @@ static const struct option_row artifacts_options[] = {
     SESSION_OPTIONS,
     OPTIONS_END,
 };
+static const struct option_row connections_options[] = {
+    {"type", 0, OPTION_TEXT, "TYPE", "set: postgres, spark, http, generic or another word"},
+    {"host", 0, OPTION_TEXT, "HOST", "set: with --type"},
+    {"port", 0, OPTION_TEXT, "PORT", "set: with --type"},
+    {"schema", 0, OPTION_TEXT, "NAME", "set: with --type; of a database its name"},
+    {"login", 0, OPTION_TEXT, "USER", "set: with --type"},
+    {"extra", 0, OPTION_TEXT, "JSON", "set: with --type; not for secrets"},
+    {"keep", 0, OPTION_FLAG, NULL, "set: not when one of that name is there"},
+    {"replace", 0, OPTION_FLAG, NULL, "import: also those that are there"},
+    {"queue", 0, OPTION_TEXT, "QUEUE", "test: on a worker of this queue"},
+    {"timeout", 0, OPTION_DURATION, "TIME", "test: how long at most; else 1m"},
+    DOCUMENT_OPTIONS,
+    SESSION_OPTIONS,
+    OPTIONS_END,
+};
 static const struct option_row token_options[] = {
     {"role", 0, OPTION_TEXT, "ROLE", "create: worker, operator or viewer"},
     {"uses", 0, OPTION_NUMBER, "N", "create: how many may join by it; else one"},
@@ -215,6 +230,16 @@ static const struct command rows[] = {
         "A\n"
         "file that is there is not overwritten, unless -O names it.",
         artifacts_options, 1, 1, cmd_artifacts},
+    {"connections", "list | set NAME | test NAME | rm NAME | import FILE | rotate",
+        "Keep what tasks need to reach other systems",
+        "`set` reads a URI or JSON from stdin, or asks for it; with --type it asks for the "
+        "password "
+        "alone.\n"
+        "`test` opens the connection on a worker. `import` takes what `airflow connections export` "
+        "wrote\n"
+        "(JSON, YAML or env). `rotate` seals all of the store with a new key. Secrets are never "
+        "shown.",
+        connections_options, 1, 2, cmd_connections},
     {"token", "create --role ROLE [--uses N] [--valid TIME] | list | revoke ID",
         "Let workers and people join from other hosts",
         "`create` prints a token, one line that is a secret: on another host `reeve-worker --join` "
@@ -243,7 +268,6 @@ static const struct command rows[] = {
     {"unpause", "DAG", "Start runs of a DAG again", NULL, no_options, 0, MANY, NULL},
     {"backfill", "DAG --from DATE --to DATE", "Run a DAG for past dates", NULL, no_options, 0, MANY,
         NULL},
-    {"connections", "list|set|test|rm|import", "Keep connections", NULL, no_options, 0, MANY, NULL},
     {"backup", "FILE", "Copy the master's data", NULL, no_options, 0, MANY, NULL},
     {"completion", "SHELL", "Completion for a shell", NULL, no_options, 0, MANY, NULL},
 };

@@ -54,6 +54,7 @@ int cmd_runs(const struct arguments *arguments);
 int cmd_standalone(const struct arguments *arguments);
 int cmd_status(const struct arguments *arguments);
 int cmd_submit(const struct arguments *arguments);
+int cmd_connections(const struct arguments *arguments);
 int cmd_token(const struct arguments *arguments);
 int cmd_undrain(const struct arguments *arguments);
 int cmd_validate(const struct arguments *arguments);

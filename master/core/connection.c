@@ -216,7 +216,7 @@ void connection_set(struct core *core, const struct event *event)
     connections_forget(core);
     if (!first && event->connection.keep) {
         request_refuse(core, event, ERR_REFUSED,
-            "connection \"%.*s\" exists; --replace replaces it", SLICE_PRINT(name));
+            "connection \"%.*s\" is there already and stays (--replace)", SLICE_PRINT(name));
         return;
     }
     if (core->connections.count >= CONNECTIONS_KEPT_MAX) {

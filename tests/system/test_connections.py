@@ -3,8 +3,11 @@
 import json
 import os
 import pathlib
+import resource
 import signal
+import socket
 import stat
+import threading
 
 import pytest
 
@@ -223,3 +226,193 @@ def test_hostile_values_arrive_literally_and_what_cannot_is_refused_by_name(clus
                       ("postgres://u:p@h:x/db", "its port is none"), ("", "nothing was given")):
         result = cluster.reeve("connections", "set", "bad", stdin=text)
         assert result.status == 2 and why in result.err, result.err
+
+
+def test_list_never_shows_a_secret_and_says_what_counts(cluster):
+    cluster.env["REEVE_CONN_DB"] = URI
+    cluster.start_master()
+    del cluster.env["REEVE_CONN_DB"]
+    out = cluster.ok("connections", "set", "db", stdin="postgres://u:other-secret@elsewhere/x?sslpassword=third-secret")
+    assert "REEVE_CONN_DB of the master's environment goes before it" in out
+    cluster.ok("connections", "set", "api", "--type", "http", "--host", "api.example.com", "--login", "me",
+               stdin="fourth-secret\n")
+    listed = {(line["connection"], line["source"]): line for line in cluster.json("connections", "list")}
+    assert set(listed) == {("DB", "environment"), ("db", "store"), ("api", "store")}
+    assert listed["DB", "environment"]["host"] == "db.example.com" and not listed["DB", "environment"]["hidden"]
+    assert listed["db", "store"]["hidden"] and listed["db", "store"]["extra"] == ["sslpassword"]
+    assert listed["api", "store"]["has_password"] and listed["api", "store"]["login"] == "me"
+    everything = cluster.ok("connections", "list") + json.dumps(cluster.json("connections", "list"))
+    everything += cluster.ok("audit") + cluster.log_of("master", 1000)
+    for secret in (SECRET, "other-secret", "third-secret", "fourth-secret"):
+        assert secret not in everything
+        assert files_with(cluster.data, secret.encode()) == []
+    assert processes_that_tell(cluster, SECRET.encode()) == []
+
+
+def test_changes_are_audited_and_outlive_a_killed_master(cluster):
+    cluster.start(workers=1)
+    assert cluster.ok("connections", "set", "a", stdin="generic://one:secret-1@h").strip() == "a: set"
+    assert cluster.ok("connections", "set", "a", stdin="generic://one:secret-1@h").strip() == "a: unchanged"
+    assert cluster.ok("connections", "set", "a", stdin="generic://two:secret-2@h").strip() == "a: replaced"
+    refused = cluster.reeve("connections", "set", "a", "--keep", stdin="generic://three@h")
+    assert refused.status == 7 and "is there already" in refused.err
+    cluster.ok("connections", "set", "b", stdin="generic://h")
+    assert cluster.ok("connections", "rm", "b").strip() == "b: removed"
+    assert cluster.reeve("connections", "rm", "b").status == 6
+    cluster.kill("master")
+    cluster.start_master()
+    lines = cluster.json("connections", "list")
+    assert [(line["connection"], line["login"]) for line in lines] == [("a", "two")]
+    told = [(line["action"], line["target"], line["refused"]) for line in cluster.json("audit")]
+    for wanted in (("set_connection", "a", False), ("set_connection", "a", True), ("remove_connection", "b", False)):
+        assert wanted in told
+    # What was replaced is masked still: a task that had it may write it late.
+    run = cluster.submit(cluster.dag("late", {"a": {"bash": "echo 'secret-1 secret-2'", "connection": "a"}}))
+    wait_until(lambda: "w1" in cluster.workers_up(), what="the worker")
+    cluster.finish(run)
+    assert log_of(cluster, run, "a").strip() == "******** ********"
+
+
+def test_rotated_key_opens_all_and_an_interrupted_rotation_is_recovered(cluster):
+    cluster.start_master()
+    key = cluster.data / "connections.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    for name in ("a", "b", "c"):
+        cluster.ok("connections", "set", name, stdin=f"generic://{name}:secret-{name}@h")
+    first = key.read_bytes()
+    assert "3 sealed texts, by a new key" in cluster.ok("connections", "rotate")
+    wait_until(lambda: not (cluster.data / "connections.key.next").exists(), what="the new key in its place")
+    second = key.read_bytes()
+    assert second != first
+
+    def logins():
+        return {line["connection"]: line["login"] for line in cluster.json("connections", "list")}
+    cluster.kill("master")
+    # Killed between the commit and the rename: the rows are sealed by the key that is still called next.
+    key.rename(cluster.data / "connections.key.next")
+    key.write_bytes(first)
+    key.chmod(0o600)
+    cluster.start_master()
+    assert logins() == {"a": "a", "b": "b", "c": "c"} and key.read_bytes() == second
+    cluster.kill("master")
+    # Killed before the commit: no row knows the next key.
+    (cluster.data / "connections.key.next").write_bytes(first)
+    (cluster.data / "connections.key.next").chmod(0o600)
+    cluster.start_master()
+    assert logins() == {"a": "a", "b": "b", "c": "c"} and key.read_bytes() == second
+    assert not (cluster.data / "connections.key.next").exists()
+    cluster.kill("master")
+    key.unlink()
+    cluster.start_master()
+    assert "3 connections cannot be opened" in cluster.log_of("master") and set(logins().values()) == {None}
+    assert "another key sealed it" in cluster.ok("connections", "list")
+
+
+@pytest.mark.parametrize("form", ["json", "yaml", "env"])
+def test_export_of_airflow_is_imported_whole_or_not_at_all(cluster, form):
+    cluster.start_master()
+    exported = {
+        "my_postgres_conn": {"conn_type": "postgres", "description": None, "login": "airflow", "password": "p@ss: %1",
+                             "host": "postgres", "port": 5432, "schema": "airflow", "extra": ""},
+        "spark_default": {"conn_type": "spark", "description": "x", "login": None, "password": None,
+                          "host": "spark://spark-master", "port": 7077, "schema": None,
+                          "extra": '{"deploy-mode": "client", "spark-binary": "spark-submit"}'},
+    }
+    texts = {
+        "json": json.dumps(exported, indent=4),
+        "yaml": "my_postgres_conn:\n  conn_type: postgres\n  description: null\n  extra: ''\n  host: postgres\n  login: airflow\n"
+                "  password: 'p@ss: %1'\n  port: 5432\n  schema: airflow\n"
+                "spark_default: spark://spark%3A%2F%2Fspark-master:7077/?deploy-mode=client&spark-binary=spark-submit\n",
+        "env": "my_postgres_conn=postgres://airflow:p%40ss%3A%20%251@postgres:5432/airflow\n"
+               'spark_default={"conn_type": "spark", "host": "spark://spark-master", "port": "7077", '
+               '"extra": {"deploy-mode": "client", "spark-binary": "spark-submit"}}\n',
+    }
+    file = cluster.folder / f"connections.{form}"
+    file.write_text(texts[form])
+    assert cluster.ok("connections", "import", file).splitlines() == ["my_postgres_conn: set", "spark_default: set"]
+    listed = {line["connection"]: line for line in cluster.json("connections", "list")}
+    postgres, spark = listed["my_postgres_conn"], listed["spark_default"]
+    assert (postgres["host"], postgres["port"], postgres["login"], postgres["schema"]) == (
+        "postgres", 5432, "airflow", "airflow")
+    assert (spark["host"], spark["port"], spark["extra"]) == (
+        "spark://spark-master", 7077, ["deploy-mode", "spark-binary"])
+    again = cluster.reeve("connections", "import", file)
+    assert again.status == 7 and "is there already" in again.err
+    assert "unchanged" in cluster.ok("connections", "import", file, "--replace")
+    file.write_text("good=generic://h\nbad=postgres://u:p@h:x/db\n")
+    result = cluster.reeve("connections", "import", file)
+    assert result.status == 2 and 'connection "bad": its port is none' in result.err
+    assert "good" not in cluster.ok("connections", "list")
+
+
+def test_test_runs_on_a_worker_and_says_what_it_reached_and_what_not(cluster):
+    cluster.start(workers=1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        cluster.ok("connections", "set", "here", stdin=f"generic://u:{SECRET}@127.0.0.1:{port}")
+        out = cluster.ok("connections", "test", "here")
+        assert out.startswith(f"here: reached 127.0.0.1:{port} (127.0.0.1) in ") and out.strip().endswith("from w1")
+        cluster.ok("connections", "set", "db", stdin=f"postgres://u:{SECRET}@127.0.0.1:{port}/x")
+
+        def answer(byte):
+            """To who comes next and wishes for TLS; the test above left one that said nothing."""
+            while True:
+                peer = server.accept()[0]
+                if peer.recv(8) == b"\0\0\0\x08\x04\xd2\x16\x2f":
+                    peer.sendall(byte)
+                    return
+        for byte, status, said in ((b"N", 0, "PostgreSQL answers, in"), (b"H", 1, "something answers, and it is no PostgreSQL")):
+            thread = threading.Thread(target=answer, args=(byte,), daemon=True)
+            thread.start()
+            result = cluster.reeve("connections", "test", "db")
+            thread.join(10)
+            assert result.status == status and said in result.out + result.err
+    cluster.ok("connections", "set", "closed", stdin=f"http://127.0.0.1:{port}")
+    result = cluster.reeve("connections", "test", "closed")
+    assert result.status == 1 and f"closed, from w1: 127.0.0.1:{port} (127.0.0.1): Connection refused" in result.err
+    cluster.ok("connections", "set", "nowhere", stdin="generic://no-such-host.invalid:1")
+    result = cluster.reeve("connections", "test", "nowhere")
+    assert result.status == 1 and "no-such-host.invalid: its address cannot be found" in result.err
+    result = cluster.reeve("connections", "test", "absent")
+    assert result.status == 1 and 'connection "absent" is not there' in result.err
+
+
+def test_operator_gets_the_connection_on_its_descriptor_and_no_file(cluster):
+    folder = cluster.folder / "operators"
+    folder.mkdir()
+    operator = folder / "reeve-op-tell"
+    operator.write_text("""#!/usr/bin/env python3
+import json, os, sys
+if sys.argv[1:] == ["--describe"]:
+    print('{"reeve": 1, "version": "1"}'); sys.exit()
+task = json.loads(os.fdopen(3, "r").readline())
+c = task["connections"]["db"]
+print(sorted(c), c["port"], c["password"][::-1], "REEVE_CONNECTIONS" in os.environ)
+""")
+    operator.chmod(0o755)
+    cluster.start_master()
+    cluster.start_worker("w1", "--operator-path", str(folder))
+    cluster.ok("connections", "set", "db", stdin=URI)
+    run = cluster.submit(cluster.dag("told", {"a": {"operator": "tell", "connection": "db"}}))
+    cluster.finish(run)
+    assert log_of(cluster, run, "a").strip() == (
+        f"['extra', 'host', 'id', 'login', 'password', 'port', 'schema', 'type'] 5433 {SECRET[::-1]} False")
+
+
+def test_reeve_run_takes_connections_of_its_own_environment(cluster):
+    path = cluster.dag("own", {"a": {"bash": "cat $REEVE_CONNECTIONS/db/uri", "connection": "db"}})
+    result = cluster.reeve("run", path, REEVE_CONN_DB=f"generic://u:{SECRET}@h")
+    assert result.status == 0 and f"generic://u:{'*' * len(SECRET)}@h" in result.out
+
+
+def test_secret_is_in_no_core_file_of_the_master(cluster):
+    cluster.env["REEVE_CONN_DB"] = URI
+    cluster.start(workers=1)
+    pid = cluster.processes["master"].pid
+    # A process that is not dumpable belongs to root in /proc, and leaves no core whatever the limit.
+    resource.prlimit(pid, resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    os.kill(pid, signal.SIGABRT)
+    status = cluster.processes["master"].wait(30)
+    assert status == -signal.SIGABRT
+    assert not list(cluster.folder.glob("**/core*"))
+    assert files_with(cluster.folder, SECRET.encode()) == []
