@@ -86,11 +86,15 @@ static void read_settings(struct reader *reader, const struct node *mapping,
         check_lease(reader, settings);
 }
 
+/* Two wishes for the same moment: a second attempt at once, and none by itself. */
 static void check_lost(struct reader *reader, const struct node *name, const struct task *task)
 {
-    if (task->settings.idempotent)
+    const struct task_settings *settings = &task->settings;
+    if (settings->idempotent && settings->on_lost != ON_LOST_RERUN)
         report_error(reader->report, name->place,
-            "\"idempotent\" other than false is not supported in this version");
+            "task \"%.*s\" is idempotent, so that it starts again as soon as its worker is silent: "
+            "on_lost must be rerun, not %s",
+            SLICE_PRINT(name->text), on_lost_name((int)settings->on_lost));
 }
 
 void read_default_args(struct reader *reader, const struct node *name)

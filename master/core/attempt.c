@@ -131,6 +131,7 @@ static struct attempt *make(
         .number = number,
         .worker = worker,
         .lease_ms = plan->lease_ms,
+        .elder = NONE,
         .assigned_ms = core->now_ms,
     };
     link_to_worker(core, attempt, slot);
@@ -144,12 +145,16 @@ static struct attempt *make(
 void attempt_destroy(struct core *core, struct attempt *attempt)
 {
     struct task *task = &core->runs[attempt->run].tasks[attempt->task];
-    uint32_t slot = task->live;
-    assert(core->attempts[slot] == attempt);
+    struct attempt *live = core->attempts[task->live];
+    uint32_t slot = live == attempt ? task->live : live->elder;
+    assert(slot != NONE && core->attempts[slot] == attempt);
     release(core, attempt);
     wheel_disarm(&core->wheel, &attempt->expiry);
     unlink_from_worker(core, attempt);
-    task->live = NONE;
+    if (live == attempt)
+        task->live = attempt->elder;
+    else
+        live->elder = NONE;
     attempt->in_use = false;
     attempt->next = core->free_attempts;
     core->free_attempts = slot;
@@ -164,6 +169,9 @@ struct attempt *attempt_lookup(const struct core *core, const struct attempt_id 
     if (run == NULL || id->task >= run->task_count || id->map != 0)
         return NULL;
     uint32_t live = run->tasks[id->task].live;
+    uint32_t elder = live != NONE ? core->attempts[live]->elder : NONE;
+    if (elder != NONE && core->attempts[elder]->number == id->attempt)
+        return core->attempts[elder];
     if (live == NONE || (core->attempts[live]->number != id->attempt && !MUTANT(LATE_RESULT_TAKEN)))
         return NULL;
     return core->attempts[live];
@@ -177,7 +185,8 @@ struct attempt_id attempt_id_of(const struct core *core, const struct attempt *a
 
 /* ---- its row ---- */
 
-static struct attempt_row *add_row(struct core *core, const struct attempt *attempt, uint32_t state)
+struct attempt_row *attempt_add_row(
+    struct core *core, const struct attempt *attempt, uint32_t state)
 {
     struct attempt_row *row = &effects_add_fact(core->effects, FACT_ATTEMPT)->attempt;
     *row = (struct attempt_row){
@@ -197,7 +206,7 @@ static struct attempt_row *add_row(struct core *core, const struct attempt *atte
 static void add_lost_row(
     struct core *core, const struct attempt *attempt, enum reason reason, struct slice error)
 {
-    struct attempt_row *row = add_row(core, attempt, ATTEMPT_LOST);
+    struct attempt_row *row = attempt_add_row(core, attempt, ATTEMPT_LOST);
     loss_count(&core->runs[attempt->run].tasks[attempt->task], reason);
     row->ended_at = core->now_wall;
     row->reason = reason;
@@ -208,9 +217,13 @@ struct attempt *attempt_create(
     struct core *core, struct run *run, uint32_t index, struct worker *worker)
 {
     struct task *task = &run->tasks[index];
-    if (task->live != NONE)
-        attempt_bury(core, core->attempts[task->live]);
+    uint32_t before = task->live;
+    if (before != NONE && (core->attempts[before]->flags & ATTEMPT_FLAG_EXPIRED) != 0) {
+        attempt_bury(core, core->attempts[before]);
+        before = NONE;
+    }
     struct attempt *attempt = make(core, run, index, ++task->attempt, worker->number - 1);
+    attempt->elder = before;
     attempt->session = worker->channel.session;
     attempt->held_in = attempt->session;
     attempt->epoch = core->epoch;
@@ -218,7 +231,7 @@ struct attempt *attempt_create(
     attempt->boot = hash_bytes(slice_make(worker->boot, BOOT_ID_BYTES));
     attempt->stamp = worker->session_stamp;
     attempt->assigned_at = core->now_wall;
-    (void)add_row(core, attempt, ATTEMPT_ASSIGNED);
+    (void)attempt_add_row(core, attempt, ATTEMPT_ASSIGNED);
     task_move(core, run, index, TASK_EVENT_ASSIGN, REASON_NONE);
     task_show(core, run, index, (struct slice){0});
     return attempt;
@@ -243,6 +256,17 @@ struct attempt *attempt_restore(struct core *core, struct run *run, const struct
     return attempt;
 }
 
+void attempt_restore_elder(struct core *core, struct attempt *younger, struct attempt *elder)
+{
+    struct task *task = &core->runs[younger->run].tasks[younger->task];
+    uint32_t slot = core->workers[elder->worker]->attempts;
+    while (core->attempts[slot] != elder)
+        slot = core->attempts[slot]->next;
+    assert(core->attempts[task->live] == younger);
+    elder->flags |= ATTEMPT_FLAG_DOUBTED;
+    younger->elder = slot;
+}
+
 /* ---- what happens to it ---- */
 
 void attempt_started(struct core *core, struct attempt *attempt, int64_t started_at)
@@ -256,6 +280,8 @@ void attempt_started(struct core *core, struct attempt *attempt, int64_t started
     attempt->state = ATTEMPT_RUNNING;
     ++*counter_of(core, attempt);
     attempt->started_at = started_at;
+    if ((attempt->flags & ATTEMPT_FLAG_DOUBTED) != 0)
+        return;
     task_move(core, run, attempt->task, TASK_EVENT_START, REASON_NONE);
     task_show(core, run, attempt->task, (struct slice){0});
 }
@@ -303,7 +329,7 @@ static void add_end_row(
 {
     const struct worker *worker = core->workers[attempt->worker];
     struct arena *arena = &core->effects->arena;
-    struct attempt_row *row = add_row(core, attempt, state);
+    struct attempt_row *row = attempt_add_row(core, attempt, state);
     if (ended->started_at != 0)
         row->started_at = worker_wall(core, worker, ended->started_at);
     row->ended_at = worker_wall(core, worker, ended->ended_at);
@@ -324,6 +350,15 @@ static bool is_loss(const struct msg_ended *ended)
 {
     return ended->state == ATTEMPT_LOST ||
            (ended->state != ATTEMPT_SUCCESS && ended->reason == REASON_LEASE);
+}
+
+/* One of two is over, and the other goes on. */
+static void leave_to(struct core *core, struct attempt *attempt, struct attempt *twin)
+{
+    bool younger = !attempt_is_elder(core, attempt);
+    attempt_destroy(core, attempt);
+    if (younger)
+        attempt_outlive(core, twin);
 }
 
 void attempt_ended(struct core *core, struct attempt *attempt, const struct msg_ended *ended)
@@ -351,6 +386,13 @@ void attempt_ended(struct core *core, struct attempt *attempt, const struct msg_
     add_end_row(core, attempt, state, ended);
     if (state == ATTEMPT_SUCCESS)
         keep_leaving(run, index, ended);
+    struct attempt *twin = attempt_twin(core, attempt);
+    if (twin != NULL && event == TASK_EVENT_CANCEL) {
+        leave_to(core, attempt, twin);
+        return;
+    }
+    if (twin != NULL)
+        attempt_supersede(core, twin);
     attempt_destroy(core, attempt);
     if (final) {
         task_end(core, run, index, TASK_EVENT_FAIL,
@@ -373,6 +415,11 @@ void attempt_gone(
     uint32_t task = attempt->task;
     (void)life_after(attempt, ATTEMPT_EVENT_GONE);
     add_lost_row(core, attempt, reason, cut(error, ATTEMPT_ERROR_MAX_BYTES));
+    struct attempt *twin = attempt_twin(core, attempt);
+    if (twin != NULL) {
+        leave_to(core, attempt, twin);
+        return;
+    }
     attempt_destroy(core, attempt);
     if (is_cancel_wished(run, task)) {
         task_end(core, run, task, TASK_EVENT_CANCEL, (struct cause){REASON_CANCELLED, {0}});
@@ -381,10 +428,16 @@ void attempt_gone(
     loss_decide(core, run, task, reason, error);
 }
 
+static void arm_lease(struct core *core, struct attempt *attempt)
+{
+    if (attempt->lease_ends_ms > 0)
+        wheel_arm(&core->wheel, &attempt->expiry, attempt->lease_ends_ms);
+}
+
 /* Its row says that it waits for a person: a restart does not count its lease again. */
 static void add_held_row(struct core *core, const struct attempt *attempt)
 {
-    struct attempt_row *row = add_row(core, attempt, ATTEMPT_ASSIGNED);
+    struct attempt_row *row = attempt_add_row(core, attempt, ATTEMPT_ASSIGNED);
     row->reason = REASON_WORKER_LOST;
     row->error = slice_of(SILENT_TOO_LONG);
 }
@@ -394,13 +447,21 @@ void attempt_expire(struct core *core, struct attempt *attempt)
     struct run *run = &core->runs[attempt->run];
     uint32_t task = attempt->task;
     enum loss verdict = loss_verdict(run, task, REASON_WORKER_LOST, run->tasks[task].losses + 1);
-    if (is_cancel_wished(run, task) || verdict == LOSS_FAIL || verdict == LOSS_TOO_MANY) {
+    if (attempt->lease_ends_ms == 0 || core->now_ms < attempt->lease_ends_ms) {
+        if (!attempt_is_elder(core, attempt) && attempt_may_double(core, attempt))
+            attempt_doubt(core, attempt);
+        arm_lease(core, attempt);
+        return;
+    }
+    if (attempt_twin(core, attempt) != NULL || is_cancel_wished(run, task) ||
+        verdict == LOSS_FAIL || verdict == LOSS_TOO_MANY) {
         attempt_gone(core, attempt, REASON_WORKER_LOST, slice_of(SILENT_TOO_LONG));
         return;
     }
     (void)life_after(attempt, ATTEMPT_EVENT_EXPIRE);
     release(core, attempt);
     attempt->flags |= ATTEMPT_FLAG_EXPIRED;
+    attempt->flags &= (uint8_t)~ATTEMPT_FLAG_DOUBTED;
     bool holds = verdict == LOSS_HOLD;
     if (holds)
         add_held_row(core, attempt);
@@ -442,14 +503,18 @@ void attempt_kill(struct core *core, struct attempt *attempt, enum reason reason
 
 void attempt_arm(struct core *core, struct attempt *attempt, uint64_t base_ms)
 {
-    if (attempt->lease_ms == 0 || (attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0)
+    if ((attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0)
         return;
     uint64_t wait_ms = attempt->lease_ms + LEASE_MARGIN_MS(attempt->lease_ms);
     if (MUTANT(MARGIN_LEFT_OUT))
         wait_ms = attempt->lease_ms;
     else if (MUTANT(EXPIRED_EARLY))
         wait_ms = attempt->lease_ms - HEARTBEAT_INTERVAL_MS;
-    wheel_arm(&core->wheel, &attempt->expiry, base_ms + wait_ms);
+    attempt->lease_ends_ms = attempt->lease_ms > 0 ? base_ms + wait_ms : 0;
+    if (!attempt_is_elder(core, attempt) && attempt_may_double(core, attempt))
+        wheel_arm(&core->wheel, &attempt->expiry, base_ms + SILENT_AFTER_MS);
+    else
+        arm_lease(core, attempt);
 }
 
 bool attempt_is_unreachable(const struct core *core, const struct attempt *attempt)
@@ -460,8 +525,8 @@ bool attempt_is_unreachable(const struct core *core, const struct attempt *attem
 
 uint32_t attempt_shown_state(const struct core *core, const struct attempt *attempt)
 {
-    uint32_t shown = task_shown_state(core, &core->runs[attempt->run], attempt->task);
-    if (shown == TASK_UNREACHABLE || (attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0)
+    if (attempt_is_unreachable(core, attempt) || (attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0)
         return ATTEMPT_UNREACHABLE;
-    return shown == TASK_CANCELLING ? ATTEMPT_CANCELLING : attempt->state;
+    bool wished = is_cancel_wished(&core->runs[attempt->run], attempt->task);
+    return wished ? ATTEMPT_CANCELLING : attempt->state;
 }

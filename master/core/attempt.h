@@ -33,6 +33,11 @@ struct attempt *attempt_create(
     struct core *core, struct run *run, uint32_t task, struct worker *worker);
 /* A loaded one, of a worker that has not registered yet. */
 struct attempt *attempt_restore(struct core *core, struct run *run, const struct attempt_row *row);
+/* Two that were loaded, of one task: the younger one was restored last. */
+void attempt_restore_elder(struct core *core, struct attempt *younger, struct attempt *elder);
+/* Its row, to be filled in. */
+struct attempt_row *attempt_add_row(
+    struct core *core, const struct attempt *attempt, uint32_t state);
 void attempt_destroy(struct core *core, struct attempt *attempt);
 struct attempt *attempt_lookup(const struct core *core, const struct attempt_id *id);
 struct attempt_id attempt_id_of(const struct core *core, const struct attempt *attempt);

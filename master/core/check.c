@@ -25,8 +25,10 @@ struct totals {
 
 static bool is_set_aside(const struct core *core, const struct task *task)
 {
-    return (task->state == TASK_READY || task->state == TASK_HELD) &&
-           (core->attempts[task->live]->flags & ATTEMPT_FLAG_EXPIRED) != 0;
+    uint8_t flags = core->attempts[task->live]->flags;
+    if (task->state == TASK_READY)
+        return (flags & (ATTEMPT_FLAG_EXPIRED | ATTEMPT_FLAG_DOUBTED)) != 0;
+    return task->state == TASK_HELD && (flags & ATTEMPT_FLAG_EXPIRED) != 0;
 }
 
 static void check_counts(const struct core *core, const struct run *run)
@@ -98,6 +100,18 @@ static void check_predecessors(const struct run *run)
     }
 }
 
+static void check_attempt(const struct core *core, const struct attempt *attempt, uint32_t slot)
+{
+    const struct task *task = &core->runs[attempt->run].tasks[attempt->task];
+    bool elder = task->live != slot;
+    must(!elder || (task->live != NONE && core->attempts[task->live]->elder == slot),
+        "an attempt and its task name each other");
+    must(!elder || (attempt->elder == NONE && (attempt->flags & ATTEMPT_FLAG_DOUBTED) != 0),
+        "there are two of a task at most, and the older one is in doubt");
+    must(elder || (attempt->flags & ATTEMPT_FLAG_DOUBTED) == 0 || task->state == TASK_READY,
+        "a task whose attempt is in doubt is ready");
+}
+
 static void check_worker(
     const struct core *core, const struct worker *worker, struct totals *totals)
 {
@@ -105,8 +119,7 @@ static void check_worker(
     for (uint32_t slot = worker->attempts; slot != NONE; slot = core->attempts[slot]->next) {
         const struct attempt *attempt = core->attempts[slot];
         must(attempt->in_use && attempt->previous == before, "a worker's attempts are linked");
-        must(core->runs[attempt->run].tasks[attempt->task].live == slot,
-            "an attempt and its task name each other");
+        check_attempt(core, attempt, slot);
         before = slot;
         totals->live++;
         must(!worker->open || attempt->held_in != worker->channel.session ||

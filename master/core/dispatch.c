@@ -45,7 +45,7 @@ static void assign_to(struct core *core, struct run *run, uint32_t task, struct 
     int code = assign_render(core, run, task, run->tasks[task].attempt + 1, &message, &error);
     if (code != 0) {
         if (run->tasks[task].live != NONE)
-            attempt_bury(core, core->attempts[run->tasks[task].live]);
+            attempt_dismiss(core, core->attempts[run->tasks[task].live]);
         task_end(core, run, task, TASK_EVENT_FAIL,
             (struct cause){reason_of_error(code), slice_of(error.text)});
         return;

@@ -232,7 +232,7 @@ static uint64_t lease_end_ms(const struct core *core, const struct attempt *atte
     if (attempt->lease_ms == 0)
         return 0;
     if (wheel_is_armed(&attempt->expiry))
-        return attempt->expiry.due_ms;
+        return attempt->lease_ends_ms;
     return worker_of(core, attempt)->heartbeat_ms + attempt->lease_ms +
            LEASE_MARGIN_MS(attempt->lease_ms);
 }

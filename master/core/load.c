@@ -14,8 +14,9 @@ struct loaded {
     uint8_t end; /* by a span of this round, or 0 */
     uint8_t reason;
     bool cancel_wish;
-    int64_t end_at;                 /* of that span */
-    const struct attempt_row *last; /* the newest attempt of this round, or NULL */
+    int64_t end_at;                  /* of that span */
+    const struct attempt_row *last;  /* the attempt of this round that counts, or NULL */
+    const struct attempt_row *elder; /* another one that may be alive beside it, or NULL */
 };
 
 static void apply_span(struct run *run, struct loaded *loaded, const struct span_row *span)
@@ -48,6 +49,27 @@ static void keep_leaving(struct run *run, const struct attempt_row *row)
         memcpy(leaving->manifest, row->artifacts.ptr, HASH_BYTES);
 }
 
+/* Whether what is known of a task stands when a newer attempt came to nothing: an older one of two
+ * may be alive, or have ended after it. */
+static bool stands(const struct run *run, const struct attempt_row *last)
+{
+    if (last == NULL || last->state == ATTEMPT_LOST)
+        return false;
+    return last->state != ATTEMPT_FAILED ||
+           run->tasks[last->id.task].tries > run_plan_task(run, last->id.task)->retries;
+}
+
+static void take_last(const struct run *run, struct loaded *loaded, const struct attempt_row *row)
+{
+    bool nothing = row->state == ATTEMPT_LOST || row->state == ATTEMPT_CANCELLED;
+    if (row->reason == REASON_SUPERSEDED || (nothing && stands(run, loaded->last)))
+        return;
+    bool two = row->state == ATTEMPT_ASSIGNED && loaded->last != NULL &&
+               loaded->last->state == ATTEMPT_ASSIGNED;
+    loaded->elder = two ? loaded->last : NULL;
+    loaded->last = row;
+}
+
 static void apply_attempt(struct run *run, struct loaded *loaded, const struct attempt_row *row)
 {
     if (row->id.task >= run->task_count)
@@ -61,7 +83,7 @@ static void apply_attempt(struct run *run, struct loaded *loaded, const struct a
         task->tries++;
     if (row->state == ATTEMPT_LOST)
         loss_count(task, row->reason);
-    loaded[row->id.task].last = row;
+    take_last(run, &loaded[row->id.task], row);
     if (row->state == ATTEMPT_SUCCESS)
         keep_leaving(run, row);
 }
@@ -97,6 +119,15 @@ static void wait_on(
     task_wait_until(core, run, index, (uint64_t)(rest < delay ? rest : delay));
 }
 
+static void restore(struct core *core, struct run *run, const struct loaded *loaded)
+{
+    struct attempt *elder =
+        loaded->elder != NULL ? attempt_restore(core, run, loaded->elder) : NULL;
+    struct attempt *live = attempt_restore(core, run, loaded->last);
+    if (elder != NULL)
+        attempt_restore_elder(core, live, elder);
+}
+
 static void place(struct core *core, struct run *run, uint32_t index, const struct loaded *loaded)
 {
     struct task *task = &run->tasks[index];
@@ -110,7 +141,7 @@ static void place(struct core *core, struct run *run, uint32_t index, const stru
         bool held = last->reason == REASON_WORKER_LOST;
         task_place(run, index, held ? TASK_HELD : TASK_ASSIGNED, last->assigned_at);
         task->reason = (uint8_t)last->reason;
-        (void)attempt_restore(core, run, last);
+        restore(core, run, loaded);
     } else if (last != NULL && state_of_end(run, index, last) != TASK_WAITING) {
         task_place(run, index, state_of_end(run, index, last), last->ended_at);
         task->reason = (uint8_t)last->reason;

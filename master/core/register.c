@@ -203,6 +203,7 @@ static void keep(struct core *core, struct attempt *attempt, const struct held_a
     attempt->held_in = core->workers[attempt->worker]->channel.session;
     attempt->instance = held->instance;
     attempt->boot = hash_bytes(slice_make(core->workers[attempt->worker]->boot, BOOT_ID_BYTES));
+    attempt_trust(core, attempt);
     if (held->holding == HOLDING_RUNNING)
         attempt_started(core, attempt, core->now_wall);
     bool wished = core->runs[attempt->run].cancelled ||

@@ -209,10 +209,11 @@ static struct run *target(struct core *core, const struct event *event)
     return run;
 }
 
-static bool is_live(const struct run *run, uint32_t task)
+/* An attempt of it may be alive. */
+static bool is_live(const struct core *core, const struct run *run, uint32_t task)
 {
-    uint32_t state = run->tasks[task].state;
-    return state == TASK_ASSIGNED || state == TASK_RUNNING;
+    uint32_t live = run->tasks[task].live;
+    return live != NONE && (core->attempts[live]->flags & ATTEMPT_FLAG_EXPIRED) == 0;
 }
 
 /* ---- cancel ---- */
@@ -241,10 +242,10 @@ static void cancel_task(
         request_accept(core, event, 0, "it had ended already");
         return;
     }
-    if (is_live(run, index)) {
+    if (is_live(core, run, index)) {
         task->flags |= TASK_FLAG_CANCEL;
         span_add(core, run, index, SPAN_CANCEL_WISH, (struct cause){REASON_CANCELLED, {0}});
-        attempt_kill(core, core->attempts[task->live], REASON_CANCELLED);
+        attempt_cancel(core, core->attempts[task->live]);
     } else {
         if (task->live != NONE)
             attempt_bury(core, core->attempts[task->live]);
@@ -302,9 +303,7 @@ static uint32_t mark_chosen(
 static uint32_t first_alive(const struct core *core, const struct run *run, const bool *chosen)
 {
     for (uint32_t i = 0; i < run->task_count; i++) {
-        uint32_t live = run->tasks[i].live;
-        if (chosen[i] && live != NONE && !MUTANT(RESET_ALIVE) &&
-            (core->attempts[live]->flags & ATTEMPT_FLAG_EXPIRED) == 0)
+        if (chosen[i] && is_live(core, run, i) && !MUTANT(RESET_ALIVE))
             return i;
     }
     return NONE;
@@ -413,7 +412,7 @@ void request_mark(struct core *core, const struct event *event)
             core, event, ERR_USAGE, "mark takes one task, and success, skipped or failed");
         return;
     }
-    if (is_live(run, index)) {
+    if (is_live(core, run, index)) {
         request_refuse(core, event, ERR_REFUSED,
             "task \"%.*s\" is running: cancel it first, or wait for it",
             SLICE_PRINT(task_name(run, index)));

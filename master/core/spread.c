@@ -119,7 +119,7 @@ static void cancel_task(struct core *core, struct run *run, uint32_t index)
         return;
     struct attempt *live = task->live != NONE ? core->attempts[task->live] : NULL;
     if (live != NULL && (live->flags & ATTEMPT_FLAG_EXPIRED) == 0) {
-        attempt_kill(core, live, REASON_CANCELLED);
+        attempt_cancel(core, live);
         return;
     }
     if (live != NULL)

@@ -41,8 +41,10 @@ void worker_move(struct core *core, struct worker *worker, enum worker_event eve
     worker->state = next;
     worker->state_at = core->now_wall;
     worker_refresh(core, worker);
-    if (heard != worker_is_heard(worker))
-        worker_show_attempts(core, worker);
+    if (heard == worker_is_heard(worker))
+        return;
+    attempts_weigh(core, worker);
+    worker_show_attempts(core, worker);
 }
 
 struct worker *worker_by_key(const struct core *core, const unsigned char *key)

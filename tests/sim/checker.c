@@ -191,6 +191,14 @@ static void check_host(struct world *world, const struct process *process, uint6
             (unsigned long long)(now_ms - host->answered_ms));
 }
 
+static bool may_any_double(const struct sim_run *plan)
+{
+    bool may = false;
+    for (uint32_t i = 0; i < plan->task_count; i++)
+        may = may || plan->tasks[i].idempotent;
+    return may;
+}
+
 void checker_process_started(struct world *world, const struct process *process, uint64_t now_ms)
 {
     check_host(world, process, now_ms);
@@ -201,21 +209,24 @@ void checker_process_started(struct world *world, const struct process *process,
     if ((plan->tasks[process->id.task].asks & ~host_has(world, process->host)) != 0)
         violated(world, "%s of run %llx runs on a host that lacks what it asks",
             plan->tasks[process->id.task].name, (unsigned long long)run->key);
-    if (task->alive > 0)
+    bool may_double = plan->tasks[process->id.task].idempotent;
+    if (task->alive > 0 && !may_double)
         violated(world, "two processes of %s of run %llx at once",
             plan->tasks[process->id.task].name, (unsigned long long)run->key);
     if (attempt->instance != 0)
         violated(world, "an attempt was started twice");
-    if (attempt->state != ATTEMPT_ASSIGNED)
+    /* The loser of two may begin before its end comes to it. */
+    if (attempt->state != ATTEMPT_ASSIGNED && !(may_double && attempt->state == ATTEMPT_CANCELLED))
         violated(
             world, "an attempt was started whose assignment is not durable, or that had ended");
-    if (process->id.attempt < task->last_number)
+    if (process->id.attempt < task->last_number && !may_double)
         violated(world, "an older attempt was started after a newer one");
     attempt->instance = process->instance;
     attempt->there = true;
     task->last_number = process->id.attempt;
     task->alive++;
-    if (++run->alive > plan->max_active_tasks && plan->max_active_tasks > 0)
+    if (++run->alive > plan->max_active_tasks && plan->max_active_tasks > 0 &&
+        !may_any_double(plan))
         violated(world, "%u processes at once of run %llx, which may have %u", run->alive,
             (unsigned long long)run->key, plan->max_active_tasks);
 }
@@ -231,7 +242,7 @@ void checker_process_thawed(struct world *world, const struct process *process)
 {
     struct seen_run *run = seen_run(world, process->id.run);
     run->alive++;
-    if (++run->tasks[process->id.task].alive > 1)
+    if (++run->tasks[process->id.task].alive > 1 && !run->plan->tasks[process->id.task].idempotent)
         violated(world, "two processes of %s of run %llx at once: one was paused with its host",
             run->plan->tasks[process->id.task].name, (unsigned long long)run->key);
 }
@@ -307,6 +318,32 @@ static void set_end(
     see_rules_below(run, task);
 }
 
+/* The host on which the process of an older attempt is, if its runner is the one that lives. */
+static const struct host *host_of(const struct world *world, const struct seen_attempt *seen)
+{
+    for (uint32_t i = 0; i < world->host_count && seen->there; i++) {
+        if (world->hosts[i].instance == seen->instance && world->hosts[i].runner != NULL)
+            return &world->hosts[i];
+    }
+    return NULL;
+}
+
+/* One that may be alive stands beside none, or an idempotent task's beside one other. */
+static void check_doubles(
+    struct world *world, const struct seen_run *run, const struct attempt_row *row)
+{
+    const struct seen_task *task = &run->tasks[row->id.task];
+    uint32_t open = 0;
+    for (size_t i = 0; i + 1 < row->id.attempt && i < task->attempt_count; i++) {
+        if (task->attempts[i].state != ATTEMPT_ASSIGNED)
+            continue;
+        losses_see_double(world, row, host_of(world, &task->attempts[i]));
+        if (++open > 1)
+            violated(world, "task %u of run %llx has a third attempt", row->id.task,
+                (unsigned long long)run->key);
+    }
+}
+
 /* What may be assigned, by what is durable. */
 static void check_assigned(
     struct world *world, const struct seen_run *run, const struct attempt_row *row)
@@ -319,6 +356,7 @@ static void check_assigned(
     if (!task->ruled)
         violated(world, "task %u of run %llx was assigned before its rule held by what is durable",
             row->id.task, key);
+    check_doubles(world, run, row);
     if (world->checker->draining[row->worker])
         violated(
             world, "task %u of run %llx was assigned to a worker that drains", row->id.task, key);
@@ -341,7 +379,11 @@ static void check_end(
         !is_dead(world, seen->instance))
         violated(world, "%u@%u is said not to have started, and its runner has started it",
             row->id.task, row->id.attempt);
-    if (seen->there && (!lost || row->reason == REASON_LEASE))
+    bool superseded = row->reason == REASON_SUPERSEDED;
+    if (superseded && !seen_run(world, row->id.run)->plan->tasks[row->id.task].idempotent)
+        violated(
+            world, "%u@%u was superseded, and is not idempotent", row->id.task, row->id.attempt);
+    if (seen->there && !superseded && (!lost || row->reason == REASON_LEASE))
         violated(world, "%u@%u has ended as %s, and its process is there", row->id.task,
             row->id.attempt, attempt_state_name(row->state));
     if (row->state == ATTEMPT_FAILED &&
@@ -350,16 +392,27 @@ static void check_end(
         violated(world, "%u@%u has failed because of its worker", row->id.task, row->id.attempt);
 }
 
-/* What the end of an attempt means for its task. */
+static bool has_open(const struct seen_task *task)
+{
+    for (size_t i = 0; i < task->attempt_count; i++) {
+        if (task->attempts[i].state == ATTEMPT_ASSIGNED)
+            return true;
+    }
+    return false;
+}
+
+/* What the end of an attempt means for its task: of two, the first that is none of a loser's. */
 static void see_end(struct world *world, struct seen_run *run, const struct attempt_row *row)
 {
     struct seen_task *task = &run->tasks[row->id.task];
+    if (row->reason == REASON_SUPERSEDED)
+        return;
     uint32_t retries = run->plan->tasks[row->id.task].retries;
     if (row->state == ATTEMPT_SUCCESS)
         set_end(world, run, row->id.task, TASK_SUCCESS, false);
     else if (row->state == ATTEMPT_SKIPPED)
         set_end(world, run, row->id.task, TASK_SKIPPED, false);
-    else if (row->state == ATTEMPT_CANCELLED)
+    else if (row->state == ATTEMPT_CANCELLED && !has_open(task))
         set_end(world, run, row->id.task, TASK_CANCELLED, false);
     else if (row->state == ATTEMPT_FAILED && ++task->failures > retries)
         set_end(world, run, row->id.task, TASK_FAILED, false);
@@ -405,7 +458,7 @@ static void see_span(struct world *world, const struct span_row *row)
             run->tasks[i].ruled = false;
             run->tasks[i].cancel_wish = false;
             run->tasks[i].round++;
-            if (run->tasks[i].alive > 0)
+            if (run->tasks[i].alive > 0 && !run->plan->tasks[i].idempotent)
                 violated(world, "task %u was reset while a process of it is alive", i);
             see_rule(run, i);
             see_rules_below(run, i);
@@ -524,6 +577,19 @@ static bool is_over(uint32_t state)
     return state == RUN_SUCCESS || state == RUN_FAILED || state == RUN_CANCELLED;
 }
 
+/* It is killed within its grace, and where its worker is silent with that one's return. */
+static bool loser_is_alive(const struct world *world)
+{
+    for (uint32_t i = 0; i < world->checker->run_count; i++) {
+        const struct seen_run *run = &world->checker->runs[i];
+        for (uint32_t t = 0; t < run->plan->task_count; t++) {
+            if (run->plan->tasks[t].idempotent && run->tasks[t].alive > 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 bool checker_all_ended(const struct world *world)
 {
     uint32_t over = 0, acknowledged = 0;
@@ -535,7 +601,7 @@ bool checker_all_ended(const struct world *world)
         if (!world->asked[i].answered)
             return false;
     }
-    return over == world->run_count && acknowledged == world->run_count;
+    return over == world->run_count && acknowledged == world->run_count && !loser_is_alive(world);
 }
 
 /* By INTERFACE.md: failed, cancelled or upstream_failed, unless it is allowed, or came so by

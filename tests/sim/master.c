@@ -34,8 +34,10 @@ static void release(struct world *world, const struct effects *batch, size_t sen
 static void send_at_once(struct world *world, const struct effects *batch, size_t from)
 {
     for (size_t i = from; i < batch->send_count; i++) {
-        if (batch->sends[i].at_once)
-            send_to_worker(world, batch->sends[i].peer, batch->sends[i].frame);
+        if (!batch->sends[i].at_once)
+            continue;
+        losses_see_sent(world, batch->sends[i].peer, batch->sends[i].frame);
+        send_to_worker(world, batch->sends[i].peer, batch->sends[i].frame);
     }
 }
 

@@ -95,7 +95,11 @@ static void write_loss(struct world *world, struct sim_task *task, struct buffer
 {
     task->on_lost = percent(world, 25) ? 1 + below(world, 2) : ON_LOST_RERUN;
     task->max_losses = percent(world, 30) ? below(world, 4) : 3;
+    task->idempotent = task->on_lost == ON_LOST_RERUN && percent(world, 20);
     buffer_printf(yaml, "    on_lost: %s\n", on_lost_name((int)task->on_lost));
+    world->has_idempotent = world->has_idempotent || task->idempotent;
+    if (task->idempotent)
+        buffer_append_text(yaml, "    idempotent: true\n");
     if (task->max_losses == 0)
         buffer_append_text(yaml, "    max_losses: none\n");
     else

@@ -161,8 +161,9 @@ struct host {
      * what this agent or one before it sent. */
     uint64_t registered_ms, answered_ms;
     bool up;
-    bool stays_away; /* once its agent is dead */
-    bool stopped;    /* a person told its agent to stop */
+    bool stays_away;      /* once its agent is dead */
+    bool stopped;         /* a person told its agent to stop */
+    uint64_t acked_at_ms; /* when the master acknowledged a heartbeat of it: world time */
     /* Whose name and machine it has: its own index, but for the host of a copied directory. */
     uint32_t like;
     uint64_t follows;      /* the newest epoch that it surely knows, whatever it has on disk */
@@ -202,6 +203,7 @@ struct sim_task {
     uint32_t rule;
     uint32_t retries;
     uint32_t on_lost, max_losses;
+    bool idempotent;
     bool noop, allow_failure;
     uint32_t fail_percent, hang_percent, long_percent; /* of its attempts */
     uint32_t timeout_s;                                /* 0: none */
@@ -271,6 +273,7 @@ struct world {
     uint32_t run_count;
     struct asked asked[REQUESTS_MAX];
     uint32_t asked_count;
+    bool has_idempotent;  /* a task */
     struct arena scratch; /* for one frame */
     struct step_effects **spares;
     size_t spare_count, spare_capacity;
@@ -473,6 +476,10 @@ void checker_cancels(struct world *world);
 void checker_committed(struct world *world, const struct fact *facts, size_t count);
 /* losses.c: new rows of attempts, and tasks that a span names. */
 void losses_see_attempt(struct world *world, const struct attempt_row *row);
+/* A second attempt of an idempotent task, beside one whose process is on this host, or NULL. */
+void losses_see_double(struct world *world, const struct attempt_row *row, const struct host *host);
+/* What the master sends at once: acknowledgements of heartbeats. */
+void losses_see_sent(struct world *world, uint64_t peer, struct slice frame);
 void losses_see_span(struct world *world, const struct span_row *row, uint32_t task);
 void checker_epoch(struct world *world, uint64_t epoch);
 /* After the last fault and the time for recovery. */

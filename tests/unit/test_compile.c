@@ -259,12 +259,13 @@ static void compile_keys_of_later_versions_are_named(void **state)
     expect("tasks: {a: {noop: , on_lost: rerun, max_losses: 3, idempotent: false}}\n", "");
     expect("tasks: {a: {noop: , on_lost: hold, max_losses: 4}}\n", "");
     expect("tasks: {a: {noop: , on_lost: fail, max_losses: none}}\n", "");
-    expect("tasks: {a: {noop: , max_losses: 255, idempotent: true}}\n",
-        "1:9 \"idempotent\" other than false");
+    expect("tasks: {a: {noop: , max_losses: 255, idempotent: true}}\n", "");
     expect("tasks: {a: {noop: , on_lost: again, max_losses: 0, idempotent: 1}}\n",
         "1:30 \"on_lost\" is rerun, fail or hold, not \"again\"\n"
         "1:49 \"max_losses\" must lie between 1 and 255, and is 0\n"
         "1:64 \"idempotent\" must be true or false");
+    expect("default_args: {on_lost: hold}\ntasks: {a: {noop: , idempotent: true}}\n",
+        "2:9 task \"a\" is idempotent");
 }
 
 static void compile_options_of_programs_are_checked(void **state)

@@ -321,6 +321,131 @@ static void lost_by_a_person_follows_on_lost_and_a_cancel(void **state)
     assert_int_equal(world_task_state(world, held, 0), TASK_HELD);
 }
 
+/* ---- idempotent ---- */
+
+static const char TWICE[] =
+    LEASE "tasks:\n  a: {bash: run, idempotent: true}\n  b: {bash: run, needs: a}\n";
+
+/* The first attempt runs on a worker that has fallen silent, the second on the other one. */
+static void double_up(
+    struct core_world *world, uint64_t *ret_run, struct fake **ret_elder, struct fake **ret_younger)
+{
+    *ret_elder = world_run_one(world, TWICE, ret_run);
+    *ret_younger = fake_up(world, 1);
+    (*ret_elder)->beats = false;
+    world_pass(world, 2000);
+    assert_null(fake_assign(*ret_younger, 0));
+    world_pass(world, 1500);
+    assert_int_equal(fake_assign(*ret_younger, 0)->id.attempt, 2);
+    assert_int_equal(world_attempt(world, *ret_run, 0, 1)->state, ATTEMPT_ASSIGNED);
+    fake_started(world, *ret_younger, attempt_named(*ret_run, 0, 2));
+}
+
+static void lost_idempotent_task_starts_again_as_soon_as_its_worker_is_silent(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *elder, *younger;
+    double_up(world, &run, &elder, &younger);
+    fake_ended(world, younger, attempt_named(run, 0, 2), ATTEMPT_SUCCESS);
+    assert_int_equal(world_task_state(world, run, 0), TASK_SUCCESS);
+    assert_int_equal(world_attempt(world, run, 0, 1)->state, ATTEMPT_CANCELLED);
+    assert_int_equal(world_attempt(world, run, 0, 1)->reason, REASON_SUPERSEDED);
+    /* It comes back in the session that it had: it has to register, and is not named. */
+    fake_beat(world, elder);
+    assert_int_equal(elder->again, 1);
+    struct held_attempt held = fake_holds(elder, attempt_named(run, 0, 1), HOLDING_RUNNING);
+    fake_register(world, elder, &held, 1);
+    assert_int_equal(elder->registered->keep.count, 0);
+}
+
+static void lost_idempotent_elder_that_ends_first_wins_and_the_other_is_killed(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *elder, *younger;
+    double_up(world, &run, &elder, &younger);
+    fake_beat(world, elder);
+    fake_ended(world, elder, attempt_named(run, 0, 1), ATTEMPT_SUCCESS);
+    assert_int_equal(world_task_state(world, run, 0), TASK_SUCCESS);
+    assert_int_equal(fake_count(younger, MESSAGE_kill), 1);
+    assert_int_equal(world_attempt(world, run, 0, 2)->reason, REASON_SUPERSEDED);
+    fake_ended(world, younger, attempt_named(run, 0, 2), ATTEMPT_SUCCESS);
+    assert_int_equal(fake_count(younger, MESSAGE_settled), 1);
+    assert_int_equal(world_attempt(world, run, 0, 2)->state, ATTEMPT_CANCELLED);
+    world_restart(world);
+    assert_int_equal(world_task_state(world, run, 0), TASK_SUCCESS);
+}
+
+static void lost_idempotent_task_whose_worker_is_back_in_time_goes_on_alone(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *fake = world_run_one(world, TWICE, &run);
+    fake->beats = false;
+    world_pass(world, 5000);
+    assert_int_equal(world_task_state(world, run, 0), TASK_READY);
+    fake_beat(world, fake);
+    assert_int_equal(world_task_state(world, run, 0), TASK_RUNNING);
+    struct fake *other = fake_up(world, 1);
+    world_pass(world, 1000);
+    assert_null(fake_assign(other, 0));
+}
+
+static void lost_idempotent_pair_outlives_one_of_them_and_a_restart(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *elder, *younger;
+    double_up(world, &run, &elder, &younger);
+    world_restart(world);
+    struct held_attempt held[2] = {fake_holds(elder, attempt_named(run, 0, 1), HOLDING_RUNNING),
+        fake_holds(younger, attempt_named(run, 0, 2), HOLDING_RUNNING)};
+    fake_register(world, elder, &held[0], 1);
+    fake_register(world, younger, &held[1], 1);
+    assert_int_equal(elder->registered->keep.count, 1);
+    assert_int_equal(younger->registered->keep.count, 1);
+    say_lost(world, younger, held[1].id, REASON_WORKER_LOST);
+    assert_int_equal(world_task_state(world, run, 0), TASK_RUNNING);
+    world_restart(world);
+    assert_int_equal(world_task_state(world, run, 0), TASK_UNREACHABLE);
+    fake_register(world, elder, &held[0], 1);
+    fake_ended(world, elder, held[0].id, ATTEMPT_SUCCESS);
+    assert_int_equal(world_task_state(world, run, 0), TASK_SUCCESS);
+}
+
+static void lost_idempotent_pair_is_cancelled_when_both_are_over(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *elder, *younger;
+    double_up(world, &run, &elder, &younger);
+    world_mark(world, run, 0, TASK_SUCCESS);
+    assert_true(world_was_refused(world));
+    fake_beat(world, elder);
+    world_cancel(world, run, TASK_ALL);
+    assert_int_equal(fake_count(elder, MESSAGE_kill), 1);
+    assert_int_equal(fake_count(younger, MESSAGE_kill), 1);
+    fake_ended(world, younger, attempt_named(run, 0, 2), ATTEMPT_CANCELLED);
+    assert_int_equal(world_run_state(world, run), RUN_RUNNING);
+    fake_ended(world, elder, attempt_named(run, 0, 1), ATTEMPT_CANCELLED);
+    assert_int_equal(world_run_state(world, run), RUN_CANCELLED);
+}
+
+static void lost_idempotent_task_has_two_attempts_at_most(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *elder, *younger;
+    double_up(world, &run, &elder, &younger);
+    struct fake *third = fake_up(world, 1);
+    younger->beats = false;
+    world_pass(world, 10000);
+    assert_null(fake_assign(third, 0));
+    world_pass(world, OVER_MS);
+    assert_int_equal(fake_assign(third, 0)->id.attempt, 3);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -340,6 +465,12 @@ int main(void)
         TEST(lost_by_a_person_is_refused_while_its_worker_is_heard),
         TEST(lost_by_a_person_ends_what_a_newcomer_does_not_have),
         TEST(lost_by_a_person_follows_on_lost_and_a_cancel),
+        TEST(lost_idempotent_task_starts_again_as_soon_as_its_worker_is_silent),
+        TEST(lost_idempotent_elder_that_ends_first_wins_and_the_other_is_killed),
+        TEST(lost_idempotent_task_whose_worker_is_back_in_time_goes_on_alone),
+        TEST(lost_idempotent_pair_outlives_one_of_them_and_a_restart),
+        TEST(lost_idempotent_pair_is_cancelled_when_both_are_over),
+        TEST(lost_idempotent_task_has_two_attempts_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

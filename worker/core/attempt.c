@@ -570,6 +570,9 @@ static void take_not_started(
 static void take_exited(struct agent *agent, const struct msg_runner_exited *message)
 {
     struct held *held = held_find(agent, &message->id);
+    /* What ended before the runner's list is named there, and told again. */
+    if (held == NULL && agent->phase < SESSION_REGISTERING)
+        return;
     if (held == NULL) {
         struct msg_runner_forget forget = {.id = message->id};
         tell_runner(agent, MESSAGE_runner_forget, &forget, sizeof forget);
