@@ -143,9 +143,9 @@ static int check(struct slice bytes, const char *path, struct error *error)
 {
     struct wal wal;
     /* It is synced before the first frame is written: one that is torn has nothing behind it. */
-    if (bytes.length <= HEADER_BYTES)
+    if (bytes.length == HEADER_BYTES)
         return 0;
-    if (!read_header(bytes, &wal))
+    if (bytes.length < HEADER_BYTES || !read_header(bytes, &wal))
         return error_set(error, ERR_CORRUPT,
             "%s: damaged: its first bytes are not those of a log, and it may hold acknowledged "
             "work; "
