@@ -8,7 +8,7 @@ import pytest
 
 import ledger
 from ordeal import Ordeal
-from proxy import TO_WORKER, Proxy
+from proxy import TO_MASTER, TO_WORKER, Proxy
 from reeve import wait_until
 
 
@@ -126,3 +126,33 @@ def test_19_acks_of_ends_lost_a_thousand_times_record_each_once(cluster, proxy):
     assert cluster.tasks(run) == before
     assert all([a["state"] for a in task["attempts"]] == ["success"] for task in before.values())
     assert ledger.check(ledger.read(path), expected=[(run, name) for name in before]) == []
+
+
+def test_14_36_old_registration_that_comes_again_declares_nothing_gone(cluster, proxy):
+    """As a restored or a cloned machine would say it: what a session was before, while a later one is alive."""
+    path, gate = cluster.folder / "ledger", cluster.folder / "gate"
+    sessions = lambda: cluster.log_of("w1").count("registered with the master")
+    proxy.start_worker("w1")
+    wait_until(lambda: sessions() == 1, what="a session")
+    cluster.kill("w1")
+    cluster.start_worker("w1")
+    wait_until(lambda: sessions() == 2, what="a later session")
+    body = ledger.script(path, f"until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done")
+    run = cluster.submit(cluster.dag("d", {"a": {"bash": body}}))
+    wait_until(lambda: path.exists(), what="the task's start")
+    route = proxy.seen[-1][2] if proxy.seen[-1][2][0] == "worker" else next(
+        one[2] for one in reversed(proxy.seen) if one[2][0] == "worker")
+    old = [one for one in proxy.seen if one[0] == TO_MASTER and one[2][0] == "worker" and "register" in one[1]]
+    assert len(old) >= 2, "both sessions began through the proxy"
+    for one in old:
+        # On its own connection, which may be over, and on the one that is in use.
+        proxy.send_again([one, (TO_MASTER, one[1], route, one[3])])
+        before = len(proxy.seen)
+        wait_until(lambda before=before: sum("heartbeat_ack" in names for _, names, _, _ in proxy.seen[before:]) >= 2,
+                   what="heartbeats that are answered")
+    gate.touch()
+    cluster.finish(run)
+    tasks = cluster.tasks(run)
+    lost = [(run, "a", a["attempt"]) for a in tasks["a"]["attempts"] if a["state"] == "lost"]
+    assert ledger.check(ledger.read(path), expected=[(run, "a")], lost=lost) == []
+    assert not lost, tasks["a"]
