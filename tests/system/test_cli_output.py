@@ -63,7 +63,7 @@ def waiting_run(cluster):
 
 
 @pytest.mark.parametrize("command", [
-    ["pause", "d"], ["backfill", "d", "--from", "x"], ["connections", "list"], ["backup", "f"],
+    ["pause", "d"], ["backfill", "d", "--from", "x"], ["backup", "f"],
     ["completion", "bash"], ["logs", "d/1", "--grep", "x"], ["retry", "d/1", "--new-files"]])
 def test_what_later_versions_know_is_refused_not_unknown(cluster, command):
     result = cluster.reeve(*command)

@@ -1,5 +1,6 @@
 """Connections: where they come from, who gets them, and that their secrets are nowhere else."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -8,10 +9,13 @@ import signal
 import socket
 import stat
 import threading
+import urllib.parse
 
 import pytest
 
-from reeve import program, wait_until
+from reeve import wait_until
+import pg
+from pg import server  # noqa: F401 (a fixture)
 
 SECRET = "hunter2-Zq9"
 URI = f"postgres://etl:{SECRET}@db.example.com:5433/sales?sslmode=require"
@@ -20,10 +24,6 @@ HOSTILE = "$(id) `id` '; drop table x; --\" \\ %s {{ ds }}"
 
 def log_of(cluster, run, task):
     return cluster.ok("logs", f"{run}/{task}", "--tail", "all")
-
-
-def memory_folders():
-    return {path.name for path in pathlib.Path("/dev/shm").glob("reeve-*")}
 
 
 def own_folder(cluster):
@@ -80,7 +80,6 @@ def test_connection_of_the_environment_comes_as_files_of_the_attempt_alone(clust
     assert lines[:6] == ["type=postgres", "host=db.example.com", "port=5433", "login=etl", "schema=sales",
                          'extra={"sslmode":"require"}']
     assert lines[6].startswith("600 ") and lines[7] == "tmpfs"
-    import hashlib
     assert lines[8].split()[0] == hashlib.sha256(SECRET.encode()).hexdigest()
     assert lines[9:11] == [".pg_service:7", ".pgpass:1"] and lines[11] == "[ware-house]" and lines[12] == "0"
     assert log_of(cluster, run, "b").strip() == "none"
@@ -416,3 +415,39 @@ def test_secret_is_in_no_core_file_of_the_master(cluster):
     assert status == -signal.SIGABRT
     assert not list(cluster.folder.glob("**/core*"))
     assert files_with(cluster.folder, SECRET.encode()) == []
+
+
+def test_psql_reaches_a_real_server_by_its_service_and_a_probe_says_so(cluster, server):
+    quoted = f"postgres://{pg.LOGIN}:{urllib.parse.quote(pg.PASSWORD, safe='')}@127.0.0.1:{server.port}/{pg.DATABASE}"
+    cluster.env["REEVE_CONN_MY_DB"] = quoted
+    cluster.start(workers=1)
+    psql = server.bin / "psql"
+    by_service = f"{psql} service=my_db -XAtc 'SELECT current_user, current_database()'"
+    by_address = f"{psql} -h 127.0.0.1 -p {server.port} -U {pg.LOGIN} -d {pg.DATABASE} -w -XAtc 'SELECT 1'"
+    run = cluster.submit(cluster.dag("psql", {"a": {"bash": f"{by_service}; {by_address}", "connection": "my_db"}}))
+    cluster.finish(run)
+    assert log_of(cluster, run, "a").split() == [f"{pg.LOGIN}|{pg.DATABASE}", "1"]
+    assert f"127.0.0.1:{server.port} (127.0.0.1), PostgreSQL answers, in" in cluster.ok("connections", "test", "my_db")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changing user needs root")
+def test_files_are_the_tasks_users_alone(cluster):
+    os.chmod(cluster.folder, 0o711)
+    cluster.env["REEVE_CONN_DB"] = URI
+    cluster.start_master()
+    cluster.start_worker("w1", "--run-as", "nobody,games")
+    wait_until(lambda: "w1" in cluster.workers_up(), what="the worker")
+    script = f"""
+        stat -c '%a %U' $REEVE_CONNECTIONS/db/password; touch $REEVE_CONNECTIONS/x || echo cannot
+        while [ ! -e {cluster.folder}/go ]; do sleep 0.05; done"""
+    run = cluster.submit(cluster.dag("owner", {"a": {"bash": script, "connection": "db"}}))
+    wait_until(lambda: own_folder(cluster) is not None, what="the task")
+    folder = own_folder(cluster)
+    other = cluster.submit(cluster.dag("other", {"a": {
+        "bash": f"cat {folder}/db/password && echo read || echo denied", "run_as": "games"}}))
+    cluster.finish(other)
+    assert "denied" in log_of(cluster, other, "a")
+    (cluster.folder / "go").touch()
+    cluster.finish(run)
+    assert log_of(cluster, run, "a").splitlines()[0] == "600 nobody" and "cannot" in log_of(cluster, run, "a")
+    wait_until(lambda: not folder.exists(), what="the end of the files")
