@@ -24,6 +24,7 @@ static char folder[64];
 static struct blob_store *blobs;
 static struct bulk *bulk;
 static struct refusals *refusals;
+static struct masks *masks;
 static struct loop *loop;
 
 /* One connection, and what came on it. */
@@ -110,6 +111,8 @@ static int set_up(void **state)
     refusals = refusals_create(on_refused, NULL);
     struct bulk_config config = {
         .endpoint = endpoint, .refusals = refusals, .blobs = blobs, .failed = on_failed};
+    masks = masks_create();
+    config.masks = masks;
     assert_int_equal(bulk_start(&config, &bulk, NULL), 0);
     free(endpoint);
     assert_int_equal(loop_create(&loop, NULL), 0);
@@ -122,6 +125,7 @@ static int tear_down(void **state)
     (void)state;
     bulk_stop(bulk);
     refusals_destroy(refusals);
+    masks_destroy(masks);
     loop_destroy(loop);
     blob_close(blobs);
     return file_remove_tree(folder, NULL);
@@ -180,6 +184,73 @@ static void bulk_log_is_kept_once_all_of_it_came(void **state)
     connect_peer(&again);
     open_log(&again, 8, true);
     disconnect(&again);
+    disconnect(&worker);
+}
+
+static void learn(const char *name, const char *secret)
+{
+    char *document = xasprintf("{\"type\": \"generic\", \"password\": \"%s\"}", secret);
+    masks_learn(masks, slice_of(name), slice_of(document));
+    free(document);
+}
+
+static void expect_kept(struct peer *worker, const char *text)
+{
+    say(worker, MESSAGE_log_end, &(struct msg_log_end){id, strlen(text)});
+    const struct msg_log_have *have = hear(worker, MESSAGE_log_have);
+    assert_int_equal(have->offset, strlen(text));
+    assert_true(have->kept);
+    assert_true(slice_is(read_log(worker, 0, true)->data, text));
+}
+
+static void bulk_secret_that_came_in_pieces_is_nowhere_to_be_read(void **state)
+{
+    (void)state;
+    struct peer worker, again;
+    learn("db", "hunter2");
+    learn("other", "elsewhere");
+    struct slice name = slice_of("db");
+    masks_hand(masks, &id, &(struct texts){&name, 1});
+    connect_peer(&worker);
+    open_log(&worker, 0, false);
+    say_chunk(&worker, 0, "at elsewhere hun");
+    say_chunk(&worker, 16, "ter2 hunter");
+    /* Read meanwhile: what may begin a secret is not there yet. */
+    const struct msg_log_data *data = read_log(&worker, 0, false);
+    assert_true(slice_is(data->data, "at elsewhere ******* "));
+    /* Another connection goes on from what is there. */
+    connect_peer(&again);
+    open_log(&again, 21, false);
+    say_chunk(&again, 21, "hunter2");
+    say_chunk(&again, 28, " hunter");
+    expect_kept(&again, "at elsewhere ******* ******* hunter");
+    disconnect(&again);
+    disconnect(&worker);
+}
+
+static void bulk_log_of_who_knows_what_is_masked_by_all_there_is(void **state)
+{
+    (void)state;
+    struct peer worker;
+    learn("db", "hunter2");
+    learn("other", "elsewhere");
+    connect_peer(&worker);
+    open_log(&worker, 0, false);
+    say_chunk(&worker, 0, "hunter2 elsewhere");
+    expect_kept(&worker, "******* *********");
+    disconnect(&worker);
+}
+
+static void bulk_log_of_a_task_without_connections_stays_as_it_is(void **state)
+{
+    (void)state;
+    struct peer worker;
+    learn("db", "hunter2");
+    masks_hand(masks, &id, &(struct texts){NULL, 0});
+    connect_peer(&worker);
+    open_log(&worker, 0, false);
+    say_chunk(&worker, 0, "hunter2");
+    expect_kept(&worker, "hunter2");
     disconnect(&worker);
 }
 
@@ -337,6 +408,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         with_bulk(bulk_log_is_kept_once_all_of_it_came),
+        with_bulk(bulk_secret_that_came_in_pieces_is_nowhere_to_be_read),
+        with_bulk(bulk_log_of_who_knows_what_is_masked_by_all_there_is),
+        with_bulk(bulk_log_of_a_task_without_connections_stays_as_it_is),
         with_bulk(bulk_chunk_at_a_wrong_offset_is_answered_once),
         with_bulk(bulk_end_before_its_bytes_asks_for_them),
         with_bulk(bulk_waiting_reader_gets_what_comes),
