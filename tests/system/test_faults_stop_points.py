@@ -6,15 +6,15 @@ overlap, the log whole. The first pass through each point must be reached, so a 
 """
 
 import os
-import pathlib
 import random
 import re
 import signal
 
 import pytest
 
+import faulty
 from ordeal import Ordeal
-from reeve import BIN, PATIENCE, ROOT, program, wait_until
+from reeve import BIN, PATIENCE, ROOT, wait_until
 
 EXIT_RUNNER_DIED = 75
 LINE = re.compile(r'^STOP_POINT\((\d+), (\w+), (\w+), "[^"]+"\)$', re.M)
@@ -26,7 +26,7 @@ ALONE = {"RESULT_SYNCED"}
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(b"REEVE_STOP_AT" not in pathlib.Path(program("reeve-master")).read_bytes(),
+    pytest.mark.skipif(not faulty.built_with("REEVE_STOP_AT"),
                        reason=f"the programs in {BIN} are built without REEVE_STOP_POINTS"),
 ]
 
