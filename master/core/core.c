@@ -323,8 +323,3 @@ bool core_has_work(const struct core *core)
 {
     return core->loaded && (core->work_count > 0 || core->dispatch_more);
 }
-
-uint64_t core_live_attempts(const struct core *core)
-{
-    return core->live_attempts;
-}

@@ -181,8 +181,6 @@ void core_step(struct core *core, const struct event *event, struct effects *eff
 /* When the next EVENT_TIMER is wanted (boot time); UINT64_MAX: never. */
 uint64_t core_next_ms(const struct core *core);
 bool core_has_work(const struct core *core);
-/* How many tasks are between assigned and ended: the owner may use it to judge load. */
-uint64_t core_live_attempts(const struct core *core);
 
 /* ---- views, for status; valid until the next step ---- */
 

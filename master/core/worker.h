@@ -54,11 +54,6 @@ static inline bool worker_is_heard(const struct worker *worker)
 }
 /* The wall time here of a boot time there, never in the future; its clock may say anything. */
 int64_t worker_wall(const struct core *core, const struct worker *worker, uint64_t boot_ms);
-static inline uint32_t worker_free_slots(const struct worker *worker)
-{
-    uint32_t used = worker->running + worker->in_hand;
-    return used < worker->slots ? worker->slots - used : 0;
-}
 /* What it holds at most: what runs, and what is in its hand. */
 static inline uint64_t worker_holds_max(const struct worker *worker)
 {

@@ -129,11 +129,6 @@ void stop_port_tell(struct stop_port *port, const char *text)
         (void)send(port->listeners[i], text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-bool stop_port_has_listeners(const struct stop_port *port)
-{
-    return port->listener_count > 0;
-}
-
 /* ---- the other end ---- */
 
 int stop_port_wish(const char *path, const struct stop_wish *wish, int *ret_fd, struct error *error)

@@ -28,7 +28,6 @@ int stop_port_open(struct loop *loop, const char *path, stop_wish_fn wished, voi
 void stop_port_close(struct stop_port *port);
 /* To all who asked; at most STOP_TEXT_MAX - 1 bytes. */
 void stop_port_tell(struct stop_port *port, const char *text);
-bool stop_port_has_listeners(const struct stop_port *port);
 
 /* ---- the other end ---- */
 
