@@ -349,7 +349,7 @@ static json_t *text_of(const char *text, size_t max_bytes)
 {
     if (text == NULL)
         return NULL;
-    char *copy = xstrndup(text, max_bytes);
+    char *copy = xstrndup(text, strnlen(text, max_bytes));
     for (char *at = copy; *at != '\0'; at++) {
         if (*at == '\n' || *at == '\r')
             *at = ' ';

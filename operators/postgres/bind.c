@@ -83,6 +83,24 @@ bool bind_wants_json(Oid type)
     return false;
 }
 
+/* With the fewest digits that read back to the same numbers: 0.1, not 0.10000000000000001. */
+static char *json_text(const json_t *value)
+{
+    for (size_t digits = 15;; digits++) {
+        char *dumped =
+            json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+        json_t *again = json_loads(dumped != NULL ? dumped : "", JSON_DECODE_ANY, NULL);
+        bool same = json_equal(value, again);
+        json_decref(again);
+        if (same || digits == 17) {
+            char *text = xstrdup(dumped != NULL ? dumped : "null");
+            free(dumped);
+            return text;
+        }
+        free(dumped);
+    }
+}
+
 char *bind_text(const json_t *value, bool as_array)
 {
     if (json_is_null(value))
@@ -96,10 +114,7 @@ char *bind_text(const json_t *value, bool as_array)
         buffer_fini(&out);
         return text;
     }
-    char *dumped = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
-    char *text = xstrdup(dumped != NULL ? dumped : "null");
-    free(dumped);
-    return text;
+    return json_text(value);
 }
 
 /* The same parameter is the same $n everywhere in a statement, so that its type can be found where

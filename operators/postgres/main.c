@@ -40,7 +40,7 @@ static void report(struct work *work, struct failure *failure)
         (void)error_set(
             &failure->error, ERR_AGAIN, "stopped by a signal; what it did in the database is over");
     bool retry = may_retry(work->options->retry, failure);
-    (void)fwrite(failure->report.data, 1, failure->report.length, stdout);
+    (void)fputs(buffer_text(&failure->report), stdout);
     say("%s", failure->error.text);
     say("another try %s help", failure->retry ? "could" : "would not");
     struct error error;
