@@ -10,7 +10,11 @@
 #include "cli/times.h"
 #include "cli/why.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
+
+/* Of a note, in a line. */
+enum { NOTE_SHOWN_BYTES = 160 };
 
 struct status {
     struct table_view view;
@@ -61,6 +65,38 @@ static void print_head(const struct msg_run_info *info, int64_t now)
     (void)putchar('\n');
 }
 
+static void append_separator(struct buffer *text)
+{
+    buffer_append_text(text, text->length > 0 ? "; " : "");
+}
+
+/* "stage 3 of 7 (120 of 400)" */
+static void append_progress(const struct task_info *task, struct buffer *text)
+{
+    if (task->progress.length == 0 && task->progress_done < 0)
+        return;
+    append_separator(text);
+    buffer_append_slice(text, task->progress);
+    if (task->progress_done < 0)
+        return;
+    buffer_printf(text, "%s%" PRId64, task->progress.length > 0 ? " (" : "", task->progress_done);
+    if (task->progress_total >= 0)
+        buffer_printf(text, " of %" PRId64, task->progress_total);
+    buffer_append_text(text, task->progress.length > 0 ? ")" : "");
+}
+
+/* What its operator noted last: where its work elsewhere is found. */
+static void append_noted(const struct task_info *task, struct buffer *text)
+{
+    if (task->notes.count == 0)
+        return;
+    struct slice note = task->notes.items[task->notes.count - 1].note;
+    append_separator(text);
+    buffer_printf(text, "noted %.*s%s",
+        (int)(note.length < NOTE_SHOWN_BYTES ? note.length : NOTE_SHOWN_BYTES), note.ptr,
+        note.length > NOTE_SHOWN_BYTES ? "…" : "");
+}
+
 /* Why it is as it is, in a few words. */
 static void append_note(const struct task_info *task, struct buffer *text)
 {
@@ -69,6 +105,9 @@ static void append_note(const struct task_info *task, struct buffer *text)
         buffer_append_text(text, text->length > 0 ? "; again at " : "again at ");
         times_append_moment(task->due_at, text);
     }
+    append_progress(task, text);
+    if (task->state != TASK_SUCCESS)
+        append_noted(task, text);
 }
 
 static void print_row(struct status *status, const char *name, const char *state,

@@ -107,7 +107,8 @@ struct lane_maker {
 static uint64_t demand_key(const struct plan *plan, uint32_t task)
 {
     const struct plan_task *asked = &plan->tasks[task];
-    bool plain = plan_labels(plan, task).count == 0 && plan_body(plan, task)->run_as == 0;
+    bool plain = plan_labels(plan, task).count == 0 && plan_body(plan, task)->run_as == 0 &&
+                 plan_program(plan, task).length == 0;
     uint32_t rest = plain ? asked->kind == OPERATOR_NOOP : asked->body;
     return ((uint64_t)asked->queue << 32) | rest;
 }

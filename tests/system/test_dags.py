@@ -2,6 +2,7 @@
 
 import pytest
 
+import reeve
 from reeve import ROOT
 
 EXAMPLES = sorted(ROOT.glob("dags/*/*.yaml"))
@@ -17,9 +18,11 @@ def test_example_is_valid(cluster, path):
 
 
 @pytest.mark.parametrize("path", [p for p in EXAMPLES if p.stem not in ELSEWHERE], ids=lambda path: path.stem)
-def test_example_ends_as_it_should(started, path):
-    run = started.submit(path)
-    started.finish(run, status=ENDS.get(path.stem, 0))
+def test_example_ends_as_it_should(cluster, path):
+    cluster.env["REEVE_OPERATOR_PATH"] = f"{reeve.BIN}:{ROOT}/operators/examples"
+    cluster.start(workers=2)
+    run = cluster.submit(path)
+    cluster.finish(run, status=ENDS.get(path.stem, 0))
 
 
 def test_packages_reports_the_ten_largest_sections(started):

@@ -164,7 +164,10 @@ static void explain_operator_that_nobody_has_says_who_lacks_it(void **state)
 {
     struct core_world *world = *state;
     (void)fake_with(world, "default", NULL, NULL);
-    uint64_t run = world_submit(world, LEASE "tasks:\n  a: {operator: slack, with: {text: hi}}\n");
+    uint64_t run = world_submit(
+        world, LEASE "tasks:\n  a: {operator: slack, with: {text: hi}}\n  b: {bash: run}\n");
+    world_pass(world, 2000);
+    assert_int_equal(world_task_state(world, run, 1), TASK_ASSIGNED);
     expect(world, run, 0, "worker",
         "no live worker that could take it has the operator \"slack\": w1 lacks it");
     struct fake *broken = fake_add(world, 1);
