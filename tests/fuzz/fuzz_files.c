@@ -1,12 +1,14 @@
 /*
- * The files that a worker and a user keep, with any bytes in them: the first byte says which one.
- * What is refused names the file; what is taken is within its bounds.
+ * The files that a worker, a master and a user keep, with any bytes in them: the first byte says
+ * which one. What is refused names the file; what is taken is within its bounds.
  */
 #include "cli/joined.h"
 #include "common/arena.h"
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/memory.h"
+#include "master/store/store_seal.h"
+#include "master/store/store_wal.h"
 #include "proto/proto.h"
 #include "worker/io/identity.h"
 #include "worker/io/results_file.h"
@@ -162,6 +164,34 @@ static void read_torn_results(struct slice bytes)
     buffer_fini(&file);
 }
 
+/* ---- beside the master's store ---- */
+
+static void read_log(struct slice bytes)
+{
+    struct error error = {0};
+    char store[sizeof path + 1], log[sizeof store + 4];
+    (void)snprintf(store, sizeof store, "%s/s", home);
+    (void)snprintf(log, sizeof log, "%s-wal", store);
+    write_file(bytes);
+    demand(rename(path, log) == 0);
+    int rc = store_check_wal(store, &error);
+    demand(rc == 0 || (rc == ERR_CORRUPT && strstr(error.text, log) != NULL));
+}
+
+static void read_seal(struct slice bytes)
+{
+    struct error error = {0};
+    char store[sizeof path + 1];
+    (void)snprintf(store, sizeof store, "%s/t", home);
+    char seal[sizeof store + 5];
+    (void)snprintf(seal, sizeof seal, "%s-seal", store);
+    write_file(bytes);
+    demand(rename(path, seal) == 0);
+    /* The store itself is not there: what the seal allows is refused for that. */
+    int rc = store_seal_check(store, &error);
+    demand(rc != 0 && strstr(error.text, store) != NULL);
+}
+
 static void (*const readers[])(struct slice bytes) = {
     read_key,
     read_joined,
@@ -169,6 +199,8 @@ static void (*const readers[])(struct slice bytes) = {
     read_runner,
     read_results,
     read_torn_results,
+    read_log,
+    read_seal,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
