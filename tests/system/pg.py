@@ -56,7 +56,8 @@ def free_port():
 class Server:
     """A cluster in a folder of its own, with the database, the login and its password."""
 
-    def __init__(self, **settings):
+    def __init__(self, prepare=None, hosts="host all all 127.0.0.1/32 scram-sha-256", **settings):
+        """`prepare` is called with the server before its first start; `hosts`: the line of pg_hba.conf for TCP."""
         self.bin = programs()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rvpg-"))
         self.port = free_port()
@@ -70,7 +71,9 @@ class Server:
                  "fsync": "off", "max_connections": 30, "shared_buffers": "'64MB'", **settings}
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
             file.writelines(f"{key} = {value}\n" for key, value in lines.items())
-        (self.data / "pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
+        (self.data / "pg_hba.conf").write_text(f"local all all trust\n{hosts}\n")
+        if prepare:
+            prepare(self)
         self.start()
         quoted = PASSWORD.replace("'", "''")
         self.psql(f"SET standard_conforming_strings = on; CREATE ROLE {LOGIN} LOGIN PASSWORD '{quoted}'",

@@ -112,6 +112,14 @@ def test_a_mistake_is_the_tasks_error(shop):
     assert "    ^" in shop.ok("logs", run, "--failed")
 
 
+def test_a_mistake_is_not_tried_again_unless_told(shop):
+    for options, attempts in (({}, 1), ({"retry": "always"}, 2)):
+        task = {"postgres": {"sql": "SELECT 1 / 0", **options}, "retries": 1, "retry_delay": "0s"}
+        run = shop.submit(dag(shop, task))
+        shop.finish(run, status=1)
+        assert len(shop.tasks(run)["load"]["attempts"]) == attempts
+
+
 def test_a_restarted_server_is_tried_again(shop):
     sql = "SELECT pg_sleep(CASE WHEN pg_postmaster_start_time() > CAST(:since AS timestamptz) THEN 0 ELSE 600 END)"
     since = shop.database.psql("SELECT pg_postmaster_start_time()")
