@@ -24,7 +24,7 @@ for fuzzer in "$build"/bin/fuzz_*; do
 done
 
 if [ "${1:-}" = system ]; then
-    REEVE_BIN=$PWD/$build/bin python3 -m pytest tests/system -q -p no:cacheprovider -m "not slow" >"$build/system.txt" 2>&1 ||
+    REEVE_BIN=$PWD/$build/bin timeout -k 30 1800 python3 -m pytest tests/system -q -p no:cacheprovider -m "not slow" >"$build/system.txt" 2>&1 ||
         tail -n 5 "$build/system.txt"
 fi
 

@@ -314,6 +314,13 @@ static void take_have(struct ship *ship, const struct msg_log_have *have)
         ship_drop(ship, stream);
         return;
     }
+    /* Of a task that lives: after a power cut none does. */
+    if (have->offset > stream->spool.length && !stream->ended)
+        log_error(
+            "%s: it was cut off: the master has %llu bytes of it, here are %llu; what the task "
+            "writes is lost up to there",
+            stream->spool.path, (unsigned long long)have->offset,
+            (unsigned long long)stream->spool.length);
     stream->sent = have->offset;
     stream->waits_since = 0;
     stream->state = STREAM_OPEN;
