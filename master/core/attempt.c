@@ -213,6 +213,13 @@ static void add_lost_row(
     row->error = arena_copy(&core->effects->arena, error);
 }
 
+uint32_t attempt_next_number(const struct core *core, const struct run *run, uint32_t task)
+{
+    uint32_t from = run->order <= core->restored_order ? core->attempts_from : 0;
+    uint32_t last = run->tasks[task].attempt;
+    return (last > from ? last : from) + 1;
+}
+
 struct attempt *attempt_create(
     struct core *core, struct run *run, uint32_t index, struct worker *worker)
 {
@@ -222,7 +229,8 @@ struct attempt *attempt_create(
         attempt_bury(core, core->attempts[before]);
         before = NONE;
     }
-    struct attempt *attempt = make(core, run, index, ++task->attempt, worker->number - 1);
+    task->attempt = attempt_next_number(core, run, index);
+    struct attempt *attempt = make(core, run, index, task->attempt, worker->number - 1);
     attempt->elder = before;
     attempt->session = worker->channel.session;
     attempt->held_in = attempt->session;

@@ -29,6 +29,8 @@ enum attempt_event {
 /* The next by the table, 0 when it is illegal. */
 uint32_t attempt_next_life(uint32_t life, enum attempt_event event);
 
+/* Of the task's next one. Numbers that may have been given in what a restore lost are left out. */
+uint32_t attempt_next_number(const struct core *core, const struct run *run, uint32_t task);
 struct attempt *attempt_create(
     struct core *core, struct run *run, uint32_t task, struct worker *worker);
 /* A loaded one, of a worker that has not registered yet. */

@@ -26,6 +26,10 @@ struct core *core_create(const struct core_config *config)
     core->ended_head = NONE;
     core->ended_tail = NONE;
     core->rebalance.timer_kind = TIMER_REBALANCE;
+    core->restore.timer_kind = TIMER_RESTORE;
+    core->restoring = config->restoring;
+    core->restored_order = config->restored_order;
+    core->attempts_from = config->attempts_from;
     audit_init(core, config->last_audit);
     wheel_init(&core->wheel, config->now_ms);
     return core;
@@ -109,6 +113,10 @@ static void run_timers(struct core *core)
             break;
         case TIMER_REBALANCE:
             break; /* the flush of this batch asks */
+        case TIMER_RESTORE:
+            core->restoring = false;
+            (void)effects_add_fact(core->effects, FACT_RESTORED);
+            break;
         case TIMER_AUDIT:
             audit_timer(core);
             break;

@@ -29,6 +29,11 @@ struct core_config {
     struct slice bundles;    /* where local workers read bundles; copied */
     uint64_t now_ms;
     uint64_t last_order; /* the highest of all runs in the store, ended ones too; 0: none */
+    /* An older store was brought back: until every lease of what the fleet may hold has run out,
+     * nothing is dispatched. Runs up to this one skip so many numbers of attempts. */
+    bool restoring;
+    uint64_t restored_order;
+    uint32_t attempts_from;
     uint64_t last_audit; /* the highest number of an audit row; 0: none */
 };
 

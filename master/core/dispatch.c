@@ -42,7 +42,8 @@ static void assign_to(struct core *core, struct run *run, uint32_t task, struct 
 {
     struct msg_assign message = {0};
     struct error error = {0};
-    int code = assign_render(core, run, task, run->tasks[task].attempt + 1, &message, &error);
+    int code =
+        assign_render(core, run, task, attempt_next_number(core, run, task), &message, &error);
     if (code != 0) {
         if (run->tasks[task].live != NONE)
             attempt_dismiss(core, core->attempts[run->tasks[task].live]);
@@ -141,7 +142,7 @@ static void dispatch_first(struct core *core, uint32_t *budget)
 void dispatch(struct core *core)
 {
     core->dispatch_more = false;
-    if (!core->loaded || core->fenced || core->ready_count == 0)
+    if (!core->loaded || core->fenced || core->restoring || core->ready_count == 0)
         return;
     uint32_t budget = STEP_TASKS_MAX;
     /* A task that could not be rendered may have made way for others: looked at again. */

@@ -46,7 +46,8 @@ struct access_effect {
 
 #define CHANGE_RUN UINT32_MAX
 
-/* An attempt was made, with these connections: its log is masked by them. Before its frame leaves. */
+/* An attempt was made, with these connections: its log is masked by them. Before its frame leaves.
+ */
 struct handed_effect {
     struct attempt_id id;
     struct texts connections; /* names */

@@ -174,6 +174,12 @@ static enum wait explain_ready(
         buffer_append_slice(text, core->fenced_text);
         return WAIT_WORKER;
     }
+    if (core->restoring) {
+        buffer_append_text(text,
+            "an older store was restored: what its workers may still run is waited out, for ");
+        append_rest(core, core->restore.timer.due_ms, text);
+        return WAIT_LEASE;
+    }
     if (run->parked && !run->cancelled) {
         buffer_printf(text,
             "%u task%s of its run %s active already, and max_active_tasks is %u; %llu ready %s "

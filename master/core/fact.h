@@ -183,6 +183,7 @@ enum fact_kind {
     FACT_AUDIT,
     FACT_CONNECTION,
     FACT_NOTE,
+    FACT_RESTORED, /* no row: what a restored store had to wait out is over */
     FACT_KIND_COUNT
 };
 

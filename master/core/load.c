@@ -3,6 +3,7 @@
  * is re-decided and no fact is made. The same for a restart and for an ended run that somebody asks
  * about.
  */
+#include "common/limits.h"
 #include "common/memory.h"
 #include "common/probe.h"
 #include "master/core/state.h"
@@ -207,6 +208,21 @@ void load_run(struct core *core, const struct load_run_event *event)
     go_on(core, run);
 }
 
+/* How long the fleet may run what a restored store knows nothing of: an attempt of any task of a
+ * run that is known, or one with the usual lease. */
+static uint64_t longest_wait_ms(const struct core *core)
+{
+    uint64_t longest_ms = LEASE_DEFAULT_MS;
+    for (size_t i = 0; i < core->run_count; i++) {
+        const struct run *run = &core->runs[i];
+        for (uint32_t task = 0; run->key != 0 && task < run->task_count; task++) {
+            uint64_t lease_ms = run_plan_task(run, task)->lease_ms;
+            longest_ms = lease_ms > longest_ms ? lease_ms : longest_ms;
+        }
+    }
+    return longest_ms + LEASE_MARGIN_MS(longest_ms);
+}
+
 /* Every lease counts from here: what the former master acknowledged last is not known. */
 void load_done(struct core *core)
 {
@@ -220,6 +236,8 @@ void load_done(struct core *core)
         core->workers[attempt->worker]->state = WORKER_SILENT;
         core->workers[attempt->worker]->state_at = core->now_wall;
     }
+    if (core->restoring)
+        wheel_arm(&core->wheel, &core->restore.timer, core->now_ms + longest_wait_ms(core));
     for (uint32_t i = 0; i < core->dag_count; i++)
         dag_start_queued(core, i);
 }

@@ -220,14 +220,16 @@ static take_fn handler_of(uint32_t number)
  * Numbers of another cluster say nothing here. */
 static void fence(struct core *core, const struct frame_header *header)
 {
-    char text[200];
-    if (core->fenced || header->epoch <= core->epoch || MUTANT(FENCE_UNHEARD))
+    char text[240];
+    bool other =
+        header->epoch == core->epoch && header->leader != 0 && header->leader != core->leader;
+    if (core->fenced || (header->epoch <= core->epoch && !other) || MUTANT(FENCE_UNHEARD))
         return;
     (void)snprintf(text, sizeof text,
-        "a worker has seen epoch %llu, this master leads epoch %llu: another master leads, or an "
-        "older "
-        "store was restored; nothing is dispatched",
-        (unsigned long long)header->epoch, (unsigned long long)core->epoch);
+        "a worker has seen epoch %llu%s, this master leads epoch %llu: another master leads, or an "
+        "older store was restored (then: reeve-master --accept-restore); nothing is dispatched",
+        (unsigned long long)header->epoch, other ? " of another leader" : "",
+        (unsigned long long)core->epoch);
     core->fenced = true;
     core->fenced_text = slice_keep(slice_of(text));
 }

@@ -242,7 +242,11 @@ static bool settle_attempt(struct core *core, struct attempt *attempt,
     }
     if (!is_gone(attempt, message))
         return false;
-    if (runner_died(attempt, message))
+    if (core->restoring)
+        attempt_gone(core, attempt, REASON_WORKER_LOST,
+            slice_of(
+                "it was over when an older store was restored: what became of it is not known"));
+    else if (runner_died(attempt, message))
         attempt_gone(core, attempt, REASON_WORKER_LOST,
             slice_of("its runner died, and what it had started was killed"));
     else

@@ -222,7 +222,14 @@ struct class
     uint64_t free_slots; /* of those that take tasks */
 };
 
-enum timer_kind { TIMER_ATTEMPT = 1, TIMER_WORKER, TIMER_RETRY, TIMER_REBALANCE, TIMER_AUDIT };
+enum timer_kind {
+    TIMER_ATTEMPT = 1,
+    TIMER_WORKER,
+    TIMER_RETRY,
+    TIMER_REBALANCE,
+    TIMER_AUDIT,
+    TIMER_RESTORE
+};
 
 /* A timer's kind follows it in the struct that embeds it. */
 struct any_timer {
@@ -263,6 +270,9 @@ struct core {
     bool loaded;               /* EVENT_LOADED came: dispatch may begin */
     bool loading;              /* a run is being loaded: no facts, no changes */
     bool dispatch_more;        /* the last dispatch stopped at its bound */
+    bool restoring;            /* an older store was brought back, and its leases are waited out */
+    uint64_t restored_order;
+    uint32_t attempts_from; /* for runs up to that one */
     bool fenced;
     struct slice fenced_text; /* owned */
     uint64_t flushes, steps;
@@ -326,7 +336,7 @@ struct core {
     struct connections connections;
 
     struct wheel wheel;
-    struct any_timer rebalance;
+    struct any_timer rebalance, restore;
     struct arena scratch; /* for one step */
     struct buffer frame;  /* for one frame */
 };

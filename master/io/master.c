@@ -111,6 +111,8 @@ static int open_store(struct master *master, struct error *error)
         rc = data_folder_close(&master->folder, error);
     if (rc == 0)
         rc = blob_open(master->folder.path, &master->blobs, error);
+    if (rc == 0 && master->options->accept_restore)
+        store_accept_restore(master->store);
     if (rc == 0)
         rc = store_lead(master->store, random_id(), clock_wall_ms(), &master->identity, error);
     return rc;
@@ -138,6 +140,9 @@ static int load_core(struct master *master, struct error *error)
         .cluster = slice_of(master->identity.cluster),
         .bundles = slice_of(master->folder.blobs),
         .now_ms = clock_boot_ms(),
+        .restoring = master->identity.restoring,
+        .restored_order = master->identity.restored_order,
+        .attempts_from = master->identity.restores * STORE_RESTORE_GAP,
     };
     vault_init(&master->vault, master->folder.path);
     struct store_loader loader = master_loader(master);
@@ -261,6 +266,9 @@ static int serve(struct master *master, struct error *error)
     log_info("version " REEVE_VERSION " leads with epoch %llu in %s; sockets: control.sock, "
              "worker.sock, bulk.sock",
         (unsigned long long)master->identity.epoch, master->folder.path);
+    if (master->identity.restoring)
+        log_warn("an older store was restored: nothing is started before every lease of what the "
+                 "fleet may still run is over; reeve explain RUN says how long that takes");
     gate_log(master);
     master->started_at = clock_wall_ms();
     loop_run(master->loop);

@@ -201,6 +201,10 @@ static const struct flag rows[] = {
                 "($REEVE_ADVERTISE, separated by commas; default: by --listen)",
         .take = add_advertise,
         .take_variable = add_advertise_list},
+    {.name = "--accept-restore",
+        .help = "once, after an older store was brought back: lead above what the fleet has\n"
+                "seen, give no number twice, and start nothing before all leases are over",
+        .sets = offsetof(struct options, accept_restore)},
     {.name = NULL},
 };
 

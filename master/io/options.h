@@ -32,7 +32,8 @@ struct options {
     const char *logs_max_source;
     char *connections; /* absolute; NULL: none */
     const char *connections_source;
-    bool trace; /* frames are printed to the log */
+    bool accept_restore; /* its store is an older one, brought back by a person */
+    bool trace;          /* frames are printed to the log */
     struct flags_common common;
 };
 

@@ -22,7 +22,14 @@ struct store_identity {
     char cluster[STORE_CLUSTER_MAX]; /* the store's id, a UUID as text, made once */
     uint64_t epoch;
     uint64_t leader;
+    uint32_t restores;       /* how often a person brought an older one back */
+    uint64_t restored_order; /* of the last run that was in it then */
+    bool restoring;          /* what the fleet held then is still waited out */
 };
+
+/* What such a store leaves out of numbers, so that none is given twice: of epochs, of runs, and of
+ * the attempts of the runs in it. */
+enum { STORE_RESTORE_GAP = 1000 };
 
 /*
  * Opens (or makes) DIR/store.db: lock, version check and migrations, before anything is touched in
@@ -38,6 +45,9 @@ void store_close(struct store *store);
 /* Begins a leadership: the epoch grows by one, in a transaction of its own. */
 int store_lead(struct store *store, uint64_t leader, int64_t now_wall,
     struct store_identity *ret_identity, struct error *error);
+
+/* Before store_lead: the store is an older one, and its numbers were given once more since. */
+void store_accept_restore(struct store *store);
 
 /* ---- writing ---- */
 
@@ -79,8 +89,8 @@ struct store_loader {
     void (*connection)(void *context, const struct connection_row *row);
 };
 
-/* What a restart needs: all dags, workers, peers, tokens and connections, the sessions that live attempts name,
- * the live runs by order. History is not read. */
+/* What a restart needs: all dags, workers, peers, tokens and connections, the sessions that live
+ * attempts name, the live runs by order. History is not read. */
 int store_load(struct store *store, const struct store_loader *loader, struct error *error);
 /* One run, live or ended. ERR_NOT_FOUND. */
 int store_load_run(

@@ -265,8 +265,10 @@ static int fill_new(const char *path, sqlite3 *db, struct error *error)
     int rc = store_exec(path, db, sql, error);
     if (rc == 0)
         rc = take_steps(path, db, 0, error);
-    (void)snprintf(sql, sizeof sql, "INSERT INTO meta VALUES (1, '%s', %lld, 0, 0, 0, 0)", cluster,
-        (long long)clock_wall_ms());
+    (void)snprintf(sql, sizeof sql,
+        "INSERT INTO meta (id, cluster, created_at, epoch, leader, led_at, batch) VALUES (1, '%s', "
+        "%lld, 0, 0, 0, 0)",
+        cluster, (long long)clock_wall_ms());
     if (rc == 0)
         rc = store_exec(path, db, sql, error);
     if (rc == 0)

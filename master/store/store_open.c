@@ -78,6 +78,9 @@ static int read_meta(struct store *store, struct error *error)
     store->identity.epoch = (uint64_t)sqlite3_column_int64(statement, 1);
     store->identity.leader = (uint64_t)sqlite3_column_int64(statement, 2);
     store->batch = (uint64_t)sqlite3_column_int64(statement, 3);
+    store->identity.restores = (uint32_t)sqlite3_column_int(statement, 4);
+    store->identity.restored_order = (uint64_t)sqlite3_column_int64(statement, 5);
+    store->identity.restoring = sqlite3_column_int(statement, 6) != 0;
     (void)sqlite3_reset(statement);
     return 0;
 }
@@ -201,6 +204,25 @@ static int write_leader(struct store *store, uint64_t leader, int64_t now_wall, 
     return rc;
 }
 
+void store_accept_restore(struct store *store)
+{
+    store->accepts_restore = true;
+}
+
+/* All of it or nothing: a gap in one kind of number alone would be forgotten. */
+static int write_restore(struct store *store, struct error *error)
+{
+    static const char what[] = "accepting a restored store";
+    static const int steps[] = {WRITE_BEGIN, WRITE_RESTORE, WRITE_RESTORE_DAGS, WRITE_COMMIT};
+    int rc = 0;
+    (void)sqlite3_bind_int(store->writes[WRITE_RESTORE], 1, STORE_RESTORE_GAP);
+    (void)sqlite3_bind_int(store->writes[WRITE_RESTORE_DAGS], 1, STORE_RESTORE_GAP);
+    for (size_t i = 0; rc == 0 && i < sizeof steps / sizeof steps[0]; i++)
+        rc = store_run_statement(store, store->writer, store->writes[steps[i]], what, error);
+    store->accepts_restore = false;
+    return rc;
+}
+
 int store_lead(struct store *store, uint64_t leader, int64_t now_wall,
     struct store_identity *ret_identity, struct error *error)
 {
@@ -208,6 +230,8 @@ int store_lead(struct store *store, uint64_t leader, int64_t now_wall,
     /* One statement is a transaction of its own. */
     stop_here(STOP_LEADING);
     int rc = store_seal_begin(store->path, error);
+    if (rc == 0 && store->accepts_restore)
+        rc = write_restore(store, error);
     if (rc == 0)
         rc = write_leader(store, leader, now_wall, error);
     stop_here(STOP_LEADS);

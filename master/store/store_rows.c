@@ -27,6 +27,11 @@ const char *const store_write_sql[WRITE_COUNT] = {
     [WRITE_COMMIT] = "COMMIT",
     [WRITE_ROLLBACK] = "ROLLBACK",
     [WRITE_LEAD] = "UPDATE meta SET epoch = epoch + 1, leader = ?1, led_at = ?2 WHERE id = 1",
+    [WRITE_RESTORE] = "UPDATE meta SET epoch = epoch + ?1, restores = restores + 1,"
+                      " restored_order = (SELECT coalesce(max(ordinal), 0) FROM run),"
+                      " restoring = 1 WHERE id = 1",
+    [WRITE_RESTORE_DAGS] = "UPDATE dag SET last_number = last_number + ?1",
+    [WRITE_RESTORED] = "UPDATE meta SET restoring = 0 WHERE id = 1",
     [WRITE_FENCE] = "UPDATE meta SET batch = ?1 WHERE id = 1 AND epoch = ?2 AND leader = ?3",
     [WRITE_DAG] = "INSERT INTO dag (dag, last_number) VALUES (?1, ?2)"
                   " ON CONFLICT (dag) DO UPDATE SET last_number = excluded.last_number",
@@ -75,7 +80,8 @@ const char *const store_write_sql[WRITE_COUNT] = {
 };
 
 const char *const store_read_sql[READ_COUNT] = {
-    [READ_META] = "SELECT cluster, epoch, leader, batch FROM meta WHERE id = 1",
+    [READ_META] = "SELECT cluster, epoch, leader, batch, restores, restored_order, restoring"
+                  " FROM meta WHERE id = 1",
     [READ_DAGS] = "SELECT dag, last_number FROM dag ORDER BY dag",
     [READ_WORKERS] = "SELECT " WORKER_COLUMNS " FROM worker ORDER BY number",
     [READ_WORKER] = "SELECT " WORKER_COLUMNS " FROM worker WHERE number = ?1",

@@ -42,6 +42,9 @@ enum write_statement {
     WRITE_COMMIT,
     WRITE_ROLLBACK,
     WRITE_LEAD,
+    WRITE_RESTORE,
+    WRITE_RESTORE_DAGS,
+    WRITE_RESTORED,
     WRITE_FENCE,
     WRITE_DAG,
     WRITE_WORKER,
@@ -100,6 +103,7 @@ struct store {
     sqlite3_stmt *writes[WRITE_COUNT];
     sqlite3_stmt *reads[READ_COUNT];
     struct store_identity identity;
+    bool accepts_restore;
     uint64_t batch; /* number of the last one that committed; the writer's */
 
     /* The writer's. */

@@ -97,6 +97,8 @@ static int write_fact(struct store *store, const struct fact *fact, struct error
             return rc;
         bind_span(writes[WRITE_SPAN], run, &fact->span);
         return write_row(store, WRITE_SPAN, error);
+    case FACT_RESTORED:
+        return write_row(store, WRITE_RESTORED, error);
     case FACT_NOTE:
         rc = find_run_id(store, fact->note.id.run, &run, error);
         if (rc != 0)

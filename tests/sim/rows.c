@@ -213,6 +213,7 @@ void rows_apply(struct rows *rows, const struct fact *fact)
     case FACT_TOKEN:
         apply_token(rows, &fact->token);
         break;
+    case FACT_RESTORED:
     case FACT_NOTE:
         apply_note(rows, &fact->note);
         break;

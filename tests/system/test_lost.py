@@ -3,6 +3,7 @@ was started again. The tasks' own ledger decides what ran, and whether two ran a
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 
@@ -247,3 +248,57 @@ def test_17_pid_of_a_former_boot_is_never_signalled(cluster, stranger):
     assert state(cluster, run, "a") == "unreachable"
     cluster.stop_worker("w1")
     assert stranger.poll() is None
+
+
+# ---- an older store ----
+
+def copy_store(cluster, name):
+    """What a person copies while no master runs, or brings back."""
+    for file in cluster.data.glob("store.db*"):
+        shutil.copy2(file, cluster.folder / name / file.name)
+
+
+def bring_back(cluster, name):
+    for file in cluster.data.glob("store.db*"):
+        file.unlink()
+    for file in (cluster.folder / name).glob("store.db*"):
+        shutil.copy2(file, cluster.data / file.name)
+
+
+def test_37_restored_store_starts_nothing_until_a_person_accepts_it_and_then_leaves_gaps(cluster):
+    cluster.start(workers=1)
+    cluster.finish(cluster.submit(cluster.dag("d", {"a": {"bash": "true"}})))
+    cluster.kill("master", signal.SIGTERM)
+    (cluster.folder / "backup").mkdir()
+    copy_store(cluster, "backup")
+    path = cluster.folder / "ledger"
+    for _ in range(2):
+        cluster.start_master()
+        wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 up")
+        run = cluster.submit(cluster.dag("d", {"a": {"bash": ledger.script(path, "sleep 300")}}))
+        wait_until(lambda: state(cluster, run, "a") == "running", what="running")
+        cluster.kill("master", signal.SIGTERM)
+    bring_back(cluster, "backup")
+
+    # Nobody has said that it is an older one: the worker, which has seen more, tells it.
+    cluster.start_master()
+    run = cluster.submit(cluster.dag("e", {"b": {"bash": "true"}}))
+    wait_until(lambda: "--accept-restore" in cluster.ok("explain", f"{run}/b"), what="it says why nothing starts")
+    assert state(cluster, run, "b") == "ready"
+    cluster.kill("master", signal.SIGTERM)
+
+    cluster.start_master("--accept-restore")
+    wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 follows it")
+    pids = [line.pid for line in starts(path, "a")]
+    wait_until(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in pids),
+               what="what the store does not know is killed")
+    assert "restored" in cluster.ok("explain", f"{run}/b") and state(cluster, run, "b") == "ready"
+    number = int(cluster.submit(cluster.dag("d", {"a": {"bash": "true"}})).partition("/")[2])
+    assert number == 1002
+    assert cluster.json("ping")["epoch"] > 1000
+
+    # What is to be waited out is so after a restart too, for which nobody says anything.
+    cluster.kill("master", signal.SIGTERM)
+    cluster.start_master()
+    wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 is back")
+    assert "restored" in cluster.ok("explain", f"{run}/b")

@@ -169,6 +169,11 @@ static void start(struct core_world *world)
         .now_ms = world->now_ms,
         .last_audit = rows_last_audit(&world->rows),
     };
+    if (world->restored) {
+        config.restoring = true;
+        config.restored_order = UINT64_MAX;
+        config.attempts_from = 1000;
+    }
     for (size_t i = 0; i < world->rows.run_count; i++) {
         if (world->rows.runs[i].order > config.last_order)
             config.last_order = world->rows.runs[i].order;

@@ -58,6 +58,7 @@ struct core_world {
     struct plan views[WORLD_RUNS_MAX];
     uint32_t run_count;
     const char *context; /* of the next submits: JSON */
+    bool restored;       /* the next start accepts a restored store */
     /* Of the last request. */
     struct message answer;
     /* Of the last batch. */

@@ -15,6 +15,8 @@ static const char FAIL[] = LEASE "tasks:\n  a: {bash: run, on_lost: fail, retrie
 static const char HOLD[] = LEASE "tasks:\n  a: {bash: run, on_lost: hold}\n";
 static const char RERUN[] = LEASE "tasks:\n  a: {bash: run, max_losses: 2}\n";
 
+static const char ONE_LONG[] = "tasks:\n  a: {bash: run, lease: 8m}\n";
+
 static int setup(void **state)
 {
     *state = world_create();
@@ -321,6 +323,79 @@ static void lost_by_a_person_follows_on_lost_and_a_cancel(void **state)
     assert_int_equal(world_task_state(world, held, 0), TASK_HELD);
 }
 
+/* ---- a restored store ---- */
+
+/* FAULTS 37. */
+static void lost_by_a_restore_nothing_starts_before_every_lease_is_over(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run = world_submit(world, ONE_LONG);
+    world->restored = true;
+    world_restart(world);
+    world->restored = false;
+    struct fake *fake = fake_up(world, 2);
+    world_pass(world, 480000 + 480000 / 5 + 5000 - 1000);
+    assert_int_equal(fake_count(fake, MESSAGE_assign), 0);
+    struct arena arena = {0};
+    struct msg_explained explained = {0};
+    core_explain(world->core, run, 0, &arena, &explained);
+    assert_non_null(strstr(explained.lines.items[0].text.ptr, "restored"));
+    arena_fini(&arena);
+    world_pass(world, 2000);
+    /* Attempt 1 may be what the fleet ran after the backup. */
+    assert_int_equal(fake_assign(fake, 0)->id.attempt, 1001);
+}
+
+static void lost_by_a_restore_an_attempt_that_is_over_may_have_done_its_work(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *fake = world_run_one(world, HOLD, &run);
+    world->restored = true;
+    world_restart(world);
+    world->restored = false;
+    fake_register(world, fake, NULL, 0);
+    assert_int_equal(world_task_state(world, run, 0), TASK_HELD);
+    assert_int_equal(world_attempt(world, run, 0, 1)->reason, REASON_WORKER_LOST);
+}
+
+static void lost_by_a_restore_an_attempt_that_nobody_knows_is_not_kept(void **state)
+{
+    struct core_world *world = *state;
+    struct fake *fake = fake_up(world, 1);
+    uint64_t run = world_submit(world, ONE_LONG);
+    world->restored = true;
+    world_restart(world);
+    world->restored = false;
+    struct held_attempt held = fake_holds(fake, attempt_named(run ^ 1, 0, 1), HOLDING_RUNNING);
+    fake_register(world, fake, &held, 1);
+    assert_int_equal(fake->registered->keep.count, 0);
+}
+
+/* A store that was restored without a word: its next epoch was another master's once. */
+static void lost_by_a_restore_same_epoch_of_another_leader_stops_dispatch(void **state)
+{
+    struct core_world *world = *state;
+    struct fake *fake = fake_add(world, 1);
+    struct buffer frame = {0};
+    struct frame_header header = {
+        .version = PROTOCOL_VERSION, .epoch = world->epoch, .leader = 0x5eed, .session = 0x1234};
+    struct msg_register message = {.cluster = slice_of(fake->cluster),
+        .worker = slice_make(fake->key, sizeof fake->key),
+        .boot = slice_make(fake->boot, sizeof fake->boot),
+        .name = slice_of(fake->name),
+        .instance = fake->instance,
+        .slots = 1,
+        .now = world->now_ms};
+    frame_begin(&frame, &header);
+    message_encode(&frame, MESSAGE_register, &message);
+    fake_send(world, fake, buffer_slice(&frame));
+    buffer_fini(&frame);
+    struct slice text = {0};
+    assert_true(core_is_fenced(world->core, &text));
+    assert_non_null(strstr(text.ptr, "--accept-restore"));
+}
+
 /* ---- idempotent ---- */
 
 static const char TWICE[] =
@@ -465,6 +540,10 @@ int main(void)
         TEST(lost_by_a_person_is_refused_while_its_worker_is_heard),
         TEST(lost_by_a_person_ends_what_a_newcomer_does_not_have),
         TEST(lost_by_a_person_follows_on_lost_and_a_cancel),
+        TEST(lost_by_a_restore_nothing_starts_before_every_lease_is_over),
+        TEST(lost_by_a_restore_an_attempt_that_is_over_may_have_done_its_work),
+        TEST(lost_by_a_restore_an_attempt_that_nobody_knows_is_not_kept),
+        TEST(lost_by_a_restore_same_epoch_of_another_leader_stops_dispatch),
         TEST(lost_idempotent_task_starts_again_as_soon_as_its_worker_is_silent),
         TEST(lost_idempotent_elder_that_ends_first_wins_and_the_other_is_killed),
         TEST(lost_idempotent_task_whose_worker_is_back_in_time_goes_on_alone),

@@ -42,6 +42,39 @@ static void store_opened_again_keeps_cluster_and_raises_epoch(void **state)
     assert_int_equal(fixture->identity.epoch, 2);
 }
 
+/* FAULTS 37: numbers may have been given twice, of epochs, runs and attempts. */
+static void store_restored_leaves_gaps_and_says_so_until_it_is_over(void **state)
+{
+    struct fixture *fixture = *state;
+    struct seen seen = {0};
+    struct store_loader loader = loader_into(&seen);
+    lead_store(fixture);
+    struct effects *batch = effects_create();
+    effects_add_fact(batch, FACT_DAG)->dag = (struct dag_row){slice_of("salaries"), 4};
+    add_run(batch, make_run(7, 4, RUN_RUNNING));
+    commit(fixture, batch);
+    close_store(fixture);
+    open_store(fixture);
+    store_accept_restore(fixture->store);
+    assert_int_equal(store_lead(fixture->store, 5, 6, &fixture->identity, NULL), 0);
+    assert_int_equal(fixture->identity.epoch, 1 + STORE_RESTORE_GAP + 1);
+    assert_true(fixture->identity.restoring);
+    assert_int_equal(fixture->identity.restores, 1);
+    assert_int_equal(fixture->identity.restored_order, make_run(7, 4, RUN_RUNNING).order);
+    assert_int_equal(store_load(fixture->store, &loader, NULL), 0);
+    assert_int_equal(seen.last_number, 4 + STORE_RESTORE_GAP);
+    close_store(fixture);
+    lead_store(fixture);
+    assert_true(fixture->identity.restoring);
+    batch = effects_create();
+    (void)effects_add_fact(batch, FACT_RESTORED);
+    commit(fixture, batch);
+    close_store(fixture);
+    lead_store(fixture);
+    assert_false(fixture->identity.restoring);
+    assert_int_equal(fixture->identity.restores, 1);
+}
+
 static void store_two_new_stores_have_different_clusters(void **state)
 {
     struct fixture *fixture = *state;
@@ -460,6 +493,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(store_new_folder_begins_at_epoch_one),
         TEST(store_opened_again_keeps_cluster_and_raises_epoch),
+        TEST(store_restored_leaves_gaps_and_says_so_until_it_is_over),
         TEST(store_two_new_stores_have_different_clusters),
         TEST(store_folder_in_use_is_refused),
         TEST(store_text_file_is_refused_untouched),
