@@ -223,7 +223,7 @@ static bool runner_died(const struct attempt *attempt, const struct msg_register
 static bool is_gone(const struct attempt *attempt, const struct msg_register *message)
 {
     if (attempt->instance == message->instance || MUTANT(STRANGER_BELIEVED))
-        return message->now > attempt->stamp;
+        return message->now > attempt->stamp || MUTANT(STALE_REGISTRATION);
     return runner_died(attempt, message);
 }
 

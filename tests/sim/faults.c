@@ -45,7 +45,7 @@ static const struct {
     {DISK_STUCK, 3},
     {WALL_JUMPS, 5},
     {AGENT_CRASHES, 20},
-    {AGENT_AWAY, 6},
+    {AGENT_AWAY, 10},
     {AGENT_STANDS, 6},
     {AGENT_STOPS, 8},
     {AGENT_CONNECTS, 6},
@@ -227,8 +227,24 @@ static void plan_silence(struct world *world, uint32_t at_ms)
     plan(world, at_ms + below(world, 60000), MASTER_CRASHES, 0, 0);
 }
 
+/* Nothing but silence: whoever is cut off has time to lose its lease, and nobody's restart makes it
+ * wait longer. */
+static void plan_lapses(struct world *world)
+{
+    for (uint32_t host = 0; host < world->host_count; host++) {
+        uint64_t way = (uint64_t)below(world, 4) * CUT_MAX_MS;
+        uint32_t at_ms = 5000 + below(world, 60000);
+        if (draw_percent(world, DICE_FAULTS, 50))
+            plan(world, at_ms, HOST_CUT, host, way + CUT_MAX_MS - 1);
+    }
+}
+
 static void plan_schedule(struct world *world)
 {
+    if (world->faults.quiet) {
+        plan_lapses(world);
+        return;
+    }
     uint32_t at_ms = 1000 + below(world, (uint32_t)(world->faults.end_ms - WORLD_START_MS) / 2);
     switch (below(world, 8)) {
     case 0:
@@ -252,13 +268,15 @@ static void plan_schedule(struct world *world)
 void faults_draw(struct world *world)
 {
     bool good = draw_percent(world, DICE_FAULTS, 15);
+    bool quiet = !good && draw_percent(world, DICE_FAULTS, 20);
     bool lossy = !good && draw_percent(world, DICE_FAULTS, 70);
     world->faults = (struct faults){
         .loss_percent = lossy ? below(world, 15) : 0,
         .double_percent = lossy ? below(world, 15) : 0,
         .late_percent = lossy ? below(world, 20) : 0,
         .late_ms = 1 + below(world, draw_percent(world, DICE_FAULTS, 20) ? 60000 : 2000),
-        .crash_percent = good ? 0 : below(world, 25),
+        .crash_percent = good ? 0 : below(world, quiet ? 3 : 25),
+        .quiet = quiet,
         .split_percent = good ? 0 : below(world, 8),
         .end_ms = good ? 0 : WORLD_START_MS + FAULTS_MIN_MS + below(world, FAULTS_MORE_MS),
     };

@@ -397,7 +397,8 @@ void agent_stammers(struct world *world, uint32_t index, const struct attempt_id
         {MESSAGE_runner_forget, &forget},
         {MESSAGE_runner_kill, &kill},
     };
-    const struct message *said = &words[draw_below(world, DICE_HOSTS, 4)];
+    uint32_t dice = draw_below(world, DICE_HOSTS, 6);
+    const struct message *said = &words[dice < 4 ? dice : 0];
     if (host->connection == 0 || !world_is_bad(world))
         return;
     struct happening *happening = pass_on(world, host, said->number, said->body, arrive_stammer);

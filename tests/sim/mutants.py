@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Whether the simulator can fail: mutants.py REEVE_SIM [--seeds N] [--only NAME]
+"""Whether the simulator can fail: mutants.py REEVE_SIM [--seeds N] [--only NAME] [--page PAGE]
 
 Breaks one guard of the cores at a time (common/mutants.def) and plays seeds until one is violated. Prints the table of
-docs/guarantees.md: mutant, what is broken, seeds needed. Fails when a mutant outlives N seeds.
+docs/guarantees.md: mutant, what is broken, seeds needed. Fails when a mutant outlives N seeds, or the page lacks its row.
 """
 
 import argparse
+import pathlib
 import re
 import subprocess
 import sys
@@ -33,15 +34,20 @@ def main():
     parser.add_argument("sim")
     parser.add_argument("--seeds", type=int, default=2000)
     parser.add_argument("--only", action="append")
+    parser.add_argument("--page", help="where each mutant has a row")
     parser.add_argument("--say", action="store_true", help="also what was violated")
     options = parser.parse_args()
     alive = 0
+    page = pathlib.Path(options.page).read_text(encoding="utf-8") if options.page else None
     print("| mutant | what is broken | seeds |\n|---|---|---|")
     for name, says in mutants(options.sim):
         if options.only and name not in options.only:
             continue
         needed, said = seeds_needed(options.sim, name, options.seeds)
         alive += needed is None
+        if page is not None and f"| {name} | {says} |" not in page:
+            print(f"{options.page} has no row of {name}, or says something else of it", file=sys.stderr)
+            alive += 1
         print(f"| {name} | {says} | {needed or f'over {options.seeds}'} |" + (f" {said}" if options.say else ""), flush=True)
     return alive > 0
 

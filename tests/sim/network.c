@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+enum { REPLAY_MAX_MS = 60000 };
+
 static void arrive_at_master(struct world *world, const struct happening *happening)
 {
     if (world->hosts[happening->host].cut_up_until <= world->now_ms)
@@ -27,6 +29,13 @@ static uint64_t travel_ms(struct world *world)
     return draw_below(world, DICE_NETWORK, 4);
 }
 
+/* A frame that comes twice may come again when all that it belonged to is over. */
+static uint64_t replay_ms(struct world *world)
+{
+    return draw_percent(world, DICE_NETWORK, 30) ? draw_below(world, DICE_NETWORK, REPLAY_MAX_MS)
+                                                 : travel_ms(world);
+}
+
 static void post(
     struct world *world, uint32_t host, uint64_t peer, struct slice frame, happening_fn arrive)
 {
@@ -36,7 +45,8 @@ static void post(
     else if (world_is_bad(world) && draw_percent(world, DICE_NETWORK, world->faults.double_percent))
         copies = 2;
     for (uint32_t i = 0; i < copies; i++) {
-        struct happening *happening = plan_ahead(world, travel_ms(world), arrive);
+        uint64_t takes_ms = i == 0 ? travel_ms(world) : replay_ms(world);
+        struct happening *happening = plan_ahead(world, takes_ms, arrive);
         happening->host = host;
         happening->number = peer;
         happening->bytes = xstrndup(frame.ptr, frame.length);

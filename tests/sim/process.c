@@ -12,6 +12,7 @@ enum {
     /* Of spawns, in a thousand: no such program, at once; or only after a while (a slow disk). */
     SPAWN_FAILS = 4,
     SPAWN_FAILS_LATE = 8,
+    STAMMER_PERCENT = 12,
 };
 
 static void arrive_exit(struct world *world, const struct happening *happening);
@@ -231,7 +232,7 @@ void process_spawn(struct world *world, struct host *host, const struct attempt_
 void process_terminate(struct world *world, struct host *host, const struct attempt_id *id)
 {
     const struct process *process = process_of(world, host, id);
-    if (process != NULL && draw_percent(world, DICE_HOSTS, 3))
+    if (process != NULL && draw_percent(world, DICE_HOSTS, STAMMER_PERCENT))
         agent_stammers(world, host->index, id);
     if (process == NULL || process->stubborn)
         return;
@@ -268,7 +269,7 @@ void process_kill(struct world *world, struct host *host, const struct attempt_i
     struct process *process = process_of(world, host, id);
     struct runner_event event = {
         .kind = RUNNER_EVENT_EMPTY, .now_ms = host_clock(world, host), .id = *id};
-    if (process != NULL && draw_percent(world, DICE_HOSTS, 3))
+    if (process != NULL && draw_percent(world, DICE_HOSTS, STAMMER_PERCENT))
         agent_stammers(world, host->index, id);
     if (process != NULL && process->left) {
         struct happening *happening =

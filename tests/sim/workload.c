@@ -128,7 +128,7 @@ static bool write_task(
     task->rule = percent(world, 50) ? 0 : below(world, TRIGGER_COUNT);
     task->retries = below(world, 3);
     task->allow_failure = percent(world, 10);
-    draw_behaviour(world, task, run->dag % 2 == 1);
+    draw_behaviour(world, task, run->dag % 2 == 1 || world->faults.quiet);
     buffer_printf(&text, "  %s:\n    %s\n", task->name, task->noop ? "noop:" : "bash: run");
     buffer_printf(&text, "    trigger_rule: %s\n    retries: %u\n",
         trigger_rule_name((int)task->rule), task->retries);
@@ -256,14 +256,14 @@ void workload_process(
     process->stubborn = dice % 4 == 0;
     process->messy = !process->late && (dice >> 4) % 5 == 0;
     process->status = (dice >> 8) % 100 < task->fail_percent ? 1 << 8 : 0;
-    if ((dice >> 16) % 16 == 0)
+    if ((dice >> 16) % 10 == 0)
         process->status = 99 << 8;
     /* One that may be lost for ever would be. */
     if (id->attempt <= 2 || task->max_losses > 0)
         process->takes = task->takes;
     *ret_ms = 1 + (dice >> 32) % 8000;
     if ((dice >> 24) % 100 < task->long_percent)
-        *ret_ms = 5000 + (dice >> 32) % 120000;
+        *ret_ms = (world->faults.quiet ? 60000 : 5000) + (dice >> 32) % 120000;
     if ((dice >> 40) % 100 < task->hang_percent && !process->late)
         *ret_ms = ENDLESS;
 }

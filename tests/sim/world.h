@@ -46,6 +46,7 @@ struct faults {
     uint32_t late_ms;                                    /* at most */
     uint32_t crash_percent;                              /* a mishap each second */
     uint32_t split_percent; /* of steps' effects: a process dies between two of them, in 10,000 */
+    bool quiet;             /* few mishaps, and leases that run out */
     uint64_t end_ms;        /* then the world is good */
 };
 
