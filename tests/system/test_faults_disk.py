@@ -106,7 +106,7 @@ def test_07_full_disk_at_any_write_is_waited_out(cluster, dice, victim):
 
 def chosen(dice, most):
     assert most > 0, "a run writes nothing?"
-    return sorted(dice.sample(range(1, most + 1), min(most, STRIKES or 6)))
+    return sorted(dice.sample(range(1, most + 1), min(most, STRIKES or 4)))
 
 
 # ---- power cuts ----
@@ -160,7 +160,7 @@ def test_06_power_cuts_of_the_master_at_any_moment_lose_and_double_nothing(clust
     cluster.start_master()
     cluster.start_worker("w1", "--join", str(cluster.data), "--name", "w1", "--slots", "2")
     wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 up")
-    for _ in range(STRIKES or 10):
+    for _ in range(STRIKES or 6):
         goal, client = lines_in(ordeal.path) + dice.randrange(0, 8), ordeal.begin()
         wait_until(lambda goal=goal, client=client: lines_in(ordeal.path) >= goal or client.process.poll() is not None,
                    what="progress")

@@ -6,9 +6,11 @@ overlap, the log whole. The first pass through each point must be reached, so a 
 """
 
 import os
+import pathlib
 import random
 import re
 import signal
+import time
 
 import pytest
 
@@ -65,8 +67,8 @@ class Deaths(Ordeal):
             self.kill_runner()
             self.cluster.kill("w1")
 
-    def start_armed(self, number, passes):
-        at = {"REEVE_STOP_AT": f"{number}:{passes}"}
+    def start_armed(self, at):
+        at = {"REEVE_STOP_AT": at}
         self.cluster.env.update(at if self.victim == "master" else {})
         self.cluster.start_master(wait=False)
         self.cluster.env.pop("REEVE_STOP_AT", None)
@@ -100,7 +102,7 @@ class Deaths(Ordeal):
     def strike(self, point, passes, name):
         """One run with a death in it; whether the point was reached."""
         self.end_all()
-        self.start_armed(point, passes)
+        self.start_armed(f"{point}:{passes}")
         client = self.begin(**self.load_for(name))
         wait_until(lambda: self.process.poll() is not None or client.process.poll() is not None, seconds=60,
                    what=f"a death at point {point}, pass {passes}, or the run's end")
@@ -108,6 +110,21 @@ class Deaths(Ordeal):
         self.cluster.processes["master"].send_signal(signal.SIGCONT)
         self.finish(client, one_attempt=self.victim != "runner")
         return died
+
+    def stopped(self):
+        """The pid of the victim, when it has stopped itself."""
+        pids = self.cluster.runners() if self.victim == "runner" else [self.process.pid]
+        return next((pid for pid in pids if "\nState:\tT" in pathlib.Path(f"/proc/{pid}/status").read_text()), None)
+
+    def pause(self, point, seconds):
+        """One run in whose middle the victim stops for so long, and goes on as if nothing was."""
+        self.end_all()
+        self.start_armed(f"{point}:1:pause")
+        client = self.begin()
+        pid = wait_until(self.stopped, what=f"a stop at point {point}")
+        time.sleep(seconds)  # the fault itself
+        os.kill(pid, signal.SIGCONT)
+        self.finish(client)
 
 
 @pytest.mark.parametrize("victim", ["master", "agent", "runner"])
@@ -121,6 +138,12 @@ def test_03_04_05_killed_at_every_point_loses_and_doubles_nothing(cluster, victi
         print(f"point {number} {name}", flush=True)
         if not any(deaths.strike(number, 1, name) for _ in range(6 if name in HEAVY else 1)):
             unreached.append(name)
-        if name not in HEAVY | ALONE and dice.random() < 0.5:
+        if name not in HEAVY | ALONE and dice.random() < 0.3:
             deaths.strike(number, dice.randrange(2, 6), name)
     assert not unreached, "no run came by these points: " + ", ".join(unreached)
+
+
+@pytest.mark.parametrize("victim, name", [("master", "COMMITTED"), ("agent", "RESULT_WRITTEN"), ("runner", "TASK_BORN")])
+def test_03_04_05_stopped_at_a_point_until_it_is_silent_loses_and_doubles_nothing(cluster, victim, name):
+    (number,) = [number for number, point in points_of(victim) if point == name]
+    Deaths(cluster, victim).pause(number, 3)
