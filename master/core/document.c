@@ -7,6 +7,7 @@
 #include "common/dag/json_text.h"
 #include "common/dag/template.h"
 #include "common/limits.h"
+#include "common/probe.h"
 #include "common/tag.h"
 #include "master/core/state.h"
 
@@ -142,6 +143,8 @@ static json_t *list_notes(const struct run *run, const struct tag *id)
     json_t *list = json_array();
     for (size_t i = 0; notes != NULL && i < notes->count; i++) {
         const struct task_note *note = &notes->items[i];
+        if (MUTANT(NOTE_UNTOLD) && note->attempt > 1)
+            continue;
         json_t *item = json_object();
         put_number(item, "attempt", note->attempt);
         put_number(item, "id", note->id);

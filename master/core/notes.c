@@ -4,6 +4,7 @@
  */
 #include "common/limits.h"
 #include "common/memory.h"
+#include "common/probe.h"
 #include "master/core/state.h"
 
 #include <stdlib.h>
@@ -90,6 +91,8 @@ static int take(struct core *core, const struct attempt *attempt, const struct m
         return 0;
     if (code != 0)
         return code;
+    if (MUTANT(NOTE_ON_NO_DISK))
+        return 0;
     struct note_row *row = &effects_add_fact(core->effects, FACT_NOTE)->note;
     *row = (struct note_row){
         .id = note->id,

@@ -5,14 +5,13 @@
 #include "common/memory.h"
 #include "common/probe.h"
 #include "common/table.h"
+#include "tests/sim/notes.h"
 #include "tests/sim/world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { AWAY_MS = 15000, LONG_AWAY_MS = 200000 };
-
-static void agent_step_now(struct world *world, struct host *host, struct agent_event *event);
 
 /* ---- its clock ---- */
 
@@ -117,8 +116,11 @@ static void arrive_at_agent(struct world *world, const struct happening *happeni
     }
     struct agent_event event = {.kind = AGENT_EVENT_RUNNER};
     if (host->agent != NULL && host->connection == happening->number &&
-        decode(happening, &arena, &event.runner))
+        decode(happening, &arena, &event.runner)) {
         agent_step_now(world, host, &event);
+        if (event.runner.number == MESSAGE_runner_holds)
+            notes_adopted(world, host, &((const struct msg_runner_holds *)event.runner.body)->id);
+    }
     arena_fini(&arena);
 }
 
@@ -420,6 +422,7 @@ static void carry_out_agent(
             tell_runner_of(world, host, &effect->runner);
         break;
     case AGENT_PREPARE:
+        notes_told(world, effect->prepare);
         (void)later(world, host, &effect->id, prepared);
         break;
     case AGENT_COLLECT:
@@ -449,8 +452,10 @@ static void carry_out_agent(
     case AGENT_EXIT:
         agent_exits(world, host, effect);
         break;
-    case AGENT_DISCARD:
     case AGENT_NOTED:
+        notes_answered(world, host, &effect->noted);
+        break;
+    case AGENT_DISCARD:
         break;
     }
 }
@@ -481,7 +486,7 @@ static void agent_schedule(struct world *world, struct host *host)
 
 /* A paused agent does nothing; what comes to it is lost here, which a slow network may do as well.
  */
-static void agent_step_now(struct world *world, struct host *host, struct agent_event *event)
+void agent_step_now(struct world *world, struct host *host, struct agent_event *event)
 {
     uint64_t life = host->agent_life;
     if (host->agent_paused_until > world->now_ms && event->kind == AGENT_EVENT_TIMER) {
@@ -621,7 +626,10 @@ void host_start(struct world *world, uint32_t index)
     host->stopped = false;
     char name[16];
     (void)snprintf(name, sizeof name, "w%u", host->like);
+    struct operator_line operator_line = {.name = slice_of("op")};
     struct agent_config config = {
+        .operators = &operator_line,
+        .operator_count = 1,
         .name = slice_of(name),
         .host = slice_of(name),
         .software = slice_of("sim"),

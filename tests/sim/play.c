@@ -1,6 +1,7 @@
 /*
  * One seed from its beginning to its end.
  */
+#include "tests/sim/notes.h"
 #include "tests/sim/world.h"
 
 #include <stdlib.h>
@@ -63,6 +64,7 @@ static void destroy(struct world *world)
     for (size_t i = 0; i < world->heap_count; i++)
         free(world->heap[i].bytes);
     free(world->heap);
+    notes_fini(world);
     checker_destroy(world->checker);
     workload_fini(world);
 }

@@ -4,6 +4,7 @@
  */
 #include "common/memory.h"
 #include "common/table.h"
+#include "tests/sim/notes.h"
 #include "tests/sim/world.h"
 
 #include <signal.h>
@@ -222,6 +223,7 @@ void process_spawn(struct world *world, struct host *host, const struct attempt_
     workload_process(world, &process->id, process, &runs_ms);
     process->endless = runs_ms == ENDLESS;
     begin(world, process, runs_ms);
+    notes_begin(world, host, id);
     event.kind = RUNNER_EVENT_SPAWNED;
     event.pid = process->number;
     runner_step_now(world, host, &event);

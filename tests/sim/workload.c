@@ -129,7 +129,11 @@ static bool write_task(
     task->retries = below(world, 3);
     task->allow_failure = percent(world, 10);
     draw_behaviour(world, task, run->dag % 2 == 1 || world->faults.quiet);
-    buffer_printf(&text, "  %s:\n    %s\n", task->name, task->noop ? "noop:" : "bash: run");
+    task->notes = !task->noop && draw_percent(world, DICE_NOTES, 25);
+    buffer_printf(&text, "  %s:\n    %s\n", task->name,
+        task->noop    ? "noop:"
+        : task->notes ? "operator: op"
+                      : "bash: run");
     buffer_printf(&text, "    trigger_rule: %s\n    retries: %u\n",
         trigger_rule_name((int)task->rule), task->retries);
     if (task->timeout_s > 0 && !task->noop)

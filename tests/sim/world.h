@@ -37,6 +37,7 @@ enum dice {
     DICE_PEOPLE,
     DICE_WORKLOAD,
     DICE_CHECKER,
+    DICE_NOTES,
     DICE_COUNT
 };
 
@@ -206,6 +207,7 @@ struct sim_task {
     uint32_t on_lost, max_losses;
     bool idempotent;
     bool noop, allow_failure;
+    bool notes;                                        /* an operator that leaves some */
     uint32_t fail_percent, hang_percent, long_percent; /* of its attempts */
     uint32_t timeout_s;                                /* 0: none */
     enum take_down takes;                              /* its first attempts, with them */
@@ -279,6 +281,7 @@ struct world {
     struct step_effects **spares;
     size_t spare_count, spare_capacity;
     struct checker *checker;
+    struct notes *notes;               /* notes.c; NULL: none yet */
     uint32_t joins_wanted, joins_done; /* so many uses has the token */
     bool story;                        /* print what happens */
 };
@@ -434,6 +437,8 @@ bool process_is_of(const struct world *world, const struct host *host, const str
 bool process_is_there(const struct world *world, const struct host *host);
 /* Whether one of this run is there that never ends by itself. */
 bool process_hangs(const struct world *world, uint64_t run);
+
+void agent_step_now(struct world *world, struct host *host, struct agent_event *event);
 
 /* ---- client.c ---- */
 
