@@ -9,9 +9,8 @@ static void mark_used(struct sql_scan scan, bool *used)
     }
 }
 
-int sql_check(struct sql_scan *scan, bool one_transaction, bool *used, struct error *error)
+static int check_statements(struct sql_scan *scan, bool one_transaction, struct error *error)
 {
-    mark_used(*scan, used);
     for (;;) {
         struct sql_statement statement;
         int more = sql_next_statement(scan, &statement, error);
@@ -24,6 +23,22 @@ int sql_check(struct sql_scan *scan, bool one_transaction, bool *used, struct er
             "the task is one transaction already; with autocommit: true its SQL may begin and end "
             "its own");
     }
+}
+
+/* Whether \ escapes in plain strings is the server's to say, and the SQL's: what is right in one of
+ * both readings passes. */
+int sql_check(struct sql_scan *scan, bool one_transaction, bool *used, struct error *error)
+{
+    struct sql_scan other = *scan;
+    other.escapes = !scan->escapes;
+    mark_used(*scan, used);
+    int rc = check_statements(scan, one_transaction, error);
+    if (rc == 0 || check_statements(&other, one_transaction, NULL) != 0)
+        return rc;
+    other.at = 0;
+    mark_used(other, used);
+    *scan = other;
+    return 0;
 }
 
 int sql_report_unused(struct slice name, struct error *error)

@@ -68,6 +68,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int escapes = 0; escapes < 2; escapes++) {
         walk_tokens(text, escapes == 1);
         walk_statements(text, escapes == 1);
+        struct sql_scan scan = scan_of(text, escapes == 1);
+        struct error error = {0};
+        bool used[2] = {false};
+        if (sql_check(&scan, true, used, &error) != 0 && error.text[0] == '\0')
+            abort();
     }
     return 0;
 }

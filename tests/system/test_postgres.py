@@ -105,6 +105,12 @@ def test_a_mistake_is_shown_with_its_place_and_a_caret(empty, tmp_path):
     assert "only names in `parameters` count" in ended.log
 
 
+def test_backslashes_are_read_as_the_server_reads_them_at_that_moment(empty):
+    sql = """SET standard_conforming_strings = off; SELECT 'a\\';' || :v AS b"""
+    ended = succeed(empty, {"sql": sql, "parameters": {"v": "c\\d"}})
+    assert ended.outputs["value"] == "a';c\\d"
+
+
 @pytest.mark.parametrize("options, words", [
     ({"sql": "SELECT %(day)s", "parameters": {"day": 1}}, "sql:1:8: %(day)s is not a parameter here: write :day"),
     ({"sql": "SELECT DATE :day", "parameters": {"day": 1}}, "write CAST(:day AS DATE)"),

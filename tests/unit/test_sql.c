@@ -225,6 +225,26 @@ static void sql_what_comes_from_elsewhere_shows_the_right_way(void **state)
     assert_statements("select x at time zone :t", "[select x at time zone :t]");
 }
 
+static void sql_check_passes_what_one_reading_of_backslashes_allows(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool used;
+        int code;
+    } cases[] = {{"select 'a\\', :day", true, 0},
+        {"set standard_conforming_strings = off; select 'a\\'b', :day", true, 0},
+        {"select 'b", false, ERR_INVALID}, {"select ':day'", false, 0},
+        {"select 1; commit", false, ERR_INVALID}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct sql_scan scan = scan_of(cases[i].text);
+        bool used[3] = {false};
+        assert_int_equal(sql_check(&scan, true, used, NULL), cases[i].code);
+        assert_int_equal(used[0], cases[i].used);
+        assert_false(used[1]);
+    }
+}
+
 static void sql_place_counts_characters(void **state)
 {
     (void)state;
@@ -251,6 +271,7 @@ int main(void)
         cmocka_unit_test(sql_way_follows_what_postgres_can_bind),
         cmocka_unit_test(sql_transaction_statements_are_told_from_others),
         cmocka_unit_test(sql_what_comes_from_elsewhere_shows_the_right_way),
+        cmocka_unit_test(sql_check_passes_what_one_reading_of_backslashes_allows),
         cmocka_unit_test(sql_place_counts_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
