@@ -12,7 +12,7 @@ say() {
     printf '\n== %s\n' "$*"
 }
 
-programs=(reeve reeve-master reeve-worker reeve-runner)
+programs=(reeve reeve-master reeve-worker reeve-runner reeve-op-probe)
 bin=$PWD/build/release/bin
 log=$PWD/build/quickstart.log
 mkdir -p build

@@ -238,7 +238,7 @@ static int hand_secrets(struct work *work, const struct msg_assign *assign, stru
         &work->attempts->secrets, assign, order->user, &order->arena, &order->secrets, error);
     if (rc == 0 && order->secrets.length > 0)
         secrets_add_env(order->secrets, &assign->env, &order->command.env, &order->arena);
-    return rc;
+    return rc == 0 || rc == ERR_NO_SPACE ? rc : ERR_REFUSED;
 }
 
 void attempts_prepare(struct attempts *attempts, const struct msg_assign *assign)
@@ -268,6 +268,8 @@ void attempts_prepare(struct attempts *attempts, const struct msg_assign *assign
         rc = prepare(work, assign, &error);
     if (rc == ERR_NOT_FOUND)
         answer(work, REASON_NOT_FOUND, &error);
+    else if (rc == ERR_REFUSED)
+        answer(work, REASON_CONNECTION, &error);
     else if (rc != 0)
         answer_error(work, &error);
     else if (work->trees == NULL)

@@ -190,7 +190,10 @@ static void add_service(struct buffer *out, struct slice name, const struct conn
         buffer_printf(out, "port=%u\n", connection->port);
     add_option(out, "dbname", connection->schema);
     add_option(out, "user", connection->login);
-    add_option(out, "password", connection->password);
+    /* libpq drops spaces at a line's end; in the file of passwords it keeps them. */
+    if (connection->password.length > 0 &&
+        connection->password.ptr[connection->password.length - 1] != ' ')
+        add_option(out, "password", connection->password);
     json_t *extra = connection->extra.length > 0
                         ? json_loadb(connection->extra.ptr, connection->extra.length, 0, NULL)
                         : NULL;
