@@ -6,8 +6,8 @@
 
 #include "common/table.h"
 #include "worker/io/attempts.h"
-#include "worker/io/talk.h"
 #include "worker/io/secrets.h"
+#include "worker/io/talk.h"
 
 /* What waits between PREPARE and START. */
 struct order {
