@@ -1,11 +1,14 @@
 """The postgres operator against a real PostgreSQL; psql is the oracle."""
 
 import csv
+import json
 import signal
+import subprocess
+import sys
 
 import pytest
 
-from reeve import wait_until
+from reeve import ROOT, program, wait_until
 from pg import empty, fail, server, start, succeed  # noqa: F401 (fixtures)
 
 HOSTILE = ["$(id)", "'; drop table t; --", 'a"b', "a\\'b\\", "two\nlines\r\n", "$1 :v %(v)s", "{1,2}", "\\x00", "é€😀", ""]
@@ -193,6 +196,16 @@ def test_several_hosts_are_tried_and_the_wanted_one_is_taken(empty):
     finally:
         empty.psql("ALTER ROLE etl RESET default_transaction_read_only")
     succeed(empty, {"sql": "SELECT 1"}, connection={"extra": {"target_session_attrs": "prefer-standby"}})
+
+
+def test_the_operator_keeps_its_contract(empty):
+    connection = empty.connection()
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests/operators/conformance.py", program("reeve-op-postgres"), "--connections",
+         json.dumps({connection["id"]: connection}), "--with", '{"sql": "SELECT pg_sleep(1)"}', "--bad", '{"sql": "SELEC"}'],
+        capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.count("ok ") == 5, done.stdout + done.stderr
+    assert empty.backends("reeve:") == []
 
 
 def test_the_environment_of_a_worker_is_not_the_connections(empty):

@@ -56,13 +56,6 @@ def test_orders_are_cleaned_loaded_and_added_up_as_psql_adds_them(shop):
     assert database.psql("SELECT count(DISTINCT run_key) FROM reeve_once") == "2" and backends(database) == []
 
 
-def test_the_database_is_reached_and_says_one(shop):
-    run = shop.submit(ROOT / "dags/postgres_check/postgres_check.yaml")
-    shop.finish(run)
-    log = shop.ok("logs", f"{run}/ask")
-    assert "PostgreSQL" in log and f"{pg.DATABASE}" in log and pg.PASSWORD not in log
-
-
 def test_hostile_params_and_outputs_are_rows_of_the_table_and_nothing_else(shop):
     make = """python3 -c 'import json, os; json.dump({"o": os.environ["REEVE_PARAM_p"]}, open(os.environ["REEVE_OUTPUT"], "w"))'"""
     keep = {"sql": "CREATE TABLE IF NOT EXISTS kept (p text, o text); INSERT INTO kept VALUES (:p, :o)",
