@@ -34,17 +34,21 @@ static void try(const struct damage *damage, const void *bytes, size_t length, c
     damage->look(damage->context, what);
 }
 
-static void flip_bits(const struct damage *damage, struct buffer *bytes, size_t step)
+static void flip_bit(const struct damage *damage, struct buffer *bytes, size_t at, unsigned bit)
 {
     char what[80];
+    (void)snprintf(what, sizeof what, "bit %u of byte %zu flipped", bit, at);
+    bytes->data[at] = (char)(bytes->data[at] ^ (1 << bit));
+    try(damage, bytes->data, bytes->length, what);
+    bytes->data[at] = (char)(bytes->data[at] ^ (1 << bit));
+}
+
+static void flip_bits(const struct damage *damage, struct buffer *bytes, size_t step)
+{
     for (size_t at = 0; at < bytes->length; at += step) {
         for (unsigned bit = 0; bit < 8; bit++) {
-            if (step > 1 && bit != at / step % 8)
-                continue;
-            (void)snprintf(what, sizeof what, "bit %u of byte %zu flipped", bit, at);
-            bytes->data[at] = (char)(bytes->data[at] ^ (1 << bit));
-            try(damage, bytes->data, bytes->length, what);
-            bytes->data[at] = (char)(bytes->data[at] ^ (1 << bit));
+            if (step == 1 || bit == at / step % 8)
+                flip_bit(damage, bytes, at, bit);
         }
     }
 }
@@ -83,4 +87,19 @@ void damage_each(const char *path, size_t step, damage_fn look, void *context)
     make_foreign(&damage, bytes.length);
     put(path, bytes.data, bytes.length);
     buffer_fini(&bytes);
+}
+
+void damage_near(const char *path, struct slice bytes, size_t before, damage_fn look, void *context)
+{
+    const struct damage damage = {path, look, context};
+    struct buffer file = {0};
+    assert_int_equal(file_read(path, SIZE_MAX, &file, NULL), 0);
+    const char *found = memmem(file.data, file.length, bytes.ptr, bytes.length);
+    assert_non_null(found);
+    size_t place = (size_t)(found - file.data);
+    assert_true(place >= before);
+    for (size_t at = place - before; at < place + bytes.length; at++)
+        flip_bit(&damage, &file, at, (unsigned)(at % 8));
+    put(path, file.data, file.length);
+    buffer_fini(&file);
 }

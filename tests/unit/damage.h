@@ -5,7 +5,7 @@
 #ifndef TESTS_UNIT_DAMAGE_H
 #define TESTS_UNIT_DAMAGE_H
 
-#include <stddef.h>
+#include "common/slice.h"
 
 /* `what` says it for a person: "bit 3 of byte 17 flipped". */
 typedef void (*damage_fn)(void *context, const char *what);
@@ -15,5 +15,9 @@ typedef void (*damage_fn)(void *context, const char *what);
  * only every so many bytes are cut off or changed, one bit of each.
  */
 void damage_each(const char *path, size_t step, damage_fn look, void *context);
+/* Of each byte of the first place where these stand in the file, and of so many before it, one bit
+ * flipped. */
+void damage_near(
+    const char *path, struct slice bytes, size_t before, damage_fn look, void *context);
 
 #endif
