@@ -48,8 +48,10 @@ int seal_key_load(const char *path, struct seal_key *ret_key, struct error *erro
     struct buffer text = {0};
     struct seal_key key;
     int rc = file_read_private(path, FILE_MAX_BYTES, &text, error);
-    if (rc != 0)
+    if (rc != 0) {
+        buffer_wipe(&text);
         return rc;
+    }
     const size_t digits = HEX_TEXT_SIZE(SEAL_KEY_BYTES) - 1;
     bool sound =
         text.length == sizeof head - 1 + digits + 1 &&
