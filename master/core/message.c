@@ -187,7 +187,7 @@ static void take_progress(struct core *core, struct worker *worker, const void *
     const struct msg_progress *message = body;
     struct attempt *attempt;
     if (own_attempt(core, worker, MESSAGE_progress, &message->id, &attempt) && attempt != NULL)
-        progress_take(attempt, message);
+        progress_take(core, attempt, message);
 }
 
 typedef void (*take_fn)(struct core *core, struct worker *worker, const void *body);

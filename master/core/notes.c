@@ -98,7 +98,8 @@ static int take(struct core *core, const struct attempt *attempt, const struct m
         .id = note->id,
         .note = note->note,
         .at = core->now_wall,
-        .text = arena_copy(&core->effects->arena, note->text),
+        .text = arena_copy(&core->effects->arena,
+            connections_mask_json(core, &run->plan, attempt->task, note->text)),
     };
     run_add_note(run, row);
     return 0;
@@ -118,9 +119,10 @@ void note_take(struct core *core, struct worker *worker, const struct attempt *a
     worker_mark_dirty(core, worker);
 }
 
-void progress_take(struct attempt *attempt, const struct msg_progress *message)
+void progress_take(struct core *core, struct attempt *attempt, const struct msg_progress *message)
 {
-    struct slice text = message->text;
+    const struct plan *plan = &core->runs[attempt->run].plan;
+    struct slice text = connections_mask(core, plan, attempt->task, message->text);
     if (text.length > 2 * NAME_MAX_BYTES)
         text.length = 2 * NAME_MAX_BYTES;
     slice_free(&attempt->progress.text);

@@ -31,6 +31,6 @@ void run_forget_notes(struct run *run, uint32_t task);
 /* `attempt` is the live one, or NULL. Answers the worker. */
 void note_take(struct core *core, struct worker *worker, const struct attempt *attempt,
     const struct msg_note *note);
-void progress_take(struct attempt *attempt, const struct msg_progress *message);
+void progress_take(struct core *core, struct attempt *attempt, const struct msg_progress *message);
 
 #endif

@@ -134,7 +134,7 @@ static void connection_is_replaced_kept_removed_and_audited(void **state)
     assert_false(core_view_connection(world->core, 2, &view));
 }
 
-static void connection_secrets_are_taken_out_of_errors_and_outputs(void **state)
+static void connection_secrets_are_taken_out_of_errors_outputs_and_notes(void **state)
 {
     struct core_world *world = *state;
     set(world, "db", one);
@@ -143,6 +143,10 @@ static void connection_secrets_are_taken_out_of_errors_and_outputs(void **state)
     world_drain(world);
     fake_started(world, fake, attempt_named(run, 0, 1));
     set(world, "db", two);
+    struct msg_note note = {
+        .id = attempt_named(run, 0, 1), .note = 1, .text = slice_of("{\"at\":\"x first-one\"}")};
+    fake_say(world, fake, MESSAGE_note, &note);
+    assert_true(slice_is(world->rows.notes[0].text, "{\"at\":\"x *********\"}"));
     struct msg_ended ended = {.id = attempt_named(run, 0, 1),
         .state = ATTEMPT_SUCCESS,
         .error = slice_of("at first-one, second-one"),
@@ -175,7 +179,7 @@ int main(void)
         IN_WORLD(connection_that_is_not_there_fails_its_task_before_dispatch),
         IN_WORLD(connection_outlives_a_restart_sealed_and_locked_ones_fail_by_name),
         IN_WORLD(connection_is_replaced_kept_removed_and_audited),
-        IN_WORLD(connection_secrets_are_taken_out_of_errors_and_outputs),
+        IN_WORLD(connection_secrets_are_taken_out_of_errors_outputs_and_notes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
