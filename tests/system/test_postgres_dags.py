@@ -11,6 +11,9 @@ import pg
 from pg import empty, server  # noqa: F401 (fixtures)
 
 
+pytestmark = pytest.mark.slow
+
+
 def uri(server):
     return f"postgres://{pg.LOGIN}:{urllib.parse.quote(pg.PASSWORD, safe='')}@127.0.0.1:{server.port}/{pg.DATABASE}"
 

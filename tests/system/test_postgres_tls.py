@@ -8,6 +8,8 @@ import pytest
 
 import pg
 
+pytestmark = pytest.mark.slow
+
 QUERY = {"sql": "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"}
 
 

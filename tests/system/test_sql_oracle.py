@@ -18,7 +18,7 @@ import pytest
 import pg
 import reeve
 
-TEXTS = 600
+TEXTS = 300
 NAMES = ["day", "t"]
 # Psql replaces :day by this text as it is, and quotes it for :'day' and :"day".
 VALUES = {"day": "VALday", "t": "VALt"}
