@@ -232,11 +232,15 @@ stage words check_words
 stage scripts check_scripts
 stage build_dev build_preset dev
 after build_dev compiled_dev check_compiled dev '*.c' ':!tests/fuzz'
-after build_dev ctest_dev run_ctest dev
+if [ "$level" = quick ]; then
+    after build_dev ctest_dev run_ctest dev -LE long
+else
+    after build_dev ctest_dev run_ctest dev
+fi
 
 if [ "$level" = quick ]; then
     after build_dev system run_pytest_parts dev 300 -m "not slow"
-    not_run "headers, build_clang, tidy, asan, tsan, fuzzers, slow system tests, soak" "quick leaves them to full"
+    not_run "headers, build_clang, tidy, asan, tsan, fuzzers, slow system tests, the simulator's mutants, soak" "quick leaves them to full"
 else
     stage headers check_headers
     stage build_clang build_preset clang
