@@ -8,6 +8,25 @@ enum { GIVE_UP_MS = 600000, VISIT_MS = 20000 };
 
 static const uint32_t marks[] = {TASK_SUCCESS, TASK_SKIPPED, TASK_FAILED};
 
+/* A wish that is recorded, and its master dies before anybody has heard of it. */
+static void crash_with_it(struct world *world, const struct happening *happening)
+{
+    (void)happening;
+    if (world_is_bad(world))
+        master_crash(world);
+}
+
+static void strike_at(struct world *world)
+{
+    enum { DEAF_MS = 8000 };
+    if (!world_is_bad(world))
+        return;
+    tell(world, "nobody hears the master for a while");
+    for (uint32_t i = 0; i < world->host_count; i++)
+        world->hosts[i].cut_down_until = world->now_ms + DEAF_MS;
+    (void)plan_ahead(world, 50 + draw_below(world, DICE_PEOPLE, DEAF_MS), crash_with_it);
+}
+
 static void ask(struct world *world, const struct happening *happening)
 {
     struct asked *asked = &world->asked[happening->number];
@@ -18,6 +37,8 @@ static void ask(struct world *world, const struct happening *happening)
         return;
     if (joins_may_ask(world, asked))
         master_request(world, asked);
+    if (asked->kind == EVENT_CANCEL && draw_percent(world, DICE_PEOPLE, 25))
+        strike_at(world);
     plan_ahead(world, 1000 + draw_below(world, DICE_PEOPLE, 1000), ask)->number = happening->number;
 }
 

@@ -111,8 +111,8 @@ static void draw_behaviour(struct world *world, struct sim_task *task, bool slow
 {
     task->fail_percent = percent(world, 30) ? 60 : 5;
     task->long_percent = slow ? 60 : 5;
-    task->hang_percent = percent(world, 10) ? 50 : 0;
-    task->timeout_s = percent(world, task->hang_percent > 0 ? 70 : 10) ? 2 + below(world, 60) : 0;
+    task->hang_percent = percent(world, 18) ? 60 : 0;
+    task->timeout_s = percent(world, task->hang_percent > 0 ? 40 : 10) ? 2 + below(world, 60) : 0;
     if (percent(world, 3))
         task->takes = (enum take_down)(1 + below(world, 3));
 }
