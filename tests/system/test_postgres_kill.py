@@ -94,6 +94,19 @@ def test_a_later_attempt_and_other_tasks_are_left_alone(empty):
         assert own.end().status == 1
 
 
+def test_a_ghost_of_another_login_that_may_not_be_ended_is_told(empty):
+    empty.psql("CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'boss'")
+    try:
+        ghost = running(empty, "SELECT pg_sleep(600)", connection={"login": "boss", "password": "boss"})
+        ended = fail(empty, {"sql": "CREATE TABLE t (n int)"}, number=2)
+        assert "of attempt 1 (user boss) cannot be ended" in ended.error and "42501" in ended.error and ended.retry is False
+        assert empty.psql("SELECT to_regclass('t') IS NULL") == "t"
+        ghost.signal(signal.SIGTERM)
+        assert ghost.end().status == 1
+    finally:
+        empty.psql("DROP ROLE boss")
+
+
 def test_a_server_that_is_restarted_in_a_query_could_be_tried_again(empty):
     own = running(empty, "SELECT pg_sleep(600)")
     empty.restart()
