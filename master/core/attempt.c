@@ -518,6 +518,7 @@ void attempt_arm(struct core *core, struct attempt *attempt, uint64_t base_ms)
         wait_ms = attempt->lease_ms;
     else if (MUTANT(EXPIRED_EARLY))
         wait_ms = attempt->lease_ms - HEARTBEAT_INTERVAL_MS;
+    attempt->unheard_ms = base_ms;
     attempt->lease_ends_ms = attempt->lease_ms > 0 ? base_ms + wait_ms : 0;
     if (!attempt_is_elder(core, attempt) && attempt_may_double(core, attempt))
         wheel_arm(&core->wheel, &attempt->expiry, base_ms + SILENT_AFTER_MS);

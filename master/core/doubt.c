@@ -34,7 +34,8 @@ bool attempt_may_double(const struct core *core, const struct attempt *attempt)
     const struct plan_task *plan = run_plan_task(run, attempt->task);
     const struct task *task = &run->tasks[attempt->task];
     bool wished = run->cancelled || (task->flags & TASK_FLAG_CANCEL) != 0;
-    if ((plan->flags & PLAN_TASK_IDEMPOTENT) == 0 || wished || attempt->elder != NONE ||
+    bool idempotent = (plan->flags & PLAN_TASK_IDEMPOTENT) != 0 || MUTANT(DOUBLED_ANY);
+    if (!idempotent || wished || attempt->elder != NONE ||
         (attempt->flags & (ATTEMPT_FLAG_DOUBTED | ATTEMPT_FLAG_EXPIRED)) != 0)
         return false;
     return loss_verdict(run, attempt->task, REASON_WORKER_LOST, task->losses + 1u) == LOSS_RERUN;
@@ -74,16 +75,20 @@ void attempts_weigh(struct core *core, const struct worker *worker)
     }
 }
 
-/* The one that is left goes on for both. */
+/* The one that is left goes on for both; whether it is silent is asked anew, since a master that
+ * was just started has heard of nobody yet. */
 void attempt_outlive(struct core *core, struct attempt *left)
 {
-    struct run *run = &core->runs[left->run];
-    bool wished = run->cancelled || (task_of(core, left)->flags & TASK_FLAG_CANCEL) != 0;
-    task_move(core, run, left->task, TASK_EVENT_BACK, REASON_WORKER_LOST);
-    bool again = loss_verdict(run, left->task, REASON_WORKER_LOST,
-                     task_of(core, left)->losses + 1u) == LOSS_RERUN;
-    if (wished || !again || !attempt_is_unreachable(core, left))
-        attempt_trust(core, left);
+    const struct worker *worker = core->workers[left->worker];
+    bool silent = worker->open && left->held_in == worker->channel.session;
+    task_move(core, &core->runs[left->run], left->task, TASK_EVENT_BACK, REASON_WORKER_LOST);
+    attempt_trust(core, left);
+    if (!attempt_is_unreachable(core, left))
+        return;
+    if (!silent)
+        attempt_arm(core, left, left->unheard_ms);
+    else if (attempt_may_double(core, left))
+        attempt_doubt(core, left);
 }
 
 /* A worker that is silent may hold it and start it, should it come back: it has to register first,
@@ -98,7 +103,7 @@ void attempt_supersede(struct core *core, struct attempt *attempt)
     row->reason = REASON_SUPERSEDED;
     row->error = slice_of("another attempt of its task ended first");
     attempt_destroy(core, attempt);
-    if (reachable && !MUTANT(TWIN_SPARED)) {
+    if (reachable) {
         channel_add(&worker->channel, MESSAGE_kill, &kill);
         worker_mark_dirty(core, worker);
     } else if (worker->open && !worker_is_heard(worker)) {

@@ -144,6 +144,7 @@ struct attempt {
     uint64_t boot;           /* hash of the boot id of that runner's host */
     uint64_t stamp; /* that host's boot time when the session registered: no older list knows it */
     uint64_t lease_ms;               /* 0: none */
+    uint64_t unheard_ms;             /* since when no session renews it: boot time */
     uint64_t lease_ends_ms;          /* with the margin, once no session renews it; 0: never */
     uint64_t assigned_ms;            /* boot time */
     int64_t assigned_at, started_at; /* wall */
