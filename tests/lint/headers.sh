@@ -3,7 +3,7 @@
 set -u
 flags=(-std=c17 -D_GNU_SOURCE -I. -fsyntax-only -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wno-sign-conversion
     -Wno-unused-function -Werror -x c)
-read -ra libraries < <(pkg-config --cflags libczmq libzmq sqlite3 yaml-0.1 jansson libsodium icu-i18n msgpack cmocka)
+read -ra libraries < <(pkg-config --cflags libczmq libzmq sqlite3 yaml-0.1 jansson libsodium icu-i18n msgpack libpq cmocka)
 status=0
 for header in "$@"; do
     for compiler in gcc clang; do
