@@ -241,6 +241,7 @@ def test_remote_submit_brings_files_that_lie_here_alone(laptop):
     assert laptop.ok("submit", dag, "--wait").strip() == "d/2"
 
 
+@pytest.mark.slow
 def test_remote_submit_of_many_and_large_files_is_whole(laptop):
     laptop.join("operator")
     files = {f"f{n}": f"{n}\n" for n in range(1500)}

@@ -99,7 +99,8 @@ def test_conformance_passes_for_the_examples(program, options):
     assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.slow if name in ("deaf", "lingers") else ()) for name in BAD])
 def test_conformance_fails_for_a_bad_one(tmp_path, name):
     result = conformance(bad_one(tmp_path, name))
     assert result.returncode == 1 and "FAIL" in result.stdout, result.stdout + result.stderr

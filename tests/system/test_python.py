@@ -227,6 +227,7 @@ def wheel(folder, version):
     return f"./{path.name}"
 
 
+@pytest.mark.slow
 def test_venv_is_built_once_and_again_when_what_is_in_it_changes(tmp_path):
     cache = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PIP_NO_INDEX": "1"}
     (tmp_path / "cache").mkdir(mode=0o700)
@@ -242,6 +243,7 @@ def test_venv_is_built_once_and_again_when_what_is_in_it_changes(tmp_path):
     assert re.search(r"^\$ .*-m venv ", again.log) and again.log.endswith("2.0 True\n")
 
 
+@pytest.mark.slow
 def test_venv_whose_requirement_is_not_there_says_what_pip_said(tmp_path):
     (tmp_path / "cache").mkdir(mode=0o700)
     ended = run({"code": "1", "venv": {"requirements": ["./no-such-1.0-py3-none-any.whl"]}}, tmp_path,

@@ -315,6 +315,7 @@ def test_exit_0_without_a_driver_is_no_success(bench, master):
     assert "named no driver" in ended.error
 
 
+@pytest.mark.slow
 def test_driver_that_the_master_lost_fails_after_ten_looks(bench, master):
     submitted(bench)
     ended = bench.run({"application": "job.jar"}, master(["NONE"]).connection())

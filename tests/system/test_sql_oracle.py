@@ -107,6 +107,7 @@ def texts():
 
 
 @pytest.mark.skipif(pg.programs() is None and shutil.which("psql") is None, reason="psql is not installed (package postgresql)")
+@pytest.mark.slow
 def test_statements_and_parameters_are_those_that_psql_sends():
     wishes = list(texts())
     lines = "".join(json.dumps({"text": text, "names": NAMES, "escapes": escapes}) + "\n" for text, escapes in wishes)
