@@ -193,9 +193,17 @@ class Cluster:
                     if folder.is_dir():
                         folder.rmdir()
 
+    def remove_secrets(self):
+        """A worker's folder on memory is named by its key; a killed one leaves it to its next start, which never comes."""
+        for key in self.folder.glob("*/private/key"):
+            for line in key.read_text(errors="replace").splitlines():
+                if line.startswith("public "):
+                    shutil.rmtree(f"/dev/shm/reeve-{line.removeprefix('public ')[:16]}", ignore_errors=True)
+
     def close(self):
         self.end_all()
         self.remove_cgroups()
+        self.remove_secrets()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def log_of(self, name, lines=40):
