@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,8 +75,9 @@ static bool next_frame(struct agent *agent)
             wait_readable(runner_client_fd(agent->client));
             continue;
         }
-        assert_true(count <= 1);
-        agent->fd = count == 1 ? fds[0] : -1;
+        assert_true(count <= 2);
+        agent->fd = count >= 1 ? fds[0] : -1;
+        agent->channel = count == 2 ? fds[1] : -1;
         bytes = arena_copy(&agent->frames, bytes);
         assert_int_equal(frame_open(bytes, &agent->arena, &agent->reader, NULL), 0);
         agent->reading = true;
@@ -166,12 +168,8 @@ static struct slice environment[] = {
     {"GREETING=hello", 14},
 };
 
-int start_with(
-    struct agent *agent, struct msg_runner_start *start, struct slice *arguments, uint32_t count)
+static void fill(struct msg_runner_start *start, struct slice *arguments, uint32_t count)
 {
-    int ends[2];
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    int fds[2] = {fcntl(ends[0], F_DUPFD_CLOEXEC, 0), ends[1]};
     start->arguments = (struct texts){arguments, count};
     start->env = (struct texts){environment, sizeof environment / sizeof *environment};
     if (start->folder.length == 0)
@@ -181,7 +179,31 @@ int start_with(
         start->lease_ms = 300000;
     start->kill_grace_ms = GRACE_MS;
     start->cookie = slice_of("biscuit");
+}
+
+int start_with(
+    struct agent *agent, struct msg_runner_start *start, struct slice *arguments, uint32_t count)
+{
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    int fds[2] = {fcntl(ends[0], F_DUPFD_CLOEXEC, 0), ends[1]};
+    fill(start, arguments, count);
     say_with(agent, MESSAGE_runner_start, start, fds, 2);
+    return ends[0];
+}
+
+int start_operator(struct agent *agent, struct attempt_id id, const char *script, int *ret_channel)
+{
+    struct slice arguments[] = {slice_of("bash"), slice_of("-c"), slice_of(script)};
+    struct msg_runner_start start = {.id = id, .operator= true };
+    int ends[2], sockets[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+    int fds[4] = {fcntl(ends[0], F_DUPFD_CLOEXEC, 0), ends[1],
+        fcntl(sockets[0], F_DUPFD_CLOEXEC, 0), sockets[1]};
+    fill(&start, arguments, 3);
+    say_with(agent, MESSAGE_runner_start, &start, fds, 4);
+    *ret_channel = sockets[0];
     return ends[0];
 }
 

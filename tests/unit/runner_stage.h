@@ -21,7 +21,7 @@ struct agent {
     struct arena frames; /* their bytes */
     struct frame_reader reader;
     bool reading;
-    int fd; /* came with the frame that is being read */
+    int fd, channel; /* came with the frame that is being read; -1: none */
 };
 
 void connect_agent(struct agent *agent);
@@ -38,6 +38,8 @@ int teardown(void **state);
 int start_with(
     struct agent *agent, struct msg_runner_start *start, struct slice *arguments, uint32_t count);
 int start_bash(struct agent *agent, struct attempt_id id, const char *script);
+/* As start_bash, of an operator; its socket's other end too. */
+int start_operator(struct agent *agent, struct attempt_id id, const char *script, int *ret_channel);
 void read_line(int fd, char *line, size_t size);
 void assert_line(int fd, const char *text);
 pid_t read_pid(int fd);

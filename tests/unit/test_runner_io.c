@@ -357,9 +357,52 @@ static void large_order_passes(void **state)
     (void)close(fd);
 }
 
+/* ---- operators ---- */
+
+static void operator_has_its_socket_and_nothing_else(void **state)
+{
+    struct agent *agent = *state;
+    int channel = -1;
+    int fd = start_operator(
+        agent, A, "read -r line <&3; echo \"heard $line\" >&3; ls /proc/self/fd | wc -l", &channel);
+    assert_int_equal(write(channel, "word\n", 5), 5);
+    assert_line(channel, "heard word");
+    /* 0, 1, 2, 3, and the folder that ls reads. */
+    assert_line(fd, "5");
+    const struct msg_runner_exited *end = expect(agent, MESSAGE_runner_exited);
+    assert_int_equal(end->exit_code, 0);
+    (void)close(fd);
+    (void)close(channel);
+}
+
+static void operator_socket_is_given_to_the_next_agent(void **state)
+{
+    struct agent *agent = *state;
+    int channel = -1;
+    int fd = start_operator(agent, A, "echo ready >&3; read -r line <&3; echo \"$line\"", &channel);
+    (void)expect(agent, MESSAGE_runner_started);
+    disconnect_agent(agent);
+    (void)close(channel);
+    connect_agent(agent);
+    (void)expect(agent, MESSAGE_runner_hello);
+    struct msg_runner_list list = {.nonce = 7};
+    say(agent, MESSAGE_runner_list, &list);
+    const struct msg_runner_holds *holds = expect(agent, MESSAGE_runner_holds);
+    assert_true(holds->operator&& agent->channel >= 0);
+    channel = agent->channel;
+    (void)close(agent->fd);
+    assert_line(channel, "ready");
+    assert_int_equal(write(channel, "again\n", 6), 6);
+    assert_line(fd, "again");
+    (void)close(fd);
+    (void)close(channel);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        BOTH(operator_has_its_socket_and_nothing_else),
+        BOTH(operator_socket_is_given_to_the_next_agent),
         BOTH(task_that_ends_tells_its_code),
         BOTH(task_that_dies_tells_its_signal),
         BOTH(task_killed_by_a_stranger_is_not_out_of_memory),

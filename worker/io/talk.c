@@ -320,7 +320,7 @@ static bool look(struct talk *talk)
     return true;
 }
 
-static void read_on(struct talk *talk)
+static void read_lines(struct talk *talk)
 {
     while (talk->fd >= 0 && talk->note == 0 && talk->breach.ptr == NULL && look(talk)) {
         struct slice rest = buffer_slice(&talk->seen);
@@ -339,6 +339,13 @@ static void read_on(struct talk *talk)
         if (rest.length == 0 && talk->seen.length < OPERATOR_SAID_MAX_BYTES)
             return;
     }
+}
+
+/* An operator that is quiet for hours costs no room for a line. */
+static void read_on(struct talk *talk)
+{
+    read_lines(talk);
+    buffer_fini(&talk->seen);
 }
 
 static void on_socket(void *context, int fd, uint32_t events)
