@@ -188,7 +188,7 @@ run_pytest() { # PRESET SECONDS ARGUMENT…
 
 # Several at once: most of a system test's time is waiting.
 run_pytest_parts() { # PRESET SECONDS ARGUMENT…
-    local preset=$1 seconds=$2 parts=$((jobs + 1)) part status=0 running=()
+    local preset=$1 seconds=$2 parts=$((jobs * 2)) part status=0 running=()
     shift 2
     for ((part = 1; part <= parts; part++)); do
         run_pytest "$preset" "$seconds" --part "$part/$parts" "$@" >"$logs/.part$part" 2>&1 &
