@@ -217,6 +217,8 @@ struct task_view {
     uint32_t attempt_state;
     uint32_t worker; /* number */
     int64_t assigned_at, started_at;
+    /* Another attempt that may be alive beside it, as shown; 0: there is none. */
+    uint32_t elder, elder_state;
     const struct task_note *notes; /* of all its attempts, oldest first */
     size_t note_count;
     struct slice progress; /* of the live one: what its operator said last */

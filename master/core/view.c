@@ -76,6 +76,10 @@ bool core_view_task(
     ret_view->worker = core->workers[attempt->worker]->number;
     ret_view->assigned_at = attempt->assigned_at;
     ret_view->started_at = attempt->started_at;
+    if (attempt->elder != NONE) {
+        ret_view->elder = core->attempts[attempt->elder]->number;
+        ret_view->elder_state = attempt_shown_state(core, core->attempts[attempt->elder]);
+    }
     return true;
 }
 

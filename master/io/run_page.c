@@ -182,8 +182,12 @@ static void set_attempts(struct run_page *page, struct task_info *info,
     size_t count;
     const struct attempt_row *rows = find_rows(page, info->index, &count);
     info->attempts.items = arena_alloc(page->arena, (count + 1) * sizeof(struct attempt_info));
-    for (size_t i = 0; i < count; i++)
-        info->attempts.items[info->attempts.count++] = info_of_row(&rows[i], source);
+    for (size_t i = 0; i < count; i++) {
+        struct attempt_info *shown = &info->attempts.items[info->attempts.count++];
+        *shown = info_of_row(&rows[i], source);
+        if (view->elder != 0 && shown->attempt == view->elder && !is_over(shown->state))
+            shown->state = view->elder_state;
+    }
     if (!view->live)
         return;
     /* The core knows more of the live one than its row. */

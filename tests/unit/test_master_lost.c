@@ -413,6 +413,10 @@ static void double_up(
     world_pass(world, 1500);
     assert_int_equal(fake_assign(*ret_younger, 0)->id.attempt, 2);
     assert_int_equal(world_attempt(world, *ret_run, 0, 1)->state, ATTEMPT_ASSIGNED);
+    struct task_view view;
+    assert_true(core_view_task(world->core, *ret_run, 0, &view));
+    assert_int_equal(view.elder, 1);
+    assert_int_equal(view.elder_state, ATTEMPT_UNREACHABLE);
     fake_started(world, *ret_younger, attempt_named(*ret_run, 0, 2));
 }
 
