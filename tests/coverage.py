@@ -13,11 +13,11 @@ def room_of(path):
 
 
 def main():
-    here = os.getcwd() + "/"
+    here = os.path.realpath(".") + "/"
     rooms = {}
     with open(sys.argv[1], "w", encoding="utf-8") as files:
         for item in json.load(sys.stdin)["data"][0]["files"]:
-            path = item["filename"].removeprefix(here)
+            path = os.path.realpath(item["filename"]).removeprefix(here)
             lines = item["summary"]["lines"]
             room = room_of(path)
             if room is None:

@@ -31,7 +31,8 @@ fi
 llvm-profdata merge -sparse "$build"/profiles/*.profraw -o "$build/all.profdata"
 objects=()
 for program in "$build"/bin/* $(find "$build/tests" -type f -name 'test_*' -perm -u+x); do
-    [ -x "$program" ] && objects+=(-object "$program")
+    # Programs alone: some are scripts.
+    [ "$(head -c 4 "$program" | tr -d '\0')" = $'\x7fELF' ] && objects+=(-object "$program")
 done
 llvm-cov export -summary-only -instr-profile "$build/all.profdata" "${objects[@]}" 2>/dev/null |
     python3 tests/coverage.py "$build/files.txt"
