@@ -12,7 +12,7 @@ say() {
     printf '\n== %s\n' "$*"
 }
 
-programs=(reeve reeve-master reeve-worker reeve-runner reeve-op-probe)
+programs=(reeve reeve-master reeve-worker reeve-runner reeve-op-postgres reeve-op-probe reeve-op-spark)
 bin=$PWD/build/release/bin
 log=$PWD/build/quickstart.log
 mkdir -p build

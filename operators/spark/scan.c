@@ -61,8 +61,8 @@ static bool take_pod(struct scan *scan, const char *line)
     return true;
 }
 
-/* "Bound SparkUI to 0.0.0.0, and started at http://host:4040", or "Successfully started service
- * 'SparkUI' on port 4040." */
+/* "Bound SparkUI to 0.0.0.0, and started at http://driver.example.com:4040", or "Successfully
+ * started service 'SparkUI' on port 4040." */
 static bool take_page(struct scan *scan, const char *line)
 {
     if (scan->ui[0] != '\0' || strstr(line, "SparkUI") == NULL)

@@ -16,7 +16,7 @@ struct scan {
     char application[80]; /* app-20261121030002-0003, application_1700000000000_0001, local-17… */
     char driver[80];      /* of a standalone cluster: driver-20261121030002-0001 */
     char pod[254];        /* of Kubernetes */
-    char ui[280];         /* http://host:4040 */
+    char ui[280];         /* http://driver.example.com:4040 */
     char error[600];      /* the last exception's line */
     char last[600];       /* the last line that is not empty */
     char line[SCAN_LINE_MAX_BYTES];

@@ -68,7 +68,7 @@ def test_every_option_in_airflows_order(bench):
         "application": "job.jar", "args": ["a b", 3, "$(id)'\"\n"], "master": "yarn", "deploy_mode": "client",
         "conf": {"spark.x": "1 2", "spark.n": 3, "spark.b": True}, "properties_file": "p.conf", "files": ["f1", "f2"],
         "py_files": "a.py,b.py", "archives": ["z.zip"], "driver_class_path": "cp", "jars": ["1.jar", "2.jar"],
-        "packages": ["g:a:1"], "exclude_packages": "g:b", "repositories": ["http://r"], "num_executors": 4,
+        "packages": ["g:a:1"], "exclude_packages": "g:b", "repositories": ["https://jars.example.com"], "num_executors": 4,
         "total_executor_cores": "8", "executor_cores": 2, "executor_memory": "2g", "driver_memory": "1g", "keytab": "k",
         "principal": "me", "proxy_user": "you", "name": "avg", "class": "my.Main", "verbose": True, "queue": "night",
         "env_vars": {"DAY": "2026"}})
@@ -77,7 +77,7 @@ def test_every_option_in_airflows_order(bench):
         "--conf", "spark.yarn.appMasterEnv.DAY=2026", "--conf", f"spark.reeve.tag={TAG}", "--conf", f"spark.yarn.tags={TAG}",
         "--properties-file", "p.conf", "--files", "f1,f2", "--py-files", "a.py,b.py", "--archives", "z.zip",
         "--driver-class-path", "cp", "--jars", "1.jar,2.jar", "--packages", "g:a:1", "--exclude-packages", "g:b",
-        "--repositories", "http://r", "--num-executors", "4", "--total-executor-cores", "8", "--executor-cores", "2",
+        "--repositories", "https://jars.example.com", "--num-executors", "4", "--total-executor-cores", "8", "--executor-cores", "2",
         "--executor-memory", "2g", "--driver-memory", "1g", "--keytab", "k", "--principal", "me", "--proxy-user", "you",
         "--name", f"avg {TAG}", "--class", "my.Main", "--verbose", "--queue", "night", "--deploy-mode", "client",
         "job.jar", "a b", "3", "$(id)'\"\n"]
@@ -94,8 +94,8 @@ def test_connection_gives_master_mode_queue_and_binary(bench):
 
 
 @pytest.mark.parametrize("connection, master", [
-    ({"host": "yarn"}, "yarn"), ({"host": "local[2]"}, "local[2]"), ({"host": "k8s://https://api", "port": 6443},
-                                                                     "k8s://https://api:6443")])
+    ({"host": "yarn"}, "yarn"), ({"host": "local[2]"}, "local[2]"), ({"host": "k8s://https://k8s.example.com", "port": 6443},
+                                                                     "k8s://https://k8s.example.com:6443")])
 def test_master_of_a_connection(bench, connection, master):
     assert bench.command({"application": "job.py"}, connection)[2] == master
 

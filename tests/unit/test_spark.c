@@ -57,7 +57,8 @@ static void scan_finds_the_page(void **state)
 {
     (void)state;
     assert_string_equal(
-        scanned("Bound SparkUI to 0.0.0.0, and started at http://h:4040\n").ui, "http://h:4040");
+        scanned("Bound SparkUI to 0.0.0.0, and started at http://h.example.com:4040\n").ui,
+        "http://h.example.com:4040");
     assert_string_equal(
         scanned("started service 'SparkUI' on port 4041.\n").ui, "http://127.0.0.1:4041");
     assert_string_equal(scanned("started service 'SparkUI' on port 99999.\n").ui, "");
