@@ -4,7 +4,7 @@
  */
 #include "tests/sim/world.h"
 
-enum { GIVE_UP_MS = 600000, VISIT_MS = 20000 };
+enum { GIVE_UP_MS = 300000, VISIT_MS = 20000 };
 
 static const uint32_t marks[] = {TASK_SUCCESS, TASK_SKIPPED, TASK_FAILED};
 

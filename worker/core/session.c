@@ -226,7 +226,7 @@ static bool check_leader(struct agent *agent, const struct frame_header *header)
 {
     if (header->epoch == agent->epoch && header->leader == agent->leader)
         return true;
-    if (header->epoch > agent->epoch) {
+    if (header->epoch > agent->epoch || MUTANT(EPOCH_UNCHECKED)) {
         agent->epoch = header->epoch;
         agent->leader = header->leader;
         remember_leader(agent);
@@ -235,8 +235,6 @@ static bool check_leader(struct agent *agent, const struct frame_header *header)
             session_begin(agent);
         return true;
     }
-    if (MUTANT(EPOCH_UNCHECKED))
-        return true;
     note(agent,
         "a master of epoch %llu (leader %016llx) was refused: this worker follows epoch %llu "
         "(leader %016llx)",
