@@ -166,6 +166,8 @@ static void open_session(
     worker->leaving = false;
     worker->resting = false;
     worker->instance = message->instance;
+    /* Once closed, no registration opens it again, however late one of its comes. */
+    table_set(&core->session_instances, session, message->instance);
     memcpy(worker->boot, message->boot.ptr, BOOT_ID_BYTES);
     worker->heartbeat_ms = core->now_ms;
     worker->heartbeat_stamp = message->now;
