@@ -14,7 +14,7 @@
 enum { STRANGER = HOSTS_MAX - 1 };
 enum { TOKEN_ID = 0x70cee, REMOTE_PERCENT = 50, REMOVED_PERCENT = 8, COPIED_PERCENT = 15 };
 
-static const unsigned char TOKEN_KEY[32] = {0xaa};
+static const unsigned char TOKEN_KEY[32] = {[0] = 0xaa, [31] = 1}; /* no host has it */
 
 static struct slice name_of(const struct host *host, char text[NAME_BYTES])
 {
@@ -104,7 +104,8 @@ bool joins_answered(struct world *world, struct asked *asked, const struct messa
 {
     struct host *host = &world->hosts[asked->run];
     if (asked->kind == EVENT_CREATE_TOKEN && answer->number != MESSAGE_token_created)
-        violated(world, "a token was refused");
+        violated(world, "a token was refused: %.*s",
+            SLICE_PRINT(((const struct msg_refused *)answer->body)->text));
     if (asked->kind == EVENT_JOIN && asked->run == STRANGER)
         return true;
     if (asked->kind == EVENT_JOIN && answer->number == MESSAGE_joined) {
