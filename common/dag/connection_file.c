@@ -124,11 +124,16 @@ static int read_yaml(const struct reading *reading, struct slice text)
 
 /* ---- lines ---- */
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static struct slice trim(struct slice text)
 {
-    while (text.length > 0 && (text.ptr[0] == ' ' || text.ptr[0] == '\t'))
+    while (text.length > 0 && is_blank(text.ptr[0]))
         text = slice_make(text.ptr + 1, text.length - 1);
-    while (text.length > 0 && memchr(" \t\r", text.ptr[text.length - 1], 3) != NULL)
+    while (text.length > 0 && is_blank(text.ptr[text.length - 1]))
         text.length--;
     return text;
 }
@@ -210,9 +215,7 @@ int connection_file_read(struct slice text, const char *file, connection_file_fn
 {
     struct error own;
     const struct reading reading = {file, visit, context, error != NULL ? error : &own};
-    struct slice first = text;
-    while (first.length > 0 && memchr(" \t\r\n", first.ptr[0], 4) != NULL)
-        first = slice_make(first.ptr + 1, first.length - 1);
+    struct slice first = trim(text);
     if (first.length == 0)
         return 0;
     if (first.ptr[0] == '{')
