@@ -239,8 +239,13 @@ else
 fi
 
 if [ "$level" = quick ]; then
-    after build_dev system run_pytest_parts dev 300 -m "not slow"
-    not_run "headers, build_clang, tidy, asan, tsan, fuzzers, slow system tests, the simulator's mutants, soak" "quick leaves them to full"
+    beyond=()
+    for part in connections corruption faults operators postgres python spark sql_oracle; do
+        beyond+=("--ignore-glob=*/test_$part*")
+    done
+    after build_dev system run_pytest_parts dev 300 -m "not slow" "${beyond[@]}"
+    not_run "headers, build_clang, tidy, asan, tsan, fuzzers, the simulator's mutants, soak, system tests: slow ones, operators, \
+connections, faults, corruption" "quick leaves them to full"
 else
     stage headers check_headers
     stage build_clang build_preset clang
@@ -261,7 +266,9 @@ else
         after build_dev soak run_soak dev 5
     fi
     after build_asan system_asan run_pytest_parts asan 900 -m "not slow"
-    after build_tsan system_tsan run_pytest_parts tsan 900 -m "not slow"
+    # The operators of SQL and Python have one thread.
+    after build_tsan system_tsan run_pytest_parts tsan 900 -m "not slow" '--ignore-glob=*/test_postgres*' \
+        '--ignore-glob=*/test_python*' '--ignore-glob=*/test_sql_oracle*'
     not_run "the simulator under the thread sanitizer" "it has one thread"
 fi
 command -v ccache >/dev/null || not_run ccache "not installed; builds take longer"
