@@ -18,13 +18,26 @@ def pytest_addoption(parser):
     parser.addoption("--part", metavar="I/N", help="of the tests, each Nth from the Ith on: N such runs may go side by side")
 
 
+def share(items, count):
+    """Into so many parts of about one size. Tests of a module with TOGETHER stay in one: they share what is dear to start."""
+    units = {}
+    for item in items:
+        together = getattr(item.module, "TOGETHER", False)
+        units.setdefault(item.module.__name__ if together else item.nodeid, []).append(item)
+    parts = [[] for _ in range(count)]
+    for unit in sorted(units.values(), key=len, reverse=True):
+        min(parts, key=len).extend(unit)
+    place = {item: index for index, item in enumerate(items)}
+    return [sorted(part, key=place.get) for part in parts]
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     """After the deselection by markers, so that the parts are of one size."""
     part = config.getoption("--part")
     if part:
-        first, count = map(int, part.split("/"))
-        items[:] = items[first - 1::count]
+        number, count = map(int, part.split("/"))
+        items[:] = share(items, count)[number - 1]
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -17,6 +17,7 @@ from reeve import ROOT
 from test_postgres_dags import uri
 
 pytestmark = pytest.mark.slow
+TOGETHER = True  # one Spark for all
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import spark
 from reeve import wait_until
 
 pytestmark = pytest.mark.slow
+TOGETHER = True  # one Spark for all
 
 SALARIES = [("Ann", "sales", 3000), ("Bo", "sales", 4600), ("Cy", "sales", 4100), ("Di", "finance", 3000),
             ("Ed", "sales", 3000), ("Flo", "finance", 3300), ("Gus", "finance", 3900), ("Hal", "marketing", 3000),
