@@ -201,6 +201,10 @@ run_pytest_parts() { # PRESET SECONDS ARGUMENT…
     return $status
 }
 
+leave() { # NAME…: pytest's words for leaving out the files of these
+    printf -- '--ignore-glob=*/test_%s* ' "$@"
+}
+
 run_soak() { # PRESET MINUTES
     REEVE_BIN=$PWD/build/$1/bin timeout -k 30 $(($2 * 60 + 900)) "$python" tests/soak/soak.py --minutes "$2"
 }
@@ -239,11 +243,8 @@ else
 fi
 
 if [ "$level" = quick ]; then
-    beyond=()
-    for part in connections corruption faults operators postgres python spark sql_oracle; do
-        beyond+=("--ignore-glob=*/test_$part*")
-    done
-    after build_dev system run_pytest_parts dev 300 -m "not slow" "${beyond[@]}"
+    after build_dev system run_pytest_parts dev 300 -m "not slow" \
+        $(leave connections corruption faults operators postgres python spark sql_oracle)
     not_run "headers, build_clang, tidy, asan, tsan, fuzzers, the simulator's mutants, soak, system tests: slow ones, operators, \
 connections, faults, corruption" "quick leaves them to full"
 else
@@ -265,11 +266,11 @@ else
         after build_dev system run_pytest_parts dev 7200
         after build_dev soak run_soak dev 5
     fi
-    after build_asan system_asan run_pytest_parts asan 900 -m "not slow"
-    # The operators of SQL and Python have one thread.
-    after build_tsan system_tsan run_pytest_parts tsan 900 -m "not slow" '--ignore-glob=*/test_postgres*' \
-        '--ignore-glob=*/test_python*' '--ignore-glob=*/test_sql_oracle*'
-    not_run "the simulator under the thread sanitizer" "it has one thread"
+    after build_asan system_asan run_pytest_parts asan 1800 -m "not slow" $(leave python sql_oracle template_oracle)
+    # Threads are the master's, the agent's and the command line's.
+    after build_tsan system_tsan run_pytest_parts tsan 1800 -m "not slow" \
+        $(leave corruption dags faults postgres python spark sql_oracle template_oracle)
+    not_run "the simulator, faults and operators under the thread sanitizer" "one thread, or elsewhere"
 fi
 command -v ccache >/dev/null || not_run ccache "not installed; builds take longer"
 
