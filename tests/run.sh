@@ -266,11 +266,9 @@ else
         after build_dev system run_pytest_parts dev 7200
         after build_dev soak run_soak dev 5
     fi
-    after build_asan system_asan run_pytest_parts asan 1800 -m "not slow" $(leave python sql_oracle template_oracle)
-    # Threads are the master's, the agent's and the command line's.
-    after build_tsan system_tsan run_pytest_parts tsan 1800 -m "not slow" \
-        $(leave corruption dags faults postgres python spark sql_oracle template_oracle)
-    not_run "the simulator, faults and operators under the thread sanitizer" "one thread, or elsewhere"
+    after build_asan system_asan run_pytest_parts asan 1800 -m "not slow"
+    after build_tsan system_tsan run_pytest_parts tsan 1800 -m "not slow"
+    not_run "the simulator under the thread sanitizer" "it has one thread"
 fi
 command -v ccache >/dev/null || not_run ccache "not installed; builds take longer"
 
