@@ -57,8 +57,9 @@ enum {
     NOOPS_IN_FLIGHT_MAX = 16384,
     /* In hand, beside those that run, a worker has at most so many tasks for each of its slots;
        one, while they take longer than HAND_MS. */
-    HAND_SLOTS_MAX = 8,
-    HAND_MS = 10,
+    HAND_SLOTS_MAX = 16,
+    HAND_MS = 20,
+    PACE_MS = 100,
     /* Tasks that one step touches; the rest goes on in the next slice. */
     STEP_TASKS_MAX = 10000,
 };

@@ -379,7 +379,9 @@ void attempt_ended(struct core *core, struct attempt *attempt, const struct msg_
     struct run *run = &core->runs[attempt->run];
     uint32_t index = attempt->task;
     struct task *task = &run->tasks[index];
-    core->workers[attempt->worker]->ended += (attempt->flags & ATTEMPT_FLAG_NOOP) == 0;
+    struct worker *worker = core->workers[attempt->worker];
+    worker->ended += (attempt->flags & ATTEMPT_FLAG_NOOP) == 0;
+    worker_fit_hand(core, worker);
     uint32_t state = ended->state;
     bool own_end = state == ATTEMPT_SUCCESS || state == ATTEMPT_SKIPPED;
     if (!own_end && is_cancel_wished(run, index))

@@ -132,6 +132,7 @@ static void take_description(
     worker->slots = message->slots;
     worker->hand = message->slots;
     worker->ended = 0;
+    worker->paced_ms = core->now_ms;
     worker->load = (struct msg_heartbeat){0};
 }
 

@@ -175,7 +175,8 @@ struct worker {
     uint32_t in_hand;
     uint32_t noops;
     uint32_t hand;                      /* so many it may hold beyond its slots */
-    uint32_t ended;                     /* since its last heartbeat */
+    uint32_t ended;                     /* since paced_ms */
+    uint64_t paced_ms;                  /* when its pace was looked at last */
     uint64_t shortest_lease_ms;         /* of its attempts, at most; UINT64_MAX: none has one */
     uint32_t attempts;                  /* the list's head: the newest */
     struct texts queues, labels, users; /* owned */

@@ -247,24 +247,22 @@ int64_t worker_wall(const struct core *core, const struct worker *worker, uint64
     return wall > 0 && wall < core->now_wall ? wall : core->now_wall;
 }
 
-/*
- * What it has in hand lasts for HAND_MS at the pace of the last second, and is one task a slot at
- * least: the way of an end to the master and of the next task back takes longer than the shortest
- * tasks do.
- */
-static void fit_hand(const struct core *core, struct worker *worker)
+void worker_fit_hand(const struct core *core, struct worker *worker)
 {
-    uint64_t passed = core->now_ms - worker->heartbeat_ms;
-    uint64_t hand = (uint64_t)worker->ended * HAND_MS / (passed > 0 ? passed : 1);
+    uint64_t passed = core->now_ms - worker->paced_ms;
+    if (passed < PACE_MS)
+        return;
+    uint64_t hand = (uint64_t)worker->ended * HAND_MS / passed;
     uint64_t most = (uint64_t)worker->slots * HAND_SLOTS_MAX;
     hand = hand < worker->slots ? worker->slots : hand;
     worker->hand = (uint32_t)(hand < most ? hand : most);
     worker->ended = 0;
+    worker->paced_ms = core->now_ms;
 }
 
 void worker_heartbeat(struct core *core, struct worker *worker, const struct msg_heartbeat *message)
 {
-    fit_hand(core, worker);
+    worker_fit_hand(core, worker);
     worker->heartbeat_ms = core->now_ms;
     if (message->stamp > worker->heartbeat_stamp) {
         worker->heartbeat_stamp = message->stamp;

@@ -59,6 +59,12 @@ static inline uint64_t worker_holds_max(const struct worker *worker)
 {
     return (uint64_t)worker->slots + worker->hand;
 }
+/*
+ * What it has in hand lasts for HAND_MS at its pace since the last look, PACE_MS ago or more, and
+ * is one task a slot at least: the way of an end to the master and of the next task back takes
+ * longer than the shortest tasks do. Call when a task ended, and now and then.
+ */
+void worker_fit_hand(const struct core *core, struct worker *worker);
 void worker_show_attempts(struct core *core, const struct worker *worker);
 void worker_traffic(struct core *core, struct worker *worker);
 void worker_heartbeat(

@@ -18,7 +18,7 @@ enum {
     STOP_WAIT_MS = 5000,
     EXIT_STOPPED = 0,
     /* So long an end waits for others to be told with it, while nothing idles. */
-    GATHER_MS = 2,
+    GATHER_MS = 5,
 };
 
 static struct frame_header header_of(const struct agent *agent)
