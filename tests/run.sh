@@ -35,6 +35,11 @@ started=$SECONDS
 declare -A result=()
 passed=() failed=() unrun=()
 
+# what_failed LOG: the lines that name failed tests; a long log's end need not have them.
+what_failed() {
+    grep -aE '^(FAILED|ERROR) |\*\*\*(Failed|Timeout|Exception)|ERROR: (Address|Leak|Thread)Sanitizer|: runtime error: ' "$1" | cut -c 1-300
+}
+
 # stage NAME COMMAND…: runs it with its output in build/logs/NAME.log.
 stage() {
     local name=$1 begin=$SECONDS status
@@ -48,7 +53,7 @@ stage() {
     else
         failed+=("$name")
         printf 'FAILED  %-16s %4d s, status %d; the end of %s:\n' "$name" $((SECONDS - begin)) $status "$logs/$name.log"
-        tail -n "${tail_lines:-40}" "$logs/$name.log" | sed 's/^/        | /'
+        { what_failed "$logs/$name.log" | head -n 12 && tail -n 40 "$logs/$name.log"; } | sed 's/^/        | /'
     fi
     return $status
 }
@@ -188,16 +193,17 @@ run_pytest() { # PRESET SECONDS ARGUMENT…
 
 # Several at once: most of a system test's time is waiting.
 run_pytest_parts() { # PRESET SECONDS ARGUMENT…
-    local preset=$1 seconds=$2 parts=$((jobs * 2)) part status=0 running=()
+    local preset=$1 seconds=$2 parts=$((jobs * 2)) part status=0 running=() red=()
     shift 2
     for ((part = 1; part <= parts; part++)); do
         run_pytest "$preset" "$seconds" --part "$part/$parts" "$@" >"$logs/.part$part" 2>&1 &
         running+=($!)
     done
     for ((part = 1; part <= parts; part++)); do
-        wait "${running[part - 1]}" || status=1
+        wait "${running[part - 1]}" || { status=1 && red+=("$logs/.part$part") && continue; }
         cat "$logs/.part$part"
     done
+    [ $status -eq 0 ] || cat "${red[@]}"
     return $status
 }
 
@@ -290,6 +296,9 @@ if [ ${#unrun[@]} -gt 0 ]; then
     echo "not run:"
     printf '    %s\n' "${unrun[@]}"
 fi
-[ ${#failed[@]} -gt 0 ] && echo "failed: ${failed[*]}"
+for name in "${failed[@]}"; do
+    echo "failed: $name"
+    [ -f "$logs/$name.log" ] && what_failed "$logs/$name.log" | sed 's/^/    /'
+done
 echo "tests/run.sh $level: ${#passed[@]} stages passed, ${#failed[@]} failed, $((SECONDS - started)) s"
 [ ${#failed[@]} -eq 0 ]

@@ -1,6 +1,7 @@
 #include "operators/spark/earlier.h"
 
 #include "operators/spark/child.h"
+#include "operators/spark/http.h"
 #include "operators/spark/standalone.h"
 #include "operators/spark/stop.h"
 
@@ -23,25 +24,20 @@ struct trace {
     bool cluster;
 };
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    return json_string_value(json_object_get(object, key));
-}
-
 static void take_note(struct trace *trace, const json_t *item)
 {
     const json_t *note = json_object_get(item, "note");
-    const char *state = text_of(note, "state"), *mode = text_of(note, "mode");
+    const char *state = json_text(note, "state"), *mode = json_text(note, "mode");
     if (state != NULL && strcmp(state, "submitting") == 0) {
-        trace->at = text_of(item, "at");
+        trace->at = json_text(item, "at");
         trace->cluster = mode != NULL && strcmp(mode, "cluster") == 0;
     }
-    if (text_of(note, "driver") != NULL)
-        trace->driver = text_of(note, "driver");
-    if (text_of(note, "application") != NULL)
-        trace->application = text_of(note, "application");
-    if (text_of(note, "pod") != NULL)
-        trace->pod = text_of(note, "pod");
+    if (json_text(note, "driver") != NULL)
+        trace->driver = json_text(note, "driver");
+    if (json_text(note, "application") != NULL)
+        trace->application = json_text(note, "application");
+    if (json_text(note, "pod") != NULL)
+        trace->pod = json_text(note, "pod");
 }
 
 /* The notes of the attempt that comes first from *index on. */
@@ -147,7 +143,7 @@ static int exclude_driver(const struct job *job, const struct trace *trace, stru
         rc = error_set(error, ERR_REFUSED,
             "attempt %lld was lost while it submitted, and %s, which runs, may be its: end it or "
             "let it finish, then retry",
-            (long long)trace->attempt, text_of(driver, "id"));
+            (long long)trace->attempt, json_text(driver, "id"));
         break;
     }
     json_decref(page);

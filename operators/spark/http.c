@@ -58,3 +58,8 @@ int http_json(const char *url, bool post, json_t **ret_document, struct error *e
     buffer_fini(&body);
     return rc;
 }
+
+const char *json_text(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}

@@ -15,5 +15,7 @@
  * ERR_NOT_FOUND, ERR_REFUSED: by its status, 404 or another.
  */
 int http_json(const char *url, bool post, json_t **ret_document, struct error *error);
+/* An object's text of that key, borrowed; NULL when there is none. */
+const char *json_text(const json_t *object, const char *key);
 
 #endif

@@ -12,7 +12,7 @@ struct progress progress_of(const json_t *stages)
     const json_t *stage;
     json_array_foreach(stages, index, stage)
     {
-        const char *status = json_string_value(json_object_get(stage, "status"));
+        const char *status = json_text(stage, "status");
         if (status == NULL || strcmp(status, "SKIPPED") == 0)
             continue;
         progress.stages++;

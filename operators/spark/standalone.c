@@ -70,11 +70,6 @@ static void view_set(struct driver_view *view, const char *word, const char *mes
     view->message[strcspn(view->message, "\r\n")] = '\0';
 }
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    return json_string_value(json_object_get(object, key));
-}
-
 static int look_by_rest(
     const struct job *job, const char *driver, struct driver_view *view, struct error *error)
 {
@@ -83,7 +78,7 @@ static int look_by_rest(
     (void)snprintf(path, sizeof path, "/v1/submissions/status/%.80s", driver);
     int rc = ask(job, job->rest_port, path, false, &answer, error);
     if (rc == 0)
-        view_set(view, text_of(answer, "driverState"), text_of(answer, "message"));
+        view_set(view, json_text(answer, "driverState"), json_text(answer, "message"));
     json_decref(answer);
     return rc;
 }
@@ -94,7 +89,7 @@ static const json_t *find_driver(const json_t *page, const char *list, const cha
     const json_t *item;
     json_array_foreach(json_object_get(page, list), index, item)
     {
-        const char *id = text_of(item, "id");
+        const char *id = json_text(item, "id");
         if (id != NULL && strcmp(id, driver) == 0)
             return item;
     }
@@ -116,7 +111,7 @@ static int look_by_page(
     const json_t *found = find_driver(page, "activedrivers", driver);
     if (found == NULL)
         found = find_driver(page, "completeddrivers", driver);
-    view_set(view, text_of(found, "state"), NULL);
+    view_set(view, json_text(found, "state"), NULL);
     json_decref(page);
     return 0;
 }
@@ -184,7 +179,7 @@ int standalone_end_tagged(
         return rc;
     json_array_foreach(json_object_get(page, "activeapps"), index, item)
     {
-        const char *id = text_of(item, "id"), *name = text_of(item, "name");
+        const char *id = json_text(item, "id"), *name = json_text(item, "name");
         if (id == NULL || name == NULL || strstr(name, tag_prefix) == NULL)
             continue;
         ++*ret_count;

@@ -47,12 +47,6 @@ def owner():
     raise AssertionError("there is no user that PostgreSQL could run as")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Server:
     """A cluster in a folder of its own, with the database, the login and its password."""
 
@@ -60,7 +54,7 @@ class Server:
         """`prepare` is called with the server before its first start; `hosts`: the line of pg_hba.conf for TCP."""
         self.bin = programs()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rvpg-"))
-        self.port = free_port()
+        self.port = reeve.free_port()
         self.owner = owner()
         if self.owner:
             os.chown(self.folder, self.owner["user"], self.owner["group"])

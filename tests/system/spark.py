@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -53,12 +52,6 @@ def home():
     return None
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Cluster:
     def __init__(self, rest=True):
         self.home = home()
@@ -67,7 +60,7 @@ class Cluster:
         if shutil.which("java") is None:
             pytest.skip("there is no Java")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rvspark-"))
-        self.port, self.web, self.rest_port = free_port(), free_port(), free_port()
+        self.port, self.web, self.rest_port = reeve.free_port(), reeve.free_port(), reeve.free_port()
         self.processes = []
         try:
             self.begin(rest)
@@ -79,7 +72,7 @@ class Cluster:
         self.start("master.Master", "--host", "127.0.0.1", "--port", self.port, "--webui-port", self.web,
                    SPARK_MASTER_OPTS=f"-Dspark.master.rest.enabled={str(rest).lower()} -Dspark.master.rest.port={self.rest_port}")
         reeve.wait_until(lambda: self.page() is not None, seconds=90)
-        self.start("worker.Worker", "--host", "127.0.0.1", "--webui-port", free_port(), "--cores", 2, "--memory", "2g", "-d",
+        self.start("worker.Worker", "--host", "127.0.0.1", "--webui-port", reeve.free_port(), "--cores", 2, "--memory", "2g", "-d",
                    self.folder / "work", f"spark://127.0.0.1:{self.port}")
         reeve.wait_until(lambda: self.page()["aliveworkers"] == 1, seconds=90)
 
