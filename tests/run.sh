@@ -53,7 +53,7 @@ stage() {
     else
         failed+=("$name")
         printf 'FAILED  %-16s %4d s, status %d; the end of %s:\n' "$name" $((SECONDS - begin)) $status "$logs/$name.log"
-        { what_failed "$logs/$name.log" | head -n 12 && tail -n 40 "$logs/$name.log"; } | sed 's/^/        | /'
+        { what_failed "$logs/$name.log" | head -n 12; tail -n 30 "$logs/$name.log"; } | sed 's/^/        | /'
     fi
     return $status
 }
