@@ -1,6 +1,7 @@
 #include "cli/supervisor.h"
 
 #include "cli/supervise.h"
+#include "common/beside.h"
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/slice.h"
@@ -24,14 +25,8 @@ enum { READY_WITHIN_MS = 60000 };
 /* Beside this program, else in $PATH. */
 static int find_program(const char *name, char path[PATH_MAX], struct error *error)
 {
-    char self[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (length > 0) {
-        self[length] = '\0';
-        *strrchr(self, '/') = '\0';
-        if (snprintf(path, PATH_MAX, "%s/%s", self, name) < PATH_MAX && access(path, X_OK) == 0)
-            return 0;
-    }
+    if (path_beside(name, path, NULL) == 0 && access(path, X_OK) == 0)
+        return 0;
     const char *search = getenv("PATH");
     while (search != NULL && *search != '\0') {
         size_t part = strcspn(search, ":");
@@ -40,8 +35,8 @@ static int find_program(const char *name, char path[PATH_MAX], struct error *err
             return 0;
         search += part + (search[part] == ':');
     }
-    return error_set(error, ERR_NOT_FOUND, "%s is neither beside %s nor in $PATH: install it there",
-        name, length > 0 ? "reeve" : "this program");
+    return error_set(
+        error, ERR_NOT_FOUND, "%s is neither beside reeve nor in $PATH: install it there", name);
 }
 
 int supervisor_start(

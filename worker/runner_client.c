@@ -1,5 +1,6 @@
 #include "worker/runner_client.h"
 
+#include "common/beside.h"
 #include "common/memory.h"
 #include "worker/runner/sweep.h"
 
@@ -17,6 +18,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+static const char runner_name[] = "reeve-runner";
 
 struct runner_client {
     struct wire wire;
@@ -55,20 +58,6 @@ void runner_instances_fini(struct runner_instances *instances)
 
 /* ---- starting ---- */
 
-static int program_beside(char path[PATH_MAX], struct error *error)
-{
-    static const char name[] = "reeve-runner";
-    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
-    if (length <= 0)
-        return error_set_errno(error, ERR_IO, errno, "cannot read /proc/self/exe");
-    path[length] = '\0';
-    char *slash = strrchr(path, '/');
-    if (slash == NULL || (size_t)(slash + 1 - path) + sizeof name > PATH_MAX)
-        return error_set(error, ERR_IO, "the path of this program is too long");
-    memcpy(slash + 1, name, sizeof name);
-    return 0;
-}
-
 static void become_runner(const char *program, const struct runner_start_options *options, int fd)
 {
     char number[16];
@@ -104,7 +93,7 @@ int runner_start(
     const char *program = options->program;
     int ends[2];
     if (program == NULL) {
-        int code = program_beside(beside, error);
+        int code = path_beside(runner_name, beside, error);
         if (code != 0)
             return code;
         program = beside;
@@ -218,7 +207,7 @@ bool runner_client_is_outdated(const struct runner_client *client)
     struct stat now, then;
     (void)snprintf(link, sizeof link, "/proc/%d/exe", (int)client->pid);
     /* What was replaced on disk is found by that link all the same. */
-    if (program_beside(own, NULL) != 0 || stat(own, &now) != 0 || stat(link, &then) != 0)
+    if (path_beside(runner_name, own, NULL) != 0 || stat(own, &now) != 0 || stat(link, &then) != 0)
         return false;
     return now.st_dev != then.st_dev || now.st_ino != then.st_ino;
 }

@@ -1,5 +1,6 @@
 #include "worker/io/operators.h"
 
+#include "common/beside.h"
 #include "common/clock.h"
 #include "common/limits.h"
 #include "common/memory.h"
@@ -271,12 +272,10 @@ uint32_t operators_lines(
 
 char *operators_default_path(void)
 {
-    char own[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", own, sizeof own - 1);
-    own[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(own, '/');
-    if (slash != NULL)
-        *slash = '\0';
-    return xasprintf(
-        "%s:/usr/local/lib/reeve/operators:/usr/lib/reeve/operators", slash != NULL ? own : "");
+    static const char system_folders[] = "/usr/local/lib/reeve/operators:/usr/lib/reeve/operators";
+    char built[PATH_MAX], installed[PATH_MAX];
+    if (path_beside("", built, NULL) != 0 ||
+        path_beside("../lib/reeve/operators", installed, NULL) != 0)
+        return xstrdup(system_folders);
+    return xasprintf("%s:%s:%s", built, installed, system_folders);
 }

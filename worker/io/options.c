@@ -376,8 +376,8 @@ static const struct flag rows[] = {
         .variable = "$REEVE_OPERATOR_PATH",
         .value = "DIR[:DIR...]",
         .help = "where operator programs lie, reeve-op-NAME ($REEVE_OPERATOR_PATH; default:\n"
-                "beside this program, then /usr/local/lib/reeve/operators and\n"
-                "/usr/lib/reeve/operators)",
+                "beside this program, ../lib/reeve/operators from there, then that of\n"
+                "/usr/local and of /usr)",
         .take = set_operator_path,
         .take_default = default_operator_path},
     {.name = "--within",
