@@ -1,5 +1,6 @@
 """The operator python, on descriptor 3: what it runs, gives and says. docs/operators/python.md."""
 
+import pathlib
 import re
 import signal
 import sys
@@ -92,6 +93,54 @@ half = functools.partial(plain)
     for name, value in {"plain": "2026-11-21", "Job.run": "2026-11-21", "later": "2026-11-21!", "half": "2026-11-21"}.items():
         ended = run({"call": f"m:{name}"}, tmp_path)
         assert ended.outputs == {"return_value": value}, ended.log
+
+
+def test_call_imports_no_more_than_it_needs(tmp_path):
+    """Each of these is a millisecond and more of every task's start."""
+    write(tmp_path, "m.py", "import sys\ndef f(n, ds): return sorted(sys.modules)")
+    ended = run({"call": "m:f", "kwargs": {"n": 1}}, tmp_path)
+    plain = op.subprocess.run(["python3", "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True,
+                              check=True, env=op.reeve.clean_environment())
+    more = set(ended.outputs["return_value"]) - set(plain.stdout.split())
+    assert not more & {"json", "re", "enum", "signal", "datetime", "importlib", "types", "traceback"}, sorted(more)
+
+
+VALUES = [None, True, 0, -1, 2**70, 1.5, -0.0, 1e300, "", HOSTILE, "\u2028\x00\x1f\x7f", "\U0001f600", [], {}, [[{}]],
+          {"a": [1, {"b": None}], "": "x", "\u00e9": 2}, (1, 2), {1: 2, None: 3, True: 4, 1.5: 5}]
+NO_VALUES = ["{1}", "b''", "float('nan')", "[float('inf')]", "{(1,): 2}", "object()"]
+
+
+@pytest.mark.parametrize("hide", ["", "import sys; sys.modules['_json'] = None; ", "import _json; del _json.make_encoder; "])
+def test_lines_are_what_json_makes_of_them_also_without_its_c_part(hide):
+    """hide: what another Python may lack."""
+    folder = pathlib.Path(op.reeve.program("reeve-op-python")).parent.parent / "lib/reeve/python"
+    text = f"""
+{hide}sys = __import__("sys")
+sys.path[0] = {str(folder)!r}
+from reeve import _lines
+import json
+for value in {VALUES!r}:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    assert _lines.dumps(value) == text, (value, text)
+    assert _lines.loads(text.encode() + b"\\n") == json.loads(text), text
+    assert _lines.loads(json.dumps(value, indent=1).encode()) == json.loads(text), text
+assert _lines.loads(b'"\\\\ud800"') == "\\ud800"
+for no_value in {NO_VALUES!r}:
+    errors = []
+    for dumps in (_lines.dumps, lambda value: json.dumps(value, ensure_ascii=False, allow_nan=False)):
+        try:
+            dumps(eval(no_value))
+        except (TypeError, ValueError) as error:
+            errors.append(repr(error))
+    assert len(errors) == 2 and errors[0] == errors[1], errors
+for wrong in (b"", b"{{", b'{{"a":}}', b"[1,", b"nul", b'"'):
+    try:
+        _lines.loads(wrong)
+        assert False, wrong
+    except (ValueError, StopIteration):
+        pass
+"""
+    op.subprocess.run([sys.executable, "-c", text], check=True)
 
 
 def test_package_reeve_gives_connections_context_and_outputs():

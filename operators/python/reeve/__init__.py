@@ -8,8 +8,9 @@
 Works in the `python` operator, and in a Python that a bash or exec task starts. Pure Python, needs nothing else.
 """
 
-import json
 import os
+
+from reeve import _lines
 
 __all__ = ["Connection", "Fail", "NoConnection", "Skip", "connection", "context", "output"]
 
@@ -82,6 +83,8 @@ def _from_files(name, folder):
     if "port" in parts:
         parts["port"] = int(parts["port"])
     if "extra" in parts:
+        import json
+
         parts["extra"] = json.loads(parts["extra"] or "{}")
     if "type" not in parts and "uri" in parts:
         parts["type"] = parts["uri"].partition(":")[0]
@@ -90,11 +93,18 @@ def _from_files(name, folder):
 
 def context():
     """What templates know, as a dict: run_id, dag, task, attempt, ds, ts, params, …; dates as datetime."""
+    return _known()
+
+
+def _known(wanted=None):
+    """The context, or of it what is wanted: a date costs a task the import of datetime."""
     values = dict(_task["context"]) if _task is not None else _from_environment()
+    values["ti"] = values["task_instance"] = _TaskInstance(values)
+    if wanted is not None:
+        values = {name: values[name] for name in wanted if name in values}
     for name in ("logical_date", "data_interval_start", "data_interval_end"):
         if isinstance(values.get(name), str):
             values[name] = _date(values[name])
-    values["ti"] = values["task_instance"] = _TaskInstance(values)
     return values
 
 
@@ -139,6 +149,8 @@ def output(name, *value):
     path = os.environ.get("REEVE_OUTPUT")
     if not path:
         raise RuntimeError("this is no task of reeve: REEVE_OUTPUT is not set")
+    import json
+
     known = {}
     if os.path.exists(path) and os.path.getsize(path) > 0:
         with open(path, encoding="utf-8") as file:
@@ -150,7 +162,7 @@ def output(name, *value):
 
 def _say(message):
     """One line to the worker, in one write where the socket takes it."""
-    line = json.dumps(message, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    line = _lines.dumps(message).encode() + b"\n"
     if len(line) > 131072:
         raise ValueError(f"{message['type']}: {len(line)} bytes are too many; put large data into a file")
     while line:

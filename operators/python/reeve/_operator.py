@@ -4,12 +4,12 @@ Without `interpreter` and `venv` the task runs in this very process; with one of
 interpreter, and finds the task in a file on memory: never in arguments or environment, for secrets are in it.
 """
 
-import json
+import _signal  # of which `signal` is the wrapping, at the price of `enum`
 import os
-import signal
 import sys
 
 import reeve
+from reeve import _lines
 
 VERSION = "1.0"
 OWN = os.path.dirname(os.path.realpath(__file__))
@@ -113,14 +113,18 @@ def find_interpreter(options, line):
 # ---- running it ----
 
 
+def in_json(value):
+    import json
+
+    return json.dumps(value)
+
+
 def run_text(options):
     """Code or a file, as Python runs its main program."""
-    import types
-
-    main = types.ModuleType("__main__")
+    main = type(sys)("__main__")
     name = options.get("file", CODE)
     place = CODE
-    sys.argv = [name] + [value if isinstance(value, str) else json.dumps(value) for value in options.get("args", [])]
+    sys.argv = [name] + [value if isinstance(value, str) else in_json(value) for value in options.get("args", [])]
     if "file" in options:
         place = main.__file__ = os.path.abspath(name)
         sys.path[0] = os.path.dirname(place)
@@ -178,12 +182,12 @@ def fail(text, retry):
 
 def stop(_number, _frame):
     """The task's `finally` and `with` still get their turn."""
-    raise SystemExit(128 + signal.SIGTERM)
+    raise SystemExit(128 + _signal.SIGTERM)
 
 
 def tell(outputs, call):
     try:
-        text = json.dumps(outputs, ensure_ascii=False, allow_nan=False)
+        text = _lines.dumps(outputs)
     except (TypeError, ValueError) as error:
         raise Wrong(f"{call} returned what JSON has no word for: {error}") from None
     print("returned", text, flush=True)
@@ -219,12 +223,12 @@ def refuse(error):
 
 def main():
     if sys.argv[1:] == ["--describe"]:
-        print(json.dumps({"reeve": 1, "version": f"{VERSION} (Python {sys.version.split()[0]})"}))
+        print(in_json({"reeve": 1, "version": f"{VERSION} (Python {sys.version.split()[0]})"}))
         return 0
     line = read_task()
-    reeve._task = json.loads(line)
+    reeve._task = _lines.loads(line)
     options = reeve._task["with"]
-    signal.signal(signal.SIGTERM, stop)
+    _signal.signal(_signal.SIGTERM, stop)
     try:
         check(options)
         if sys.argv[1:2] != [AGAIN]:
