@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-/* Exit statuses that stand for no error (docs/cli.md, INTERFACE: Exit). The others are
+/* Exit statuses that stand for no error (docs/cli.md). The others are
  * error_exit_status's. */
 enum {
     STATUS_OK = 0,

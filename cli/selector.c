@@ -123,8 +123,3 @@ int selector_parse(
     *ret_selector = selector;
     return 0;
 }
-
-size_t selector_dag_length(const char *run)
-{
-    return strcspn(run, "/");
-}

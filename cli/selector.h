@@ -37,7 +37,4 @@ enum selector_use {
 int selector_parse(
     const char *text, unsigned uses, struct selector *ret_selector, struct error *error);
 
-/* A run's name alone, "salaries/17" -> DAG "salaries": the length of the DAG's name. */
-size_t selector_dag_length(const char *run);
-
 #endif

@@ -1,7 +1,7 @@
 /*
  * bundle_make.h - a DAG's folder as a bundle: a manifest (path, mode, hash; sorted by path) over
  * content-addressed files, which go wherever the caller keeps content: the master into its blob
- * store, a client to a master. INTERFACE.md, Files, says what travels.
+ * store, a client to a master. docs/dag-file.md says what travels.
  */
 #ifndef COMMON_DAG_BUNDLE_MAKE_H
 #define COMMON_DAG_BUNDLE_MAKE_H

@@ -426,16 +426,6 @@ int64_t plan_find_task(const struct plan *plan, struct slice name)
     return -1;
 }
 
-const char *operator_kind_name(int kind)
-{
-    static const char *const names[] = {[OPERATOR_NOOP] = "noop",
-        [OPERATOR_BASH] = "bash",
-        [OPERATOR_EXEC] = "exec",
-        [OPERATOR_PROGRAM] = "operator"};
-    _Static_assert(sizeof names / sizeof names[0] == OPERATOR_COUNT, "a name for each operator");
-    return kind >= 0 && kind < OPERATOR_COUNT ? names[kind] : "?";
-}
-
 const char *trigger_rule_name(int rule)
 {
     static const char *const names[] = {

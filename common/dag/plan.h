@@ -185,8 +185,7 @@ static inline uint32_t plan_task_count(const struct plan *plan)
     return plan->header->task_count;
 }
 
-/* The words of INTERFACE.md: "bash", "all_success", "rerun". "?" for a number out of range. */
-const char *operator_kind_name(int kind);
+/* The words of the DAG file: "all_success", "rerun". "?" for a number out of range. */
 const char *trigger_rule_name(int rule);
 const char *on_lost_name(int on_lost);
 

@@ -8,7 +8,7 @@
 #include "common/limits.h"
 #include "common/memory.h"
 
-enum { LEASE_SPARE_MS = 15000, TASK_NEEDS_MAX = 1000000 };
+enum { LEASE_SPARE_MS = 15000 };
 
 void task_settings_init(struct task_settings *settings)
 {

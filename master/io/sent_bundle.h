@@ -18,7 +18,7 @@ struct sent_bundle {
 
 /*
  * Maps and checks the manifest: everything in it is there and of its size; no more files and bytes
- * than INTERFACE.md allows; links stay in the folder; nothing lies below a file or link.
+ * than docs/dag-file.md allows; links stay in the folder; nothing lies below a file or link.
  * ERR_NOT_FOUND asks for the files, ERR_INVALID, ERR_TOO_BIG.
  */
 int sent_bundle_open(const struct blob_store *blobs, struct slice hash, struct arena *arena,

@@ -155,31 +155,6 @@ int blob_put(
     return rc;
 }
 
-int blob_put_file(struct blob_store *store, const char *path, struct hash *ret_hash,
-    uint64_t *ret_bytes, struct error *error)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return blob_fail(path, error);
-    struct stat status;
-    struct blob_stage stage;
-    struct manifest_file file;
-    int rc = blob_stage_init(&stage, store, error);
-    if (rc == 0 && (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)))
-        rc = error_set(error, ERR_REFUSED, "%s: not a regular file", path);
-    if (rc == 0)
-        rc = blob_stage_descriptor(&stage, fd, INT64_MAX, &file, error);
-    if (rc == 0)
-        rc = blob_stage_commit(&stage, error);
-    if (rc == 0) {
-        *ret_hash = file.hash;
-        *ret_bytes = file.size;
-    }
-    blob_stage_fini(&stage);
-    (void)close(fd);
-    return rc;
-}
-
 int blob_map(const struct blob_store *store, const struct hash *hash, struct slice *ret_bytes,
     struct error *error)
 {

@@ -28,9 +28,6 @@ bool blob_has(const struct blob_store *store, const struct hash *hash, uint64_t 
 /* Stores bytes, synced with their folder before it returns; nothing is written when it is there. */
 int blob_put(
     struct blob_store *store, struct slice bytes, struct hash *ret_hash, struct error *error);
-/* As blob_put, from a file that is copied (reflinked where that works). */
-int blob_put_file(struct blob_store *store, const char *path, struct hash *ret_hash,
-    uint64_t *ret_bytes, struct error *error);
 /* Maps a blob read-only; file_unmap gives it back. ERR_NOT_FOUND, ERR_CORRUPT (the hash is
  * checked). */
 int blob_map(const struct blob_store *store, const struct hash *hash, struct slice *ret_bytes,

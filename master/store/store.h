@@ -101,8 +101,6 @@ int store_load_run(
 /* Rows' texts borrow `arena`. */
 int store_find_run(struct store *store, struct slice dag, uint32_t number, struct arena *arena,
     struct run_row *ret_run, struct error *error);
-int store_get_run(struct store *store, uint64_t run, struct arena *arena, struct run_row *ret_run,
-    struct error *error);
 /* The newest run of a DAG; an empty name: of all. */
 int store_last_run(struct store *store, struct slice dag, struct arena *arena,
     struct run_row *ret_run, struct error *error);
@@ -149,8 +147,5 @@ int store_last_audit(struct store *store, uint64_t *ret_number, struct error *er
 /* The worker of an attempt that was ever assigned: its number. ERR_NOT_FOUND. */
 int store_attempt_worker(
     struct store *store, const struct attempt_id *id, uint32_t *ret_worker, struct error *error);
-/* The name and host of a worker's number; ERR_NOT_FOUND. */
-int store_get_worker(struct store *store, uint32_t number, struct arena *arena,
-    struct worker_row *ret_worker, struct error *error);
 
 #endif

@@ -50,13 +50,6 @@ static int ask_run_by_key(struct store *store, uint64_t run, struct arena *arena
     return ask_run(store, statement, arena, ret_run, ret_id, error);
 }
 
-int store_get_run(struct store *store, uint64_t run, struct arena *arena, struct run_row *ret_run,
-    struct error *error)
-{
-    sqlite3_int64 id;
-    return ask_run_by_key(store, run, arena, ret_run, &id, error);
-}
-
 int store_last_run(struct store *store, struct slice dag, struct arena *arena,
     struct run_row *ret_run, struct error *error)
 {
@@ -236,20 +229,6 @@ int store_list_dags(struct store *store, struct arena *arena, struct dag_row **r
     *ret_dags = move_to_arena(arena, rows, count * sizeof *rows);
     *ret_count = count;
     return 0;
-}
-
-int store_get_worker(struct store *store, uint32_t number, struct arena *arena,
-    struct worker_row *ret_worker, struct error *error)
-{
-    sqlite3_stmt *statement = store->reads[READ_WORKER];
-    (void)sqlite3_bind_int64(statement, 1, number);
-    int rc = store_next_row(store, statement, error);
-    if (rc == 0)
-        rc = error_set(error, ERR_NOT_FOUND, "no worker has the number %u", number);
-    else if (rc == 1)
-        rc = read_worker(statement, arena, ret_worker, error);
-    (void)sqlite3_reset(statement);
-    return rc;
 }
 
 /* ---- the audit log ---- */

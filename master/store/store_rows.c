@@ -84,7 +84,6 @@ const char *const store_read_sql[READ_COUNT] = {
                   " FROM meta WHERE id = 1",
     [READ_DAGS] = "SELECT dag, last_number FROM dag ORDER BY dag",
     [READ_WORKERS] = "SELECT " WORKER_COLUMNS " FROM worker ORDER BY number",
-    [READ_WORKER] = "SELECT " WORKER_COLUMNS " FROM worker WHERE number = ?1",
     /* Of attempts that are out, and of lost ones, whose late result may still count. */
     [READ_SESSIONS] =
         "SELECT " SESSION_COLUMNS " FROM session WHERE session IN (SELECT attempt.session FROM run"

@@ -69,7 +69,6 @@ enum read_statement {
     READ_META,
     READ_DAGS,
     READ_WORKERS,
-    READ_WORKER,
     READ_SESSIONS,
     READ_LIVE_RUNS,
     READ_RUN,

@@ -86,7 +86,7 @@ static void read_selector(struct slice text, const char *line)
     unsigned uses = text.length > 0 ? (unsigned char)text.ptr[0] & 7u : 0;
     if (text.length == 0 || !is_taken(selector_parse(line + 1, uses, &selector, &error), &error))
         return;
-    demand(selector.run[0] != '\0' && selector_dag_length(selector.run) <= NAME_MAX_BYTES);
+    demand(selector.run[0] != '\0' && strcspn(selector.run, "/") <= NAME_MAX_BYTES);
     demand(selector.numbered || (uses & SELECTOR_CHANGES) == 0);
     demand(selector.task[0] == '\0' || (uses & SELECTOR_TASKS) != 0);
     demand((!selector.all && selector.attempt == 0) || (uses & SELECTOR_ATTEMPTS) != 0);

@@ -1,4 +1,4 @@
-"""A DAG from submit to result, by INTERFACE: what a newcomer does in the first five minutes."""
+"""A DAG from submit to result, as the pages say: what a newcomer does in the first five minutes."""
 
 import json
 import re

@@ -171,27 +171,6 @@ static void blob_flipped_is_corrupt(void **state)
     assert_non_null(strstr(error.text, "damaged"));
 }
 
-static void blob_put_file_copies(void **state)
-{
-    struct fixture *fixture = *state;
-    char *path = xasprintf("%s/source", fixture->folder);
-    assert_int_equal(file_replace(path, slice_of("from a file"), 0644, NULL), 0);
-    struct hash hash, expected;
-    uint64_t bytes = 0;
-    assert_int_equal(blob_put_file(fixture->store, path, &hash, &bytes, NULL), 0);
-    hash_of(slice_of("from a file"), &expected);
-    assert_memory_equal(&hash, &expected, sizeof hash);
-    assert_int_equal(bytes, 11);
-    assert_true(blob_has(fixture->store, &hash, NULL));
-    assert_int_equal(unlink(path), 0);
-    assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(blob_put_file(fixture->store, path, &hash, &bytes, NULL), ERR_REFUSED);
-    assert_int_equal(unlink(path), 0);
-    assert_int_equal(blob_put_file(fixture->store, path, &hash, &bytes, NULL), ERR_NOT_FOUND);
-    assert_int_equal(count_staged(fixture), 0);
-    free(path);
-}
-
 static void blob_leftovers_of_a_crash_go_and_uploads_stay(void **state)
 {
     struct fixture *fixture = *state;
@@ -668,7 +647,6 @@ int main(void)
         TEST(blob_put_twice_is_written_once),
         TEST(blob_missing_is_not_found),
         TEST(blob_flipped_is_corrupt),
-        TEST(blob_put_file_copies),
         TEST(blob_leftovers_of_a_crash_go_and_uploads_stay),
         TEST(upload_out_of_place_is_refused),
         TEST(upload_of_other_content_is_dropped),

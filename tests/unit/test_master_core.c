@@ -273,7 +273,7 @@ static void core_mark_decides_what_is_below_and_the_run(void **state)
     assert_int_equal(world->rows.runs[0].state, RUN_FAILED);
 }
 
-/* INTERFACE: a run fails if a task ended upstream_failed, unless only through allowed failures. */
+/* A run fails if a task ended upstream_failed, unless only through allowed failures. */
 static void core_upstream_failed_below_a_mended_task_keeps_the_run_failed(void **state)
 {
     struct core_world *world = *state;

@@ -534,8 +534,6 @@ static void plan_names_of_rules_are_those_of_the_file(void **state)
     assert_string_equal(trigger_rule_name(TRIGGER_ALWAYS), "always");
     assert_string_equal(trigger_rule_name(TRIGGER_COUNT), "?");
     assert_string_equal(trigger_rule_name(-1), "?");
-    assert_string_equal(operator_kind_name(OPERATOR_EXEC), "exec");
-    assert_string_equal(operator_kind_name(OPERATOR_COUNT), "?");
 }
 
 int main(void)

@@ -148,24 +148,6 @@ static void store_every_row_comes_back_as_it_was(void **state)
     arena_fini(&arena);
 }
 
-static void store_worker_is_found_by_its_number(void **state)
-{
-    struct fixture *fixture = *state;
-    lead_store(fixture);
-    struct worker_row worker = {.number = 3, .name = slice_of("w1"), .host = slice_of("h")};
-    worker.key[31] = 0xff;
-    struct effects *batch = effects_create();
-    effects_add_fact(batch, FACT_WORKER)->worker = worker;
-    commit(fixture, batch);
-    struct arena arena = {0};
-    struct worker_row got;
-    assert_int_equal(store_get_worker(fixture->store, 3, &arena, &got, NULL), 0);
-    assert_memory_equal(got.key, worker.key, sizeof worker.key);
-    assert_true(slice_is(got.name, "w1") && slice_is(got.host, "h"));
-    assert_int_equal(store_get_worker(fixture->store, 4, &arena, &got, NULL), ERR_NOT_FOUND);
-    arena_fini(&arena);
-}
-
 static void store_rows_written_again_replace_the_older(void **state)
 {
     struct fixture *fixture = *state;
@@ -194,7 +176,8 @@ static void store_rows_written_again_replace_the_older(void **state)
         store_list_attempts(fixture->store, &filter, &arena, &attempts, &count, NULL), 0);
     assert_int_equal(count, 1);
     struct run_row run;
-    assert_int_equal(store_get_run(fixture->store, 5, &arena, &run, NULL), 0);
+    assert_int_equal(
+        store_find_run(fixture->store, slice_of("salaries"), 1, &arena, &run, NULL), 0);
     assert_int_equal(run.state, RUN_SUCCESS);
     arena_fini(&arena);
 }
@@ -234,7 +217,8 @@ static void store_closing_commits_what_is_out(void **state)
     open_store(fixture);
     struct arena arena = {0};
     struct run_row run;
-    assert_int_equal(store_get_run(fixture->store, 1, &arena, &run, NULL), 0);
+    assert_int_equal(
+        store_find_run(fixture->store, slice_of("salaries"), 1, &arena, &run, NULL), 0);
     arena_fini(&arena);
 }
 
@@ -260,7 +244,8 @@ static void store_fenced_by_a_later_epoch_fails(void **state)
     assert_null(store_take_committed(fixture->store));
     struct arena arena = {0};
     struct run_row run;
-    assert_int_equal(store_get_run(fixture->store, 1, &arena, &run, NULL), ERR_NOT_FOUND);
+    assert_int_equal(
+        store_find_run(fixture->store, slice_of("salaries"), 1, &arena, &run, NULL), ERR_NOT_FOUND);
     arena_fini(&arena);
 }
 
@@ -304,7 +289,8 @@ static void store_full_disk_keeps_trying_the_same_batch(void **state)
     effects_destroy(batch);
     struct arena arena = {0};
     struct run_row run;
-    assert_int_equal(store_get_run(fixture->store, 1, &arena, &run, NULL), 0);
+    assert_int_equal(
+        store_find_run(fixture->store, slice_of("salaries"), 1, &arena, &run, NULL), 0);
     arena_fini(&arena);
 }
 
@@ -445,7 +431,6 @@ int main(void)
     register_failing_vfs();
     const struct CMUnitTest tests[] = {
         TEST(store_every_row_comes_back_as_it_was),
-        TEST(store_worker_is_found_by_its_number),
         TEST(store_rows_written_again_replace_the_older),
         TEST(store_batches_come_back_in_order),
         TEST(store_closing_commits_what_is_out),

@@ -68,11 +68,6 @@ static struct result *find(const struct results *results, const struct attempt_i
                                                                  : NULL;
 }
 
-bool results_has(const struct results *results, const struct attempt_id *id)
-{
-    return find(results, id) != NULL;
-}
-
 static void forget(struct results *results, struct result *result)
 {
     *(result->previous != NULL ? &result->previous->next : &results->first) = result->next;

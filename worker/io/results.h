@@ -46,7 +46,6 @@ void results_write(struct results *results, uint64_t now_ms);
 void results_flush(struct results *results, uint64_t now_ms);
 /* When results_flush is wanted (boot time); UINT64_MAX: not at all. */
 uint64_t results_due_ms(const struct results *results);
-bool results_has(const struct results *results, const struct attempt_id *id);
 
 /*
  * 0; ERR_NO_SPACE: the disk is full, nothing was lost, and results_retry tries again; any other:
