@@ -86,7 +86,7 @@ static int find(const struct flags *flags, const char *text, size_t length)
 }
 
 /* Takes the flag at *at with its value, which may be the next word; moves *at behind both. */
-static int take(const struct flag *flag, char *const **at, void *options, struct error *error)
+static int take_word(const struct flag *flag, char *const **at, void *options, struct error *error)
 {
     const char *equals = strchr(*(*at)++, '=');
     if (flag->take == NULL) {
@@ -111,7 +111,7 @@ int flags_parse(const struct flags *flags, char *const *words, void *options, ui
         if (index < 0)
             return refuse_unknown(flags, text, error);
         const struct flag *flag = flag_at(flags, (size_t)index);
-        int rc = take(flag, &words, target_of(flags, flag, options), error);
+        int rc = take_word(flag, &words, target_of(flags, flag, options), error);
         if (rc != 0)
             return rc;
         *ret_given |= UINT32_C(1) << index;
@@ -124,8 +124,9 @@ static int complete(const struct flag *flag, void *options, struct error *error)
     const char *value = flag->variable != NULL ? getenv(flag->variable + 1) : NULL;
     if (value != NULL && (value[0] != '\0' || flag->empty_counts)) {
         struct flag_word word = {value, flag->variable};
-        return flag->take_variable != NULL ? flag->take_variable(options, word, error)
-                                           : flag->take(options, word, error);
+        return flag->separator != '\0'
+                   ? flag_take_each(options, word, flag->separator, flag->take, error)
+                   : flag->take(options, word, error);
     }
     return flag->take_default != NULL ? flag->take_default(options, error) : 0;
 }
@@ -189,6 +190,30 @@ int flag_take_folder(struct flag_word word, const char *what, char **folder, str
     free(*folder);
     *folder = absolute(word.value);
     return 0;
+}
+
+int flag_take_each(
+    void *options, struct flag_word word, char separator, flag_take_fn take, struct error *error)
+{
+    int rc = 0;
+    const char *at = word.value;
+    while (rc == 0 && *at != '\0') {
+        size_t length = (size_t)(strchrnul(at, separator) - at);
+        char *part = xstrndup(at, length);
+        if (length > 0 || separator != ':')
+            rc = take(options, (struct flag_word){part, word.source}, error);
+        free(part);
+        at += length + (at[length] == separator);
+    }
+    return rc;
+}
+
+int flag_wrong(struct flag_word word, struct error *error)
+{
+    (void)error_prefix(error, "%s", word.source);
+    if (error != NULL)
+        error->code = ERR_USAGE;
+    return ERR_USAGE;
 }
 
 void flag_print(struct buffer *out, const char *name, struct flag_word word)

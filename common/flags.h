@@ -22,15 +22,16 @@ struct flag_word {
     const char *source;
 };
 
+typedef int (*flag_take_fn)(void *options, struct flag_word word, struct error *error);
+
 struct flag {
     const char *name;     /* "--data" */
     const char *variable; /* "$REEVE_DATA", for when the flag is not given; NULL: none */
     const char *value;    /* what stands for its value in the help, "DIR"; NULL: it takes none */
     const char *help;     /* its lines; NULL: not shown */
     size_t sets;          /* without a value: the offset of its bool in the daemon's options */
-    int (*take)(void *options, struct flag_word word, struct error *error);
-    /* Takes the variable when that is written in another way; NULL: as the flag. */
-    int (*take_variable)(void *options, struct flag_word word, struct error *error);
+    flag_take_fn take;
+    char separator; /* between the several values that the variable may have; 0: it has one */
     /* When neither was said; may be NULL. */
     int (*take_default)(void *options, struct error *error);
     bool empty_counts; /* an empty variable is a value too; else it is as none */
@@ -76,6 +77,12 @@ int flag_refuse(void *options, struct flag_word word, struct error *error);
  * keeps a socket's path short. ERR_USAGE when it is empty: "--data is empty; it names `what`".
  */
 int flag_take_folder(struct flag_word word, const char *what, char **folder, struct error *error);
+/* Gives each part of the word to `take`. An empty folder between ':' is none, as in $PATH; an empty
+ * name between ',' is a mistake that `take` sees. */
+int flag_take_each(
+    void *options, struct flag_word word, char separator, flag_take_fn take, struct error *error);
+/* A value's error as one of the command line: ERR_USAGE, "SOURCE: its text". */
+int flag_wrong(struct flag_word word, struct error *error);
 /* A line of --print-config: "data = DIR  (from --data)". */
 void flag_print(struct buffer *out, const char *name, struct flag_word word);
 /* The lines of what every daemon has. */

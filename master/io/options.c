@@ -38,21 +38,6 @@ static int add_dags(void *of, struct flag_word word, struct error *error)
     return 0;
 }
 
-static int add_dags_list(void *of, struct flag_word word, struct error *error)
-{
-    int rc = 0;
-    const char *list = word.value;
-    while (rc == 0 && *list != '\0') {
-        size_t length = strcspn(list, ":");
-        char *folder = xstrndup(list, length);
-        if (length > 0)
-            rc = add_dags(of, (struct flag_word){folder, word.source}, error);
-        free(folder);
-        list += length + (list[length] == ':');
-    }
-    return rc;
-}
-
 static int set_listen(void *of, struct flag_word word, struct error *error)
 {
     struct options *options = of;
@@ -87,21 +72,6 @@ static int add_advertise(void *of, struct flag_word word, struct error *error)
     return 0;
 }
 
-static int add_advertise_list(void *of, struct flag_word word, struct error *error)
-{
-    int rc = 0;
-    const char *list = word.value;
-    while (rc == 0 && *list != '\0') {
-        size_t length = strcspn(list, ",");
-        char *one = xstrndup(list, length);
-        if (length > 0)
-            rc = add_advertise(of, (struct flag_word){one, word.source}, error);
-        free(one);
-        list += length + (list[length] == ',');
-    }
-    return rc;
-}
-
 static int set_connections(void *of, struct flag_word word, struct error *error)
 {
     struct options *options = of;
@@ -119,9 +89,7 @@ static int set_keep_logs(void *of, struct flag_word word, struct error *error)
     int rc = duration_parse(slice_of(word.value), &options->keep_logs_ms, error);
     if (rc == 0 && options->keep_logs_ms == 0)
         rc = error_set(error, ERR_USAGE, "no log is kept for so short; write forever, or 30d");
-    if (rc != 0)
-        (void)error_prefix(error, "%s", word.source);
-    return rc != 0 ? error->code = ERR_USAGE : 0;
+    return rc != 0 ? flag_wrong(word, error) : 0;
 }
 
 static int set_logs_max(void *of, struct flag_word word, struct error *error)
@@ -134,9 +102,7 @@ static int set_logs_max(void *of, struct flag_word word, struct error *error)
     int rc = size_parse(slice_of(word.value), &options->logs_max_bytes, error);
     if (rc == 0 && options->logs_max_bytes == 0)
         rc = error_set(error, ERR_USAGE, "no log is that small; write none, or 50GiB");
-    if (rc != 0)
-        (void)error_prefix(error, "%s", word.source);
-    return rc != 0 ? error->code = ERR_USAGE : 0;
+    return rc != 0 ? flag_wrong(word, error) : 0;
 }
 
 /* The system's folder is for root, and for a user to whom it was given. */
@@ -167,7 +133,7 @@ static const struct flag rows[] = {
         .help = "a folder of DAG files that `reeve submit NAME` finds; may be repeated\n"
                 "($REEVE_DAGS, separated by colons)",
         .take = add_dags,
-        .take_variable = add_dags_list},
+        .separator = ':'},
     {.name = "--keep-logs",
         .variable = "$REEVE_KEEP_LOGS",
         .value = "TIME",
@@ -200,7 +166,7 @@ static const struct flag rows[] = {
         .help = "tcp://HOST:PORT where others find it, as tokens say; may be repeated\n"
                 "($REEVE_ADVERTISE, separated by commas; default: by --listen)",
         .take = add_advertise,
-        .take_variable = add_advertise_list},
+        .separator = ','},
     {.name = "--accept-restore",
         .help = "once, after an older store was brought back: lead above what the fleet has\n"
                 "seen, give no number twice, and start nothing before all leases are over",

@@ -29,10 +29,15 @@ static int set_bread(void *of, struct flag_word word, struct error *error)
     return 0;
 }
 
-static int set_listed(void *of, struct flag_word word, struct error *error)
+static int add_part(void *of, struct flag_word word, struct error *error)
 {
-    (void)word;
-    return set_bread(of, (struct flag_word){"listed", "$OVEN_LISTED"}, error);
+    struct oven *oven = of;
+    if (strcmp(word.value, "stone") == 0)
+        return flag_wrong(word, error);
+    size_t length = strlen(oven->text);
+    (void)snprintf(oven->text + length, sizeof oven->text - length, "[%s]", word.value);
+    oven->source = word.source;
+    return 0;
 }
 
 static int default_bread(void *of, struct error *error)
@@ -47,10 +52,8 @@ static const struct flag rows[] = {
         .help = "what to bake\n($OVEN_BREAD)",
         .take = set_bread,
         .take_default = default_bread},
-    {.name = "--listed",
-        .variable = "$OVEN_LISTED",
-        .take = set_bread,
-        .take_variable = set_listed},
+    {.name = "--folder", .variable = "$OVEN_FOLDERS", .take = add_part, .separator = ':'},
+    {.name = "--part", .variable = "$OVEN_PARTS", .take = add_part, .separator = ','},
     {.name = "--empty", .variable = "$OVEN_EMPTY", .take = set_bread, .empty_counts = true},
     {.name = "--gas", .take = flag_refuse},
     {.name = "--early", .sets = offsetof(struct oven, early)},
@@ -65,8 +68,8 @@ static const struct flags flags = {.program = "oven",
 static int no_environment(void **state)
 {
     (void)state;
-    return unsetenv("OVEN_BREAD") | unsetenv("OVEN_LISTED") | unsetenv("OVEN_EMPTY") |
-           unsetenv("REEVE_LOG_LEVEL");
+    return unsetenv("OVEN_BREAD") | unsetenv("OVEN_FOLDERS") | unsetenv("OVEN_PARTS") |
+           unsetenv("OVEN_EMPTY") | unsetenv("REEVE_LOG_LEVEL");
 }
 
 static int parse(struct oven *oven, char *const *words, struct error *error)
@@ -109,11 +112,26 @@ static void flags_win_over_variables_and_these_over_defaults(void **state)
     expect((char *[]){"--bread", "bun", NULL}, "bun", "--bread");
 }
 
-static void flags_variable_may_be_written_in_another_way(void **state)
+static void flags_variable_may_have_several_values(void **state)
 {
     (void)state;
-    assert_int_equal(setenv("OVEN_LISTED", "a:b", 1), 0);
-    expect((char *[]){NULL}, "listed", "$OVEN_LISTED");
+    assert_int_equal(setenv("OVEN_FOLDERS", ":a::b,c:", 1), 0);
+    expect((char *[]){NULL}, "rye[a][b,c]", "$OVEN_FOLDERS");
+    expect((char *[]){"--bread=x", "--folder", "a:b", "--folder=c", NULL}, "x[a:b][c]", "--folder");
+    assert_int_equal(unsetenv("OVEN_FOLDERS"), 0);
+    assert_int_equal(setenv("OVEN_PARTS", "a,,b:c,", 1), 0);
+    expect((char *[]){NULL}, "rye[a][][b:c]", "$OVEN_PARTS");
+    assert_int_equal(setenv("OVEN_PARTS", "a,stone,b", 1), 0);
+    struct oven oven;
+    struct error error = {0};
+    assert_int_equal(parse(&oven, (char *[]){NULL}, &error), ERR_USAGE);
+    assert_non_null(strstr(error.text, "$OVEN_PARTS"));
+}
+
+static void flags_empty_variable_counts_where_it_may(void **state)
+{
+    (void)state;
+    expect((char *[]){NULL}, "rye", "default");
     assert_int_equal(setenv("OVEN_EMPTY", "", 1), 0);
     expect((char *[]){NULL}, "", "$OVEN_EMPTY");
 }
@@ -217,7 +235,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(flags_are_read_in_both_spellings, no_environment),
         cmocka_unit_test_setup(flags_win_over_variables_and_these_over_defaults, no_environment),
-        cmocka_unit_test_setup(flags_variable_may_be_written_in_another_way, no_environment),
+        cmocka_unit_test_setup(flags_variable_may_have_several_values, no_environment),
+        cmocka_unit_test_setup(flags_empty_variable_counts_where_it_may, no_environment),
         cmocka_unit_test_setup(flags_mistake_is_refused_by_name, no_environment),
         cmocka_unit_test(flags_help_shows_a_line_each),
         cmocka_unit_test(flag_take_folder_makes_it_absolute),

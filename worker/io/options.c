@@ -196,27 +196,6 @@ static int add_user(void *of, struct flag_word word, struct error *error)
     return 0;
 }
 
-/* Calls `add` for each of the names, which commas separate. */
-static int add_each(void *of, struct flag_word word,
-    int (*add)(void *of, struct flag_word word, struct error *error), struct error *error)
-{
-    int rc = 0;
-    const char *at = word.value;
-    while (rc == 0 && *at != '\0') {
-        size_t length = strcspn(at, ",");
-        char *name = xstrndup(at, length);
-        rc = add(of, (struct flag_word){name, word.source}, error);
-        free(name);
-        at += length + (at[length] == ',');
-    }
-    return rc;
-}
-
-static int add_queues(void *of, struct flag_word word, struct error *error)
-{
-    return add_each(of, word, add_queue, error);
-}
-
 static int add_label(void *of, struct flag_word word, struct error *error)
 {
     struct options *options = of;
@@ -235,23 +214,9 @@ static int add_label(void *of, struct flag_word word, struct error *error)
     return 0;
 }
 
-static int add_labels(void *of, struct flag_word word, struct error *error)
-{
-    return add_each(of, word, add_label, error);
-}
-
 static int add_users(void *of, struct flag_word word, struct error *error)
 {
-    return add_each(of, word, add_user, error);
-}
-
-/* A value's error is one of the command line. */
-static int said_wrongly(struct flag_word word, struct error *error)
-{
-    (void)error_prefix(error, "%s", word.source);
-    if (error != NULL)
-        error->code = ERR_USAGE;
-    return ERR_USAGE;
+    return flag_take_each(of, word, ',', add_user, error);
 }
 
 static int take_size(
@@ -261,7 +226,7 @@ static int take_size(
     if (rc == 0 && *ret_bytes < SIZE_MIN_BYTES)
         rc = error_set(error, ERR_USAGE, "at least %d MiB", SIZE_MIN_BYTES / (1024 * 1024));
     if (rc != 0)
-        return said_wrongly(word, error);
+        return flag_wrong(word, error);
     *ret_source = word.source;
     return 0;
 }
@@ -312,7 +277,7 @@ static int set_within(void *of, struct flag_word word, struct error *error)
     struct options *options = of;
     options->has_within = true;
     int rc = duration_parse(slice_of(word.value), &options->within_ms, error);
-    return rc == 0 ? 0 : said_wrongly(word, error);
+    return rc == 0 ? 0 : flag_wrong(word, error);
 }
 
 static const struct flag rows[] = {
@@ -344,14 +309,14 @@ static const struct flag rows[] = {
         .help = "a queue that it serves; may be repeated ($REEVE_WORKER_QUEUES,\n"
                 "separated by commas; default: \"default\")",
         .take = add_queue,
-        .take_variable = add_queues},
+        .separator = ','},
     {.name = "--label",
         .variable = "$REEVE_WORKER_LABELS",
         .value = "L",
         .help = "what its host has, NAME or NAME=VALUE; may be repeated\n"
                 "($REEVE_WORKER_LABELS, separated by commas)",
         .take = add_label,
-        .take_variable = add_labels},
+        .separator = ','},
     {.name = "--cache-max",
         .variable = "$REEVE_WORKER_CACHE_MAX",
         .value = "SIZE",
