@@ -13,6 +13,7 @@ import collections
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -42,17 +43,32 @@ def wait_until(condition, seconds=30, what="the condition"):
         time.sleep(0.01)
 
 
+def _port_range():
+    """Ports that the kernel gives to nobody by itself: a client's own end never takes one while its server is away."""
+    low, high = map(int, pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    return range(10000, low) if low > 12000 else range(high + 1, 65536)
+
+
+_PORTS_KEPT = []
+
+
 def free_port():
-    """A port that is free, and so is the next one: bulk is there."""
+    """A port that is free, and so is the next one: bulk is there. It is this process's to its end: tests beside it get
+    others, by a name that the host has once (an abstract socket's)."""
+    ports = _port_range()
     while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            try:
-                two.bind(("127.0.0.1", port + 1))
-                return port
-            except (OSError, OverflowError):
-                continue
+        port = random.choice(ports[:-1:2])
+        kept = socket.socket(socket.AF_UNIX)
+        try:
+            kept.bind(f"\0rv-port-{port}")
+            for own in (port, port + 1):
+                with socket.socket() as one:
+                    one.bind(("127.0.0.1", own))
+        except OSError:
+            kept.close()
+            continue
+        _PORTS_KEPT.append(kept)
+        return port
 
 
 def program(name):
@@ -85,10 +101,46 @@ def processes_with(mark):
     return found
 
 
+def is_alive(pid):
+    """Neither gone nor a zombie. What is ending is alive, though its environment and its arguments are gone already."""
+    try:
+        return "\nState:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def is_stopped(pid):
+    return "\nState:\tT" in pathlib.Path(f"/proc/{pid}/status").read_text()
+
+
+def files_below(folder):
+    """{path: bytes} of the regular files of a folder in which others are at work: what goes meanwhile is passed over."""
+    found = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = pathlib.Path(place, name)
+            try:
+                if path.is_file() and not path.is_symlink():
+                    found[path] = path.read_bytes()
+            except OSError:
+                continue
+    return found
+
+
 def cgroups_of(instance):
     """The folders of a runner's cgroup. Others come and go meanwhile: os.walk passes over what has gone."""
     return [pathlib.Path(folder, name) for folder, names, _ in os.walk("/sys/fs/cgroup") for name in names
             if name == f"reeve-{instance}"]
+
+
+def is_removed(cgroup):
+    """Removes it and what is below it. A process that is ending is in it for a moment longer."""
+    for folder, _, _ in os.walk(cgroup, topdown=False):
+        try:
+            os.rmdir(folder)
+        except OSError:
+            pass
+    return not cgroup.exists()
 
 
 class Cluster:
@@ -142,6 +194,19 @@ class Cluster:
         result = self.reeve("workers", "-o", "json")
         return {w["worker"] for w in json.loads(result.out) if w["state"] == "up"} if result.status == 0 else set()
 
+    def wait_for_silence(self, name):
+        """A worker that is heard no more is shown as silent within three seconds, by the master's own clock. A look may
+        come just before the master sees what time it is: the next one does not."""
+        late = 0
+
+        def is_silent():
+            nonlocal late
+            (worker,) = [one for one in self.json("workers") if one["worker"] == name]
+            late = late + 1 if worker["state"] != "silent" and worker["heartbeat_age_ms"] > 3000 else 0
+            assert late < 2, worker
+            return worker["state"] == "silent"
+        wait_until(is_silent, what=f"{name} silent")
+
     def kill(self, name, number=signal.SIGKILL):
         """Ends one of our processes and waits for its end."""
         process = self.processes[name]
@@ -168,15 +233,19 @@ class Cluster:
 
     def end_all(self):
         """Ends, by pid, whatever is left of this cluster, until nothing is."""
+        ended = set()
+
         def none_left():
-            for pid in self.processes_left():
+            left = self.processes_left()
+            ended.update(left)
+            for pid in left:
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
             for process in self.processes.values():
                 process.poll()
-            return not self.processes_left()
+            return not self.processes_left() and not any(map(is_alive, ended))
         wait_until(none_left, what="the end of all processes")
 
     def sanitizer_reports(self):
@@ -189,9 +258,7 @@ class Cluster:
         """A runner removes its own at its end; those that were killed here could not."""
         for socket in self.folder.glob("**/runner-*.sock"):
             for own in cgroups_of(socket.name.removeprefix("runner-").removesuffix(".sock")):
-                for folder in [*own.iterdir(), own]:
-                    if folder.is_dir():
-                        folder.rmdir()
+                wait_until(lambda own=own: is_removed(own), what=f"the end of {own}")
 
     def remove_secrets(self):
         """A worker's folder on memory is named by its key; a killed one leaves it to its next start, which never comes."""
@@ -206,7 +273,8 @@ class Cluster:
         self.remove_secrets()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def log_of(self, name, lines=40):
+    def log_of(self, name, lines=0):
+        """What a program has said; `lines`: its last so many."""
         try:
             text = (self.folder / f"{name}.log").read_text(errors="replace")
         except OSError:
@@ -214,7 +282,7 @@ class Cluster:
         return "\n".join(text.splitlines()[-lines:])
 
     def logs(self):
-        return "\n".join(f"---- {name}.log\n{self.log_of(name)}" for name in self.processes)
+        return "\n".join(f"---- {name}.log\n{self.log_of(name, 40)}" for name in self.processes)
 
     # ---- the command line ----
 

@@ -2,6 +2,7 @@
 
 import re
 
+from reeve import wait_until
 from test_cli_output import TIME
 
 
@@ -21,14 +22,14 @@ def test_explain_says_what_a_run_and_a_task_wait_for(started):
 
 def test_drained_worker_gets_no_task_until_it_is_undrained(started):
     assert "w1" in started.ok("drain", "w1")
-    states = {worker["worker"]: worker["state"] for worker in started.json("workers")}
-    assert states == {"w1": "draining", "w2": "up"}
+    states = lambda: {worker["worker"]: worker["state"] for worker in started.json("workers")}
+    wait_until(lambda: states() == {"w1": "draining", "w2": "up"}, what="one draining, one up")
     run = started.submit(started.dag("d", {f"t{n}": {"bash": "true"} for n in range(12)}))
     started.finish(run)
     assert {task["attempts"][0]["worker"] for task in started.tasks(run).values()} == {"w2"}
     assert "1 draining" in started.ok("status")
     started.ok("undrain", "w1")
-    assert started.workers_up() == {"w1", "w2"}
+    wait_until(lambda: started.workers_up() == {"w1", "w2"}, what="both up")
     assert started.reeve("drain", "w3").status == 6
 
 

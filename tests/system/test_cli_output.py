@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 import reeve
+from reeve import wait_until
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
@@ -39,7 +40,7 @@ class Terminal:
         return bool(piece)
 
     def until(self, text):
-        reeve.wait_until(lambda: self.read() and text in self.shown or text in self.shown, what=f"{text!r} on the terminal")
+        wait_until(lambda: self.read() and text in self.shown or text in self.shown, what=f"{text!r} on the terminal")
 
     def press_ctrl_c(self):
         os.write(self.fd, b"\x03")
@@ -79,19 +80,20 @@ def test_wide_is_for_workers_alone(master):
 
 def test_status_without_a_run_shows_the_fleet_on_one_screen(started):
     run = started.submit(started.dag("d", {"a": {"bash": "true", "queue": "gpu"}, "b": {"bash": "true"}}))
-    reeve.wait_until(lambda: started.json("status", f"{run}/b")["tasks"][0]["state"] == "success", what="b's end")
+    wait_until(lambda: started.json("status", f"{run}/b")["tasks"][0]["state"] == "success", what="b's end")
+    wait_until(lambda: started.json("status")["master"]["workers_up"] == 2, what="both up")
     document = started.json("status")
-    assert document["master"]["workers_up"] == 2 and len(document["workers"]) == 2
+    assert len(document["workers"]) == 2
     assert document["runs"]["running"] == 1 and document["runs"]["failed"] == 0
     active, = document["active"]
     assert active["run"] == run and "gpu" in active["waits_for"]
-    shown = started.ok("status")
+    shown = wait_until(lambda: [text for text in [started.ok("status")] if "2 up;" in text], what="both up")[0]
     assert re.search(r"^master +up .* since " + TIME, shown, re.M)
     assert re.search(r"^workers +2 up; 0 of 8 slots in use$", shown, re.M)
     assert re.search(r"^runs +1 running$", shown, re.M)
     assert re.search(rf'^{run} +running +1 of 2 .*"gpu"', shown, re.M)
     started.kill("w2")
-    reeve.wait_until(lambda: "w2 is silent for" in started.ok("status"), what="w2 shown as silent")
+    wait_until(lambda: "w2 is silent for" in started.ok("status"), what="w2 shown as silent")
 
 
 def test_help_of_each_command_is_on_stdout(cluster):
@@ -338,11 +340,11 @@ def test_run_that_is_interrupted_leaves_nothing(cluster, number, status):
     file = cluster.dag("d", {"a": {"bash": f"setsid sleep 600 & touch {mark}; wait", "kill_grace": "1s"}})
     process = subprocess.Popen([reeve.program("reeve"), "run", str(file)], env={**cluster.env, "XDG_RUNTIME_DIR": str(cluster.folder)},
                                stderr=subprocess.DEVNULL)
-    reeve.wait_until(mark.exists, what="the task's start")
+    wait_until(mark.exists, what="the task's start")
     process.send_signal(number)
     assert process.wait(timeout=60) == status
-    reeve.wait_until(lambda: not cluster.processes_left(), what="the end of all processes")
-    reeve.wait_until(lambda: not list(cluster.folder.glob("reeve-*")), what="the end of the private folder")
+    wait_until(lambda: not cluster.processes_left(), what="the end of all processes")
+    wait_until(lambda: not list(cluster.folder.glob("reeve-*")), what="the end of the private folder")
 
 
 def test_run_with_keep_says_where(cluster):

@@ -297,12 +297,14 @@ def test_remote_logs_follow_until_the_end(laptop):
 
 def test_remote_client_waits_for_a_master_that_is_started_again(laptop):
     laptop.join("operator")
-    run = laptop.ok("submit", laptop.dag("d", {"a": {"bash": "sleep 3"}})).strip()
+    gate = laptop.cluster.folder / "gate"
+    run = laptop.ok("submit", laptop.dag("d", {"a": {"bash": f"while [ ! -e {gate} ]; do sleep 0.05; done"}})).strip()
     with subprocess.Popen([reeve.program("reeve"), "wait", run], stderr=subprocess.PIPE, text=True,
                           env=laptop.env) as waiting:
         reeve.wait_until(lambda: laptop.json("status", run)["tasks"][0]["state"] == "running", what="a running")
         laptop.cluster.kill("master")
         laptop.cluster.start_master("--listen", f"tcp://127.0.0.1:{laptop.cluster.port}")
+        gate.touch()
         assert waiting.wait(60 * reeve.PATIENCE) == 0, waiting.stderr.read()
 
 

@@ -15,7 +15,7 @@ import urllib.parse
 
 import pytest
 
-from reeve import wait_until
+from reeve import files_below, free_port, wait_until
 import pg
 from pg import server  # noqa: F401 (a fixture)
 
@@ -43,11 +43,7 @@ def own_folder(cluster):
 
 def files_with(folder, needle):
     """Files below the folder that hold these bytes."""
-    found = []
-    for path in folder.rglob("*"):
-        if path.is_file() and needle in path.read_bytes():
-            found.append(str(path.relative_to(folder)))
-    return found
+    return [str(path.relative_to(folder)) for path, content in files_below(folder).items() if needle in content]
 
 
 def processes_that_tell(cluster, needle):
@@ -348,8 +344,8 @@ def test_export_of_airflow_is_imported_whole_or_not_at_all(cluster, form):
 
 def test_test_runs_on_a_worker_and_says_what_it_reached_and_what_not(cluster):
     cluster.start(workers=1)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()  # nobody listens on it afterwards
+    with socket.create_server(("127.0.0.1", port)) as server:
         cluster.ok("connections", "set", "here", stdin=f"generic://u:{SECRET}@127.0.0.1:{port}")
         out = cluster.ok("connections", "test", "here")
         assert out.startswith(f"here: reached 127.0.0.1:{port} (127.0.0.1) in ") and out.strip().endswith("from w1")
@@ -429,7 +425,7 @@ def test_secret_is_in_no_core_file(cluster, victim):
     resource.prlimit(process.pid, resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     os.kill(process.pid, signal.SIGABRT)
     assert process.wait(30) == -signal.SIGABRT
-    assert not list(cluster.folder.glob("**/core*"))
+    assert not [path for path in files_below(cluster.folder) if path.name.startswith("core")]
     (cluster.folder / "go").touch()
     (cluster.start_master if victim == "master" else lambda: cluster.start_worker("w1"))()
     cluster.finish(run)

@@ -1,6 +1,7 @@
 """Disks that fail: errors and full disks at any write and sync of the master and the agent (FAULTS 7), and power cuts
 that lose what was not synced (FAULTS 6)."""
 
+import contextlib
 import errno
 import os
 import random
@@ -11,7 +12,7 @@ import pytest
 import faulty
 import ledger
 from ordeal import Ordeal
-from reeve import program, wait_until
+from reeve import is_alive, is_stopped, program, wait_until
 
 WHY_NO_PRELOAD = faulty.no_preload()
 preloaded = pytest.mark.skipif(WHY_NO_PRELOAD is not None, reason=str(WHY_NO_PRELOAD))
@@ -47,28 +48,33 @@ class Strikes(Ordeal):
 
     def seen_in_a_run(self, kind):
         before = self.disk.seen(kind)
-        client = self.begin(**self.load_for(kind))
-        self.go_on(kind, before)
-        self.finish(client)
+        self.finish(self.begin_under(kind))
         return self.disk.seen(kind) - before
 
-    def load_for(self, kind):
-        """An agent syncs its results only while the master does not answer."""
-        alone = self.victim == "w1" and kind == "sync"
-        return {"first": f"kill -STOP {self.cluster.processes['master'].pid}"} if alone else {}
-
-    def go_on(self, kind, before):
-        if self.load_for(kind):
-            wait_until(lambda: self.disk.seen(kind) > before, what="a sync")
-            self.cluster.processes["master"].send_signal(signal.SIGCONT)
+    def begin_under(self, kind):
+        """A run; for the syncs of an agent the master does not answer when its first task ends: only then is a result
+        synced."""
+        if self.victim != "w1" or kind != "sync":
+            return self.begin()
+        here, go = (self.cluster.folder / f"{name}.{self.number + 1}" for name in ("here", "go"))
+        client = self.begin(first=f"touch {here}; until [ -e {go} ]; do sleep 0.01; done")
+        agent, master = self.cluster.processes["w1"], self.cluster.processes["master"]
+        wait_until(lambda: here.exists() or agent.poll() is not None, what="the first task")
+        if agent.poll() is None:
+            master.send_signal(signal.SIGSTOP)
+            wait_until(lambda: is_stopped(master.pid), what="a master that stands still")
+            before = self.disk.seen(kind)
+            go.touch()
+            wait_until(lambda: self.disk.seen(kind) > before or agent.poll() is not None, what="the sync of a result")
+            master.send_signal(signal.SIGCONT)
+        go.touch()
+        return client
 
     def strike(self, kind, error, nth):
         """One run during which the disk fails once; whether the victim ended, which is then started again."""
-        before = self.disk.seen(kind)
         self.disk.fail(kind, error, nth=nth)
-        client = self.begin(**self.load_for(kind))
+        client = self.begin_under(kind)
         process = self.cluster.processes[self.victim]
-        self.go_on(kind, before)
         wait_until(lambda: process.poll() is not None or client.process.poll() is not None, seconds=60,
                    what=f"an end of {self.victim} or of the run, {kind} {nth} gives {errno.errorcode[error]}")
         self.disk.mend()
@@ -171,12 +177,12 @@ def test_06_power_cuts_of_the_master_at_any_moment_lose_and_double_nothing(clust
 @preloaded
 def test_06_result_on_a_workers_disk_survives_the_power_cut_of_its_host(cluster, volumes):
     """The host boots anew: nothing is left of the runner, and what was saved is recorded, once."""
-    disk = faulty.Disk(cluster, "reeve-worker", cluster.folder / "w1")
+    disk = faulty.Disk(cluster, "reeve-worker", cluster.folder / "w1/private/results")
     path = cluster.folder / "ledger"
     cluster.start_master()
     with faulty.started_with(cluster, disk.env):
         cluster.start_worker("w1", "--join", str(cluster.data), "--name", "w1", "--slots", "2")
-    wait_until(lambda: "registered with the master" in cluster.log_of("w1"), what="the end of its other syncs")
+    wait_until(lambda: "registered with the master" in cluster.log_of("w1"), what="a file of results that is made and empty")
     stop = f"kill -STOP {cluster.processes['master'].pid}"
     before = disk.done("sync")
     run = cluster.submit(cluster.dag("d", {"a": {"bash": ledger.script(path, stop)}}))
@@ -195,12 +201,14 @@ def cut_host(cluster, name, volume):
     """The power of a worker's host: its disk, its agent, its runner and their tasks, at once."""
     mine = [pid for pid in cluster.processes_left() if pid not in {p.pid for p in cluster.processes.values()}]
     for pid in [cluster.processes[name].pid, *mine]:
-        os.kill(pid, signal.SIGSTOP)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
     volume.cut()
     for pid in mine:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     cluster.kill(name)
-    wait_until(lambda: not set(mine) & set(cluster.processes_left()), what="the end of all on that host")
+    wait_until(lambda: not any(map(is_alive, mine)), what="the end of all on that host")
     volume.restore()
 
 

@@ -101,11 +101,15 @@ def test_23_agents_and_master_replaced_under_load_lose_no_task(started):
     folder = started.folder / "new"
     shutil.copytree(pathlib.Path(program("reeve")).parent, folder, symlinks=True,
                     ignore=lambda _, names: [name for name in names if not name.startswith("reeve")])
+    victims = ("w1", "master", "w2")
     tasks = {f"g{n}": {"bash": ledger.script(path, until(gate), locks)} for n in range(2)}
-    tasks.update({f"t{n:03}": {"bash": ledger.script(path, "sleep 0.05", locks)} for n in range(150)})
+    for name in victims:  # fifty tasks for each, which begin when its turn comes
+        tasks[name] = {"bash": ledger.script(path, until(started.folder / f"turn.{name}"), locks)}
+        tasks.update({f"{name}-{n:02}": {"bash": ledger.script(path, "sleep 0.05", locks), "needs": name} for n in range(50)})
     run = started.submit(started.dag("d", tasks))
-    for name in ("w1", "master", "w2"):
+    for name in victims:
         goal = lines_in(path) + 20
+        (started.folder / f"turn.{name}").touch()
         wait_until(lambda goal=goal: lines_in(path) >= goal, what="progress")
         assert started.kill(name, signal.SIGTERM) == 0, started.log_of(name)
         kind = "reeve-master" if name == "master" else "reeve-worker"

@@ -55,7 +55,7 @@ def test_12_link_that_is_cut_in_one_direction_alone_loses_and_doubles_nothing(cl
     for source, target in (("w1", "m"), ("m", "w1")):
         run, path, gate = gated(cluster, f"from-{source}", 6)
         cluster.cut_one_way(source, target)
-        wait_until(lambda: cluster.workers()["w1"]["state"] == "silent", seconds=10, what="silence")
+        wait_until(lambda: cluster.workers()["w1"]["state"] == "silent", what="silence")
         gate.touch()
         wait_until(lambda path=path: lines_in(path) == 12, what="the end of all, on both sides of the cut")
         cluster.mend_one_way(source, target)

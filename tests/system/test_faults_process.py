@@ -12,7 +12,7 @@ import time
 import pytest
 
 import ledger
-from reeve import PATIENCE, clean_environment, processes_with, program, wait_until
+from reeve import PATIENCE, clean_environment, is_alive as alive, is_removed, processes_with, program, wait_until
 
 LEASE_S = 18  # the shortest for a kill grace of 1 s
 SHORT = {"lease": f"{LEASE_S}s", "kill_grace": "1s"}
@@ -23,19 +23,19 @@ def lines_in(path):
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+def arguments_of(pid):
+    """Those of a process; none of one that has ended meanwhile."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
 def runner_of(cluster, name):
     """The live runner of a worker."""
     folder = f"{cluster.folder / name}/private".encode()
-    (found,) = [pid for pid in cluster.runners()
-                if folder in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+    (found,) = [pid for pid in cluster.runners() if folder in arguments_of(pid)]
     return found
-
-
-def alive(pid):
-    try:
-        return "\nState:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
 
 
 def staying(cluster, names, path, locks):
@@ -65,7 +65,7 @@ def test_05_10_11_stopped_or_dead_past_the_lease_then_continued(cluster):
     os.kill(runners["w3"], signal.SIGKILL)
     cluster.start_worker("w4", slots=4)
     kept, late, left = (placed[name] for name in ("w1", "w2", "w3"))
-    wait_until(lambda: not alive(kept[1]), seconds=LEASE_S + 5, what="the end of what only the runner can end")
+    wait_until(lambda: not alive(kept[1]), seconds=LEASE_S + 30, what="the end of what only the runner can end")
     assert lines_in(path) == 3, "no later attempt has begun by then"
     cluster.finish(run, seconds=90)
     assert alive(late[1]) and alive(left[1]), "who is stopped or dead kills nothing"
@@ -92,7 +92,7 @@ def test_09_master_stopped_past_every_lease_and_continued_loses_and_doubles_noth
     second = subprocess.run([program("reeve-master"), "--data", str(started.data)], env=started.env, capture_output=True,
                             text=True, timeout=30 * PATIENCE, check=False)
     assert second.returncode == 7 and "in use by process" in second.stderr
-    wait_until(lambda: not any(alive(pid) for _, pid in placed.values()), seconds=LEASE_S + 10, what="the leases' end")
+    wait_until(lambda: not any(alive(pid) for _, pid in placed.values()), seconds=LEASE_S + 30, what="the leases' end")
     time.sleep(LEASE_S / 5 + 6)  # and the margin of the master, too
     started.processes["master"].send_signal(signal.SIGCONT)
     started.finish(run, seconds=90)
@@ -166,6 +166,7 @@ def test_17_processes_that_got_the_pids_of_a_dead_runner_and_task_are_left_alone
             os.kill(pid, signal.SIGKILL)
     cluster.processes["w1"].wait()
     wait_until(lambda: set(cluster.processes_left().values()) <= {"reeve-master"}, what="the end of all of the worker")
+    wait_until(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in [runner, *mine]), what="their pids free again")
     strangers = []
     for number in numbers:
         take = f"echo {number - 1} >/proc/sys/kernel/ns_last_pid; sleep 7654 </dev/null >/dev/null 2>&1 & echo $!"
@@ -202,12 +203,8 @@ def with_argument(number):
     """The live processes that sleep for exactly so long."""
     found = []
     for entry in pathlib.Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and (entry / "cmdline").read_bytes().split(b"\0")[1:2] == [str(number).encode()] \
-                    and alive(int(entry.name)):
-                found.append(int(entry.name))
-        except OSError:
-            continue
+        if entry.name.isdigit() and arguments_of(entry.name)[1:2] == [str(number).encode()] and alive(entry.name):
+            found.append(int(entry.name))
     return found
 
 
@@ -217,7 +214,7 @@ def test_18_sessions_daemons_and_deaf_children_end_with_their_task(started):
                                      files={"escape.py": ESCAPES}))
     wait_until(lambda: len(with_argument(number)) == 4, what="four processes")
     started.ok("cancel", f"{run}/a")
-    wait_until(lambda: not with_argument(number), seconds=1 + 5, what="the end of all four")
+    wait_until(lambda: not with_argument(number), what="the end of all four")
     started.finish(run, status=1)
     assert started.tasks(run)["a"]["state"] == "cancelled"
 
@@ -232,8 +229,7 @@ def few_pids():
     except OSError as error:
         pytest.skip(f"no cgroup that bounds pids: {error}")
     yield folder
-    wait_until(lambda: not (folder / "cgroup.procs").read_text(), what="an empty cgroup")
-    folder.rmdir()
+    wait_until(lambda: is_removed(folder), what="an empty cgroup")
 
 
 def test_18_fork_bomb_is_ended_by_a_cancel_and_its_worker_goes_on(cluster, few_pids):
@@ -247,7 +243,7 @@ def test_18_fork_bomb_is_ended_by_a_cancel_and_its_worker_goes_on(cluster, few_p
     wait_until(lambda: count() > 150, what="a bomb that bursts")
     cluster.ok("cancel", f"{run}/a")
     cluster.finish(run, status=1)
-    wait_until(lambda: count() <= 20, seconds=1 + 5, what="the end of all of it")
+    wait_until(lambda: count() <= 20, what="the end of all of it")
     cluster.finish(cluster.submit(cluster.dag("after", {"a": {"bash": "true"}})))
     cluster.end_all()
 
@@ -269,5 +265,5 @@ def test_22_task_that_kills_its_worker_each_time_is_quarantined_after_three(clus
     assert (task["state"], task["reason"]) == ("failed", "quarantined") and "lost 3 workers" in task["error"], task
     ran = [a for a in task["attempts"] if a["started_at"] is not None or a["reason"] != "not_started"]
     assert {a["state"] for a in ran} == {"lost"}
-    assert not [pid for pid in processes_with(cluster.folder) if b"kill -9" in
-                pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
+    wait_until(lambda: not [pid for pid in processes_with(cluster.folder) if b"kill -9" in b" ".join(arguments_of(pid))],
+               what="the end of what the last of them left")

@@ -6,7 +6,6 @@ overlap, the log whole. The first pass through each point must be reached, so a 
 """
 
 import os
-import pathlib
 import random
 import re
 import signal
@@ -16,7 +15,7 @@ import pytest
 
 import faulty
 from ordeal import Ordeal
-from reeve import BIN, PATIENCE, ROOT, wait_until
+from reeve import BIN, PATIENCE, ROOT, is_stopped, wait_until
 
 EXIT_RUNNER_DIED = 75
 LINE = re.compile(r'^STOP_POINT\((\d+), (\w+), (\w+), "[^"]+"\)$', re.M)
@@ -114,7 +113,7 @@ class Deaths(Ordeal):
     def stopped(self):
         """The pid of the victim, when it has stopped itself."""
         pids = self.cluster.runners() if self.victim == "runner" else [self.process.pid]
-        return next((pid for pid in pids if "\nState:\tT" in pathlib.Path(f"/proc/{pid}/status").read_text()), None)
+        return next((pid for pid in pids if is_stopped(pid)), None)
 
     def pause(self, point, seconds):
         """One run in whose middle the victim stops for so long, and goes on as if nothing was."""

@@ -69,10 +69,11 @@ def test_submit_key_repeated_is_the_same_run(started):
 
 
 def test_workers_are_listed_with_their_slots(started):
-    listed = {worker["worker"]: worker for worker in started.json("workers")}
-    assert listed.keys() == {"w1", "w2"}
-    assert [listed["w1"][key] for key in ("state", "slots", "running")] == ["up", 4, 0]
-    assert listed["w1"]["heartbeat_age_ms"] < 3000
+    def listed():
+        return {worker["worker"]: worker for worker in started.json("workers")}
+    assert listed().keys() == {"w1", "w2"}
+    wait_until(lambda: [listed()["w1"][key] for key in ("state", "slots", "running")] == ["up", 4, 0], what="w1 as it is")
+    wait_until(lambda: listed()["w1"]["heartbeat_age_ms"] < 3000, what="a heartbeat")
 
 
 def test_retries_count_attempts_and_end_in_success(started):

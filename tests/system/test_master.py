@@ -147,7 +147,7 @@ def test_full_disk_refuses_work_by_name_and_goes_on_when_there_is_space(cluster,
     assert cluster.reeve("submit", file).status == 7
     assert cluster.reeve("ping").status == 0
     assert cluster.json("status", "d/1")["state"] == "success"
-    assert cluster.workers_up() == {"w1"}
+    wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 up")
     (small_disk / "filler").unlink()
     wait_until(lambda: cluster.reeve("submit", file, "--key", "after").status == 0, what="an accepted submit")
     cluster.finish(cluster.submit(file, "--key", "after"))

@@ -8,6 +8,7 @@ import socket
 import pytest
 
 import wire as wires
+from reeve import wait_until
 
 OUT = ["../up", "/etc/passwd", "a/../../up", ".."]
 NO_NAMES = ["../up", "a/b", "..", ".", "a%2fb", "%2e%2e", "a b", "a\n", "a\0b", "", "-a", "\u00e9"]
@@ -81,7 +82,7 @@ def test_29_ids_of_the_command_line_are_no_paths(started):
                     ["token", "revoke", "../1"]):
         refused = started.reeve(*command)
         assert refused.status in (2, 6) and not refused.out, (command, refused)
-    assert started.workers_up() == {"w1", "w2"}
+    wait_until(lambda: started.workers_up() == {"w1", "w2"}, what="both up")
 
 
 def test_29_a_peer_s_name_and_path_are_no_paths(wire):

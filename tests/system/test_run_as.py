@@ -6,7 +6,7 @@ import pwd
 
 import pytest
 
-from reeve import Cluster, wait_until
+from reeve import Cluster, files_below, wait_until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="changing user needs root")
 
@@ -114,8 +114,7 @@ def test_links_to_what_only_the_agent_may_read_lead_nowhere(fleet):
     tasks = fleet.tasks(run)
     assert [tasks[name]["reason"] for name in "opq"] == ["output", "artifact", "artifact"]
     assert "planted" not in fleet.ok("status", run, "-o", "json")
-    blobs = [path for path in (fleet.data / "blobs").rglob("*") if path.is_file()]
-    assert not any(b"planted" in path.read_bytes() for path in blobs)
+    assert not any(b"planted" in content for content in files_below(fleet.data / "blobs").values())
 
 
 def test_what_a_task_leaves_behind_is_killed_whoever_it_is(fleet):

@@ -64,7 +64,7 @@ def test_average_salary_by_department_is_what_python_says(cluster, folder):
         salaries = [row[2] for row in SALARIES if row[1] == department]
         assert f"{department}: {sum(salaries) / len(salaries):.2f}" in ended.log
     assert any(re.fullmatch(r"app-\d+-\d+", note.get("application", "")) for note in ended.notes), ended.notes
-    wait_until(cluster.is_empty, seconds=30)
+    wait_until(cluster.is_empty, seconds=120)
 
 
 def test_failure_shows_the_exception(cluster, folder):
@@ -76,8 +76,8 @@ def test_cancel_in_client_mode_leaves_no_driver_and_no_executor(cluster, folder)
     attempt = cluster.attempt({"application": "avg.py", "args": ["sleep"]}, folder=folder)
     note_of(attempt, "application")
     attempt.signal(signal.SIGTERM)
-    assert attempt.end(60).status == 143
-    wait_until(cluster.is_empty, seconds=30)
+    assert attempt.end(180).status == 143
+    wait_until(cluster.is_empty, seconds=120)
 
 
 def test_cluster_mode_follows_the_driver_over_rest(cluster):
@@ -103,9 +103,9 @@ def test_faults_21_a_lost_spark_submit_s_driver_is_adopted_and_ended_on_cancel(c
     (active,) = cluster.page()["activedrivers"]
     assert active["id"] == driver
     second.signal(signal.SIGTERM)
-    ended = second.end(60)
+    ended = second.end(180)
     assert (ended.status, ended.error) == (143, f"stopped by a signal; {driver} is KILLED"), ended.log
-    wait_until(cluster.is_empty, seconds=30)
+    wait_until(cluster.is_empty, seconds=120)
 
 
 def test_cluster_mode_where_rest_is_off():
@@ -115,10 +115,10 @@ def test_cluster_mode_where_rest_is_off():
         assert cluster.attempt(options, "cluster").end(180).status == 0
         attempt = cluster.attempt({**options, "args": ["sleep"]}, "cluster")
         driver = note_of(attempt, "driver")
-        wait_until(lambda: any(one["state"] == "RUNNING" for one in cluster.page()["activedrivers"]), seconds=60)
+        wait_until(lambda: any(one["state"] == "RUNNING" for one in cluster.page()["activedrivers"]), seconds=120)
         attempt.signal(signal.SIGTERM)
-        ended = attempt.end(90)
+        ended = attempt.end(180)
         assert ended.error == f"stopped by a signal; {driver} is KILLED", ended.log
-        wait_until(cluster.is_empty, seconds=30)
+        wait_until(cluster.is_empty, seconds=120)
     finally:
         cluster.close()

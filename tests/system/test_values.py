@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from reeve import files_below
+
 HOSTILE = [
     "$(touch pwned)", "`touch pwned`", "; touch pwned;", "| touch pwned", "& touch pwned &", "x > pwned", "\n touch pwned\n",
     "'; touch pwned; '", '"; touch pwned; "', "${HOME}", "$HOME", "*", "~", "-n", "--help", "", " ", "\\", "\\n", "\t\r",
@@ -17,7 +19,7 @@ SHOW = ("import json, os, sys; json.dump([sys.argv[1:], {k: v for k, v in os.env
 
 def shown(cluster, run, task):
     arguments, environment, files = json.loads(cluster.ok("logs", f"{run}/{task}"))
-    assert "pwned" not in files and "pwned" not in [path.name for path in cluster.folder.rglob("pwned")]
+    assert "pwned" not in files and "pwned" not in [path.name for path in files_below(cluster.folder)]
     return arguments, environment
 
 

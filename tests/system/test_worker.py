@@ -164,7 +164,7 @@ def test_second_agent_of_a_folder_is_refused_by_name(started):
                           capture_output=True, text=True, timeout=30 * PATIENCE, check=False)
     assert done.returncode == 7
     assert str(started.processes["w1"].pid) in done.stderr and "lock" in done.stderr, done.stderr
-    assert started.workers_up() == {"w1", "w2"}
+    wait_until(lambda: started.workers_up() == {"w1", "w2"}, what="both up")
 
 
 def test_worker_whose_logs_are_not_taken_takes_no_more_and_resumes(cluster):
@@ -212,9 +212,11 @@ def test_agent_of_another_build_takes_over_the_runner_and_no_task_is_killed(star
     assert "before" in started.ok("logs", f"{run}/a")
     assert ledger.check(ledger.read(path), expected=[(run, "a")]) == []
     # Its work is done: the next start of the agent finds it idle, and starts one of its own build.
+    wait_until(lambda: not any((started.folder / name / "work").iterdir()), what="the end of all that it was asked")
     assert started.kill(name, signal.SIGTERM) == 0
     start_new(3)
-    assert len(set(started.runners()) & set(runners)) == 1 and len(started.runners()) == 2
+    wait_until(lambda: len(set(started.runners()) & set(runners)) == 1, what="the end of the old runner")
+    assert len(started.runners()) == 2
     assert started.kill(name, signal.SIGTERM) == 0
     after = started.runners()
     start_new(4)
