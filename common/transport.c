@@ -3,6 +3,8 @@
 #include "common/random.h"
 #include "common/transport_internal.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -39,6 +41,22 @@ enum {
 
 static const char ipc_prefix[] = "ipc://";
 
+/*
+ * ZeroMQ's threads begin with the first socket, with the signals of who makes it, and block them
+ * only when they first run: on a busy machine one that has not run yet would take a signal that is
+ * the loop's, and end the process.
+ */
+static void start_threads(void *context)
+{
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    void *socket = zmq_socket(context, ZMQ_PAIR);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (socket != NULL)
+        (void)zmq_close(socket);
+}
+
 void transport_start(void)
 {
     /* zsys_init takes SIGINT and SIGTERM unless the environment says so; children must not inherit
@@ -46,7 +64,6 @@ void transport_start(void)
     (void)setenv("ZSYS_SIGHANDLER", "false", 1);
     void *started = zsys_init();
     assert(started != NULL);
-    (void)started;
     zsys_handler_set(NULL);
     (void)unsetenv("ZSYS_SIGHANDLER");
     /* libzmq draws the first automatic routing id of a socket from rand(), which czmq has seeded
@@ -54,6 +71,7 @@ void transport_start(void)
     unsigned seed;
     random_bytes(&seed, sizeof seed);
     srand(seed);
+    start_threads(started);
 }
 
 void transport_stop(void)
