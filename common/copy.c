@@ -47,10 +47,8 @@ static int copy_in_kernel(int from, int to, uint64_t max_bytes, uint64_t *sum, s
         ssize_t got = copy_file_range(from, &at, to, NULL, 1u << 30, 0);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got < 0 && !is_refusal(errno)) {
-            bool full = errno == ENOSPC || errno == EDQUOT;
-            return error_set_errno(error, full ? ERR_NO_SPACE : ERR_IO, errno, "copy failed");
-        }
+        if (got < 0 && !is_refusal(errno))
+            return error_set_errno(error, error_write_code(errno), errno, "copy failed");
         /* 0 may be the end, or a file (of /proc) whose size is not known: reading on tells. */
         if (got <= 0)
             break;

@@ -1,5 +1,6 @@
 #include "common/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,6 +69,26 @@ int error_prefix(struct error *error, const char *format, ...)
     (void)snprintf(
         error->text + used, sizeof error->text - used, ": %.*s", (int)(sizeof old - 1), old);
     return error->code;
+}
+
+int error_write_code(int errno_value)
+{
+    return errno_value == ENOSPC || errno_value == EDQUOT ? ERR_NO_SPACE : ERR_IO;
+}
+
+int error_file_code(int errno_value)
+{
+    switch (errno_value) {
+    case ENOENT:
+    case ENOTDIR:
+        return ERR_NOT_FOUND;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return ERR_DENIED;
+    default:
+        return error_write_code(errno_value);
+    }
 }
 
 const char *error_name(int code)

@@ -31,6 +31,11 @@ int error_set(struct error *error, int code, const char *format, ...)
 int error_set_errno(struct error *error, int code, int errno_value, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* What a failed write is: ERR_NO_SPACE when the disk or a quota is full, else ERR_IO. */
+int error_write_code(int errno_value);
+/* What any failed file operation is: ERR_NOT_FOUND and ERR_DENIED are told apart too. */
+int error_file_code(int errno_value);
+
 /* Puts "prefix: " before the text that is there. Returns error->code, or 0 when error is NULL. */
 int error_prefix(struct error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -14,25 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Which code an errno of a file operation is. */
-static int code_of(int errno_value)
-{
-    switch (errno_value) {
-    case ENOSPC:
-    case EDQUOT:
-        return ERR_NO_SPACE;
-    case ENOENT:
-    case ENOTDIR:
-        return ERR_NOT_FOUND;
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        return ERR_DENIED;
-    default:
-        return ERR_IO;
-    }
-}
-
 int file_write_all(int fd, const void *bytes, size_t length, struct error *error)
 {
     const char *at = bytes;
@@ -40,10 +21,8 @@ int file_write_all(int fd, const void *bytes, size_t length, struct error *error
         ssize_t written = write(fd, at, length);
         if (written < 0 && errno == EINTR)
             continue;
-        if (written < 0) {
-            bool full = errno == ENOSPC || errno == EDQUOT;
-            return error_set_errno(error, full ? ERR_NO_SPACE : ERR_IO, errno, "write failed");
-        }
+        if (written < 0)
+            return error_set_errno(error, error_write_code(errno), errno, "write failed");
         at += written;
         length -= (size_t)written;
     }
@@ -77,7 +56,7 @@ int file_read(const char *path, size_t max_bytes, struct buffer *out, struct err
     size_t length_before = out->length;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return error_set_errno(error, code_of(errno), errno, "%s", path);
+        return error_set_errno(error, error_file_code(errno), errno, "%s", path);
     int rc = read_descriptor(fd, path, max_bytes, out, error);
     if (rc != 0)
         out->length = length_before;
@@ -103,7 +82,7 @@ int file_read_private(const char *path, size_t max_bytes, struct buffer *out, st
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return error_set_errno(error, code_of(errno), errno, "%s", path);
+        return error_set_errno(error, error_file_code(errno), errno, "%s", path);
     size_t length_before = out->length;
     int rc = check_private(fd, path, error);
     /* Enough for all of it: a buffer that grows leaves its old bytes in memory. */
@@ -129,10 +108,10 @@ int file_sync_folder(const char *path, struct error *error)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return error_set_errno(error, code_of(errno), errno, "%s", path);
+        return error_set_errno(error, error_file_code(errno), errno, "%s", path);
     int rc = 0;
     if (fsync(fd) != 0)
-        rc = error_set_errno(error, code_of(errno), errno, "%s: fsync failed", path);
+        rc = error_set_errno(error, error_file_code(errno), errno, "%s: fsync failed", path);
     (void)close(fd);
     return rc;
 }
@@ -142,14 +121,14 @@ static int write_new(const char *path, struct slice bytes, mode_t mode, struct e
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
-        return error_set_errno(error, code_of(errno), errno, "%s", path);
+        return error_set_errno(error, error_file_code(errno), errno, "%s", path);
     int rc = file_write_all(fd, bytes.ptr, bytes.length, error);
     /* The umask must not decide who reads it. */
     if (rc == 0 && (fchmod(fd, mode) != 0 || fsync(fd) != 0))
-        rc = error_set_errno(error, code_of(errno), errno, "fsync failed");
+        rc = error_set_errno(error, error_file_code(errno), errno, "fsync failed");
     /* Some file systems report a full disk only here. */
     if (close(fd) != 0 && rc == 0)
-        rc = error_set_errno(error, code_of(errno), errno, "close failed");
+        rc = error_set_errno(error, error_file_code(errno), errno, "close failed");
     if (rc != 0)
         (void)unlink(path);
     return rc;
@@ -165,7 +144,7 @@ int file_replace(const char *path, struct slice bytes, mode_t mode, struct error
         goto out;
     }
     if (rename(temporary, path) != 0) {
-        rc = error_set_errno(error, code_of(errno), errno, "%s: rename failed", path);
+        rc = error_set_errno(error, error_file_code(errno), errno, "%s: rename failed", path);
         (void)unlink(temporary);
         goto out;
     }
@@ -191,7 +170,7 @@ int file_lock(const char *path, int *ret_fd, struct error *error)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return error_set_errno(error, code_of(errno), errno, "%s", path);
+        return error_set_errno(error, error_file_code(errno), errno, "%s", path);
     int rc = 0;
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK)
@@ -203,7 +182,7 @@ int file_lock(const char *path, int *ret_fd, struct error *error)
     char text[24];
     int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) != 0)
-        rc = error_set_errno(error, code_of(errno), errno, "%s", path);
+        rc = error_set_errno(error, error_file_code(errno), errno, "%s", path);
     else
         rc = file_write_all(fd, text, (size_t)length, error);
 out:
@@ -218,7 +197,7 @@ int file_map(const char *path, struct slice *ret_bytes, struct error *error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return error_set_errno(error, code_of(errno), errno, "%s", path);
+        return error_set_errno(error, error_file_code(errno), errno, "%s", path);
     int rc = 0;
     struct stat status;
     if (fstat(fd, &status) != 0) {

@@ -21,11 +21,8 @@
 
 static int fail(const char *path, struct error *error)
 {
-    int code = ERR_IO;
-    if (errno == ENOSPC || errno == EDQUOT)
-        code = ERR_NO_SPACE;
-    if (errno == EACCES || errno == EPERM || errno == EROFS)
-        code = ERR_DENIED;
+    bool denied = errno == EACCES || errno == EPERM || errno == EROFS;
+    int code = denied ? ERR_DENIED : error_write_code(errno);
     return error_set_errno(error, code, errno, "%s", path);
 }
 

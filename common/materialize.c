@@ -15,9 +15,8 @@
 
 static int fail(const struct manifest_file *file, const char *what, struct error *error)
 {
-    bool full = errno == ENOSPC || errno == EDQUOT;
     return error_set_errno(
-        error, full ? ERR_NO_SPACE : ERR_IO, errno, "%.*s: %s", SLICE_PRINT(file->path), what);
+        error, error_write_code(errno), errno, "%.*s: %s", SLICE_PRINT(file->path), what);
 }
 
 /* Opens the folder `name` in parent, made if it is not there. Takes parent. */

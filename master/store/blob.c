@@ -17,14 +17,7 @@ enum { REFRESH_AFTER_S = 3600 };
 
 int blob_fail(const char *path, struct error *error)
 {
-    int code = ERR_IO;
-    if (errno == ENOSPC || errno == EDQUOT)
-        code = ERR_NO_SPACE;
-    else if (errno == ENOENT || errno == ENOTDIR)
-        code = ERR_NOT_FOUND;
-    else if (errno == EACCES || errno == EPERM || errno == EROFS)
-        code = ERR_DENIED;
-    return error_set_errno(error, code, errno, "%s", path);
+    return error_set_errno(error, error_file_code(errno), errno, "%s", path);
 }
 
 /* What a crash left half-written goes; an upload, named by its hash, is gone on with. */

@@ -20,7 +20,7 @@ static int code_of(sqlite3 *db)
 {
     int extended = sqlite3_extended_errcode(db);
     int errno_value = sqlite3_system_errno(db);
-    bool no_space = errno_value == ENOSPC || errno_value == EDQUOT;
+    bool no_space = error_write_code(errno_value) == ERR_NO_SPACE;
     switch (extended & 0xff) {
     case SQLITE_FULL:
         return ERR_NO_SPACE;
@@ -281,7 +281,7 @@ static int make_new(const char *path, struct error *error)
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return error_set_errno(error,
-            errno == ENOSPC || errno == EDQUOT ? ERR_NO_SPACE : ERR_DENIED, errno,
+            error_write_code(errno) == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_DENIED, errno,
             "%s: cannot be made", path);
     (void)close(fd);
     sqlite3 *db = NULL;

@@ -102,6 +102,18 @@ static void error_foreign_number_is_unknown_and_exit_1(void **state)
     assert_int_equal(error_exit_status(0), 0);
 }
 
+static void error_of_a_file_is_told_by_its_errno(void **state)
+{
+    (void)state;
+    assert_int_equal(error_write_code(ENOSPC), ERR_NO_SPACE);
+    assert_int_equal(error_write_code(EDQUOT), ERR_NO_SPACE);
+    assert_int_equal(error_write_code(EACCES), ERR_IO);
+    assert_int_equal(error_file_code(EDQUOT), ERR_NO_SPACE);
+    assert_int_equal(error_file_code(ENOENT), ERR_NOT_FOUND);
+    assert_int_equal(error_file_code(EROFS), ERR_DENIED);
+    assert_int_equal(error_file_code(EIO), ERR_IO);
+}
+
 static void memory_vector_grows_and_keeps_its_elements(void **state)
 {
     (void)state;
@@ -143,6 +155,7 @@ int main(void)
         cmocka_unit_test(error_text_that_is_too_long_is_cut),
         cmocka_unit_test(error_codes_names_and_exit_statuses_are_what_they_were),
         cmocka_unit_test(error_foreign_number_is_unknown_and_exit_1),
+        cmocka_unit_test(error_of_a_file_is_told_by_its_errno),
         cmocka_unit_test(memory_vector_grows_and_keeps_its_elements),
         cmocka_unit_test(memory_texts_are_copied_and_ended),
     };

@@ -61,8 +61,7 @@ int cache_make_room(const char *root, const struct hash *hash, struct error *err
     *strrchr(path, '/') = '\0';
     if (mkdir(path, 0700) == 0 || errno == EEXIST)
         return 0;
-    bool full = errno == ENOSPC || errno == EDQUOT;
-    return error_set_errno(error, full ? ERR_NO_SPACE : ERR_IO, errno, "%s", path);
+    return error_set_errno(error, error_write_code(errno), errno, "%s", path);
 }
 
 /* ---- what lies there ---- */

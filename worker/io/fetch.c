@@ -216,8 +216,7 @@ static int open_temporary(struct fetch *fetch, struct error *error)
     fetch->fd = open(fetch->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400);
     if (fetch->fd >= 0)
         return 0;
-    bool full = errno == ENOSPC || errno == EDQUOT;
-    return error_set_errno(error, full ? ERR_NO_SPACE : ERR_IO, errno, "%s", fetch->temporary);
+    return error_set_errno(error, error_write_code(errno), errno, "%s", fetch->temporary);
 }
 
 static int check_content(const struct part *part, struct error *error)

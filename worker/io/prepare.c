@@ -37,10 +37,8 @@ static int write_script(const struct order *order, struct error *error)
 {
     const char *path = order->place.script.ptr;
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        bool full = errno == ENOSPC || errno == EDQUOT;
-        return error_set_errno(error, full ? ERR_NO_SPACE : ERR_IO, errno, "%s", path);
-    }
+    if (fd < 0)
+        return error_set_errno(error, error_write_code(errno), errno, "%s", path);
     int rc = file_write_all(fd, order->command.script.ptr, order->command.script.length, error);
     (void)close(fd);
     return rc;

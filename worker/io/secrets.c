@@ -102,9 +102,8 @@ struct writing {
 
 static int fail(const struct writing *writing, const char *path)
 {
-    bool full = errno == ENOSPC || errno == EDQUOT;
     return error_set_errno(
-        writing->error, full ? ERR_NO_SPACE : ERR_IO, errno, "a connection's file %s", path);
+        writing->error, error_write_code(errno), errno, "a connection's file %s", path);
 }
 
 static int write_file(const struct writing *writing, const char *name, struct slice text)

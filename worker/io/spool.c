@@ -61,9 +61,7 @@ static int open_file(struct spool *spool, int flags, struct error *error)
     spool->fd = open(spool->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
     if (spool->fd >= 0)
         return 0;
-    int code = errno == ENOSPC || errno == EDQUOT ? ERR_NO_SPACE
-               : errno == ENOENT                  ? ERR_NOT_FOUND
-                                                  : ERR_IO;
+    int code = errno == ENOENT ? ERR_NOT_FOUND : error_write_code(errno);
     return error_set_errno(error, code, errno, "%s", spool->path);
 }
 
@@ -178,10 +176,8 @@ int spool_take(struct spool *spool, int pipe, uint64_t now_ms, struct error *err
             return SPOOL_END;
         if (moved < 0 && errno == EAGAIN)
             return SPOOL_EMPTY;
-        if (moved < 0) {
-            bool full = errno == ENOSPC || errno == EDQUOT;
-            return error_set_errno(error, full ? ERR_NO_SPACE : ERR_IO, errno, "%s", spool->path);
-        }
+        if (moved < 0)
+            return error_set_errno(error, error_write_code(errno), errno, "%s", spool->path);
         stop_here(STOP_LOG_MOVED);
         add_mark(spool, now_ms);
         spool->length += (uint64_t)moved;

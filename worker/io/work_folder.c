@@ -91,8 +91,7 @@ static int make_folder(const char *path, struct error *error)
 {
     if (mkdir(path, 0700) == 0 || errno == EEXIST)
         return 0;
-    bool full = errno == ENOSPC || errno == EDQUOT;
-    return error_set_errno(error, full ? ERR_NO_SPACE : ERR_IO, errno, "%s", path);
+    return error_set_errno(error, error_write_code(errno), errno, "%s", path);
 }
 
 int work_folder_make(struct attempts *attempts, const struct place *place, struct error *error)
@@ -112,7 +111,7 @@ bool work_folder_has_room(const struct attempts *attempts, uint64_t bytes)
     /* A quota shows itself only when something is written. */
     int fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
     int rc = fd < 0 ? -1 : fallocate(fd, 0, 0, PROBE_BYTES);
-    bool full = rc != 0 && (errno == ENOSPC || errno == EDQUOT);
+    bool full = rc != 0 && error_write_code(errno) == ERR_NO_SPACE;
     if (fd >= 0)
         (void)close(fd);
     return !full;
