@@ -33,6 +33,7 @@ void wheel_init(struct wheel *wheel, uint64_t now_ms)
     wheel->tick = now_ms / WHEEL_TICK_MS;
     wheel->armed = 0;
     for (int level = 0; level < WHEEL_LEVELS; level++) {
+        wheel->busy[level] = 0;
         for (int slot = 0; slot < WHEEL_SLOTS; slot++)
             list_init(&wheel->slots[level][slot]);
     }
@@ -49,22 +50,38 @@ static uint64_t tick_of(uint64_t due_ms)
  * turn. One that is farther than the last level's turn lies there in the slot of its own digit, and
  * is put anew each time that slot comes round.
  */
-static struct wheel_timer *slot_of(struct wheel *wheel, uint64_t tick)
+static void put(struct wheel *wheel, struct wheel_timer *timer, uint64_t tick)
 {
-    if (tick <= wheel->tick)
-        tick = wheel->tick + 1;
     uint64_t differing = tick ^ wheel->tick;
     int level = 0;
     while (level < WHEEL_LEVELS - 1 && (differing >> (SLOT_BITS * (level + 1))) != 0)
         level++;
-    return &wheel->slots[level][(tick >> (SLOT_BITS * level)) & SLOT_MASK];
+    uint64_t slot = (tick >> (SLOT_BITS * level)) & SLOT_MASK;
+    list_append(&wheel->slots[level][slot], timer);
+    wheel->busy[level] |= (uint64_t)1 << slot;
+}
+
+/* The last of a list leaves its head alone. */
+static void take(struct wheel *wheel, struct wheel_timer *timer)
+{
+    struct wheel_timer *head = timer->next == timer->previous ? timer->next : NULL;
+    list_remove(timer);
+    if (head == NULL)
+        return;
+    size_t slot = (size_t)(head - wheel->slots[0]);
+    wheel->busy[slot / WHEEL_SLOTS] &= ~((uint64_t)1 << slot % WHEEL_SLOTS);
+}
+
+static uint64_t not_before_next(const struct wheel *wheel, uint64_t tick)
+{
+    return tick <= wheel->tick ? wheel->tick + 1 : tick;
 }
 
 void wheel_arm(struct wheel *wheel, struct wheel_timer *timer, uint64_t due_ms)
 {
     wheel_disarm(wheel, timer);
     timer->due_ms = due_ms;
-    list_append(slot_of(wheel, tick_of(due_ms)), timer);
+    put(wheel, timer, not_before_next(wheel, tick_of(due_ms)));
     wheel->armed++;
 }
 
@@ -72,7 +89,7 @@ void wheel_disarm(struct wheel *wheel, struct wheel_timer *timer)
 {
     if (!wheel_is_armed(timer))
         return;
-    list_remove(timer);
+    take(wheel, timer);
     wheel->armed--;
 }
 
@@ -90,17 +107,14 @@ static void cascade(struct wheel *wheel)
         list_init(&moved);
         while (head->next != head) {
             struct wheel_timer *timer = head->next;
-            list_remove(timer);
+            take(wheel, timer);
             list_append(&moved, timer);
         }
         while (moved.next != &moved) {
             struct wheel_timer *timer = moved.next;
             list_remove(timer);
             uint64_t tick = tick_of(timer->due_ms);
-            if (tick <= wheel->tick)
-                list_append(&wheel->slots[0][wheel->tick & SLOT_MASK], timer);
-            else
-                list_append(slot_of(wheel, tick), timer);
+            put(wheel, timer, tick < wheel->tick ? wheel->tick : tick);
         }
     }
 }
@@ -114,13 +128,12 @@ static uint64_t next_busy_tick(const struct wheel *wheel)
 {
     for (int level = 0; level < WHEEL_LEVELS; level++) {
         uint64_t unit = wheel->tick >> (SLOT_BITS * level);
-        /* One whole turn ahead is the current slot again; on the last level far timers lie there.
-         */
-        for (uint64_t ahead = 1; ahead <= WHEEL_SLOTS; ahead++) {
-            const struct wheel_timer *head = &wheel->slots[level][(unit + ahead) & SLOT_MASK];
-            if (head->next != head)
-                return (unit + ahead) << (SLOT_BITS * level);
-        }
+        /* From the slot after the current one; one whole turn ahead is the current one again, where
+         * on the last level far timers lie. */
+        uint64_t from = (unit + 1) & SLOT_MASK, busy = wheel->busy[level];
+        uint64_t turned = from == 0 ? busy : busy >> from | busy << (WHEEL_SLOTS - from);
+        if (turned != 0)
+            return (unit + 1 + (uint64_t)__builtin_ctzll(turned)) << (SLOT_BITS * level);
     }
     return WHEEL_NEVER;
 }
@@ -132,7 +145,7 @@ struct wheel_timer *wheel_pop(struct wheel *wheel, uint64_t now_ms)
         struct wheel_timer *head = &wheel->slots[0][wheel->tick & SLOT_MASK];
         if (head->next != head) {
             struct wheel_timer *timer = head->next;
-            list_remove(timer);
+            take(wheel, timer);
             wheel->armed--;
             return timer;
         }

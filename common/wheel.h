@@ -22,6 +22,7 @@ struct wheel_timer {
 struct wheel {
     uint64_t tick; /* the last tick that was run */
     uint64_t armed;
+    uint64_t busy[WHEEL_LEVELS];                         /* a bit a slot: it is not empty */
     struct wheel_timer slots[WHEEL_LEVELS][WHEEL_SLOTS]; /* list heads */
 };
 

@@ -61,9 +61,7 @@ static void destroy(struct world *world)
     master_fini(world);
     restore_fini(world);
     hosts_fini(world);
-    for (size_t i = 0; i < world->heap_count; i++)
-        free(world->heap[i].bytes);
-    free(world->heap);
+    world_forget_happenings(world);
     notes_fini(world);
     checker_destroy(world->checker);
     workload_fini(world);

@@ -55,31 +55,38 @@ int64_t wall_of(const struct world *world)
     return 1780000000000 + (int64_t)world->now_ms + world->wall_jump_ms;
 }
 
-static bool before(const struct happening *a, const struct happening *b)
+static bool before(const struct due *a, const struct due *b)
 {
     return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
+}
+
+static struct happening *new_happening(struct world *world)
+{
+    struct happening *happening =
+        world->past_count > 0 ? world->past[--world->past_count] : xmalloc(sizeof *happening);
+    *happening = (struct happening){0};
+    return happening;
 }
 
 struct happening *plan_ahead(struct world *world, uint64_t delay_ms, happening_fn happen)
 {
     vector_reserve(&world->heap, world->heap_count, &world->heap_capacity);
-    struct happening new = {
-        .at_ms = world->now_ms + delay_ms, .order = world->order++, .happen = happen};
+    struct due new = {world->now_ms + delay_ms, world->order++, new_happening(world)};
     size_t at = world->heap_count++;
     while (at > 0 && before(&new, &world->heap[(at - 1) / 2])) {
         world->heap[at] = world->heap[(at - 1) / 2];
         at = (at - 1) / 2;
     }
     world->heap[at] = new;
-    return &world->heap[at];
+    new.happening->happen = happen;
+    return new.happening;
 }
 
 bool world_next(struct world *world, struct happening *ret_happening)
 {
     if (world->heap_count == 0)
         return false;
-    *ret_happening = world->heap[0];
-    struct happening last = world->heap[--world->heap_count];
+    struct due first = world->heap[0], last = world->heap[--world->heap_count];
     size_t at = 0;
     for (;;) {
         size_t child = at * 2 + 1;
@@ -93,8 +100,23 @@ bool world_next(struct world *world, struct happening *ret_happening)
         at = child;
     }
     world->heap[at] = last;
-    world->now_ms = ret_happening->at_ms;
+    world->now_ms = first.at_ms;
+    *ret_happening = *first.happening;
+    vector_reserve(&world->past, world->past_count, &world->past_capacity);
+    world->past[world->past_count++] = first.happening;
     return true;
+}
+
+void world_forget_happenings(struct world *world)
+{
+    for (size_t i = 0; i < world->heap_count; i++) {
+        free(world->heap[i].happening->bytes);
+        free(world->heap[i].happening);
+    }
+    for (size_t i = 0; i < world->past_count; i++)
+        free(world->past[i]);
+    free(world->heap);
+    free(world->past);
 }
 
 void tell(struct world *world, const char *format, ...)

@@ -55,8 +55,6 @@ struct faults {
 struct happening;
 typedef void (*happening_fn)(struct world *world, const struct happening *happening);
 struct happening {
-    uint64_t at_ms;
-    uint64_t order; /* ties: first come first served */
     happening_fn happen;
     uint32_t host;
     uint64_t number; /* a life, a version, a process: what makes it void when it changed */
@@ -64,6 +62,12 @@ struct happening {
     char *bytes; /* owned, or NULL */
     size_t length;
     struct attempt_id id;
+};
+
+struct due {
+    uint64_t at_ms;
+    uint64_t order; /* ties: first come first served */
+    struct happening *happening;
 };
 
 /* ---- rows.c: the store, a model ---- */
@@ -263,8 +267,10 @@ struct world {
     const bool *left_out;
     uint32_t left_out_count;
     struct faults faults;
-    struct happening *heap;
+    struct due *heap;
     size_t heap_count, heap_capacity;
+    struct happening **past; /* to be used again */
+    size_t past_count, past_capacity;
     struct master master;
     struct restore restore;
     struct host hosts[HOSTS_MAX];
@@ -304,8 +310,9 @@ void tell(struct world *world, const char *format, ...) __attribute__((format(pr
 void violated(struct world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3), noreturn));
 int64_t wall_of(const struct world *world);
-/* A happening is freed with its bytes by whoever pops it; this takes the next one, or false. */
+/* Takes the next one, or false; whoever takes it frees its bytes. */
 bool world_next(struct world *world, struct happening *ret_happening);
+void world_forget_happenings(struct world *world);
 
 /* ---- play.c ---- */
 
