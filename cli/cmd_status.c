@@ -10,7 +10,6 @@
 #include "cli/times.h"
 #include "cli/why.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 /* Of a note, in a line. */
@@ -70,21 +69,6 @@ static void append_separator(struct buffer *text)
     buffer_append_text(text, text->length > 0 ? "; " : "");
 }
 
-/* "stage 3 of 7 (120 of 400)" */
-static void append_progress(const struct task_info *task, struct buffer *text)
-{
-    if (task->progress.length == 0 && task->progress_done < 0)
-        return;
-    append_separator(text);
-    buffer_append_slice(text, task->progress);
-    if (task->progress_done < 0)
-        return;
-    buffer_printf(text, "%s%" PRId64, task->progress.length > 0 ? " (" : "", task->progress_done);
-    if (task->progress_total >= 0)
-        buffer_printf(text, " of %" PRId64, task->progress_total);
-    buffer_append_text(text, task->progress.length > 0 ? ")" : "");
-}
-
 /* What its operator noted last: where its work elsewhere is found. */
 static void append_noted(const struct task_info *task, struct buffer *text)
 {
@@ -105,7 +89,10 @@ static void append_note(const struct task_info *task, struct buffer *text)
         buffer_append_text(text, text->length > 0 ? "; again at " : "again at ");
         times_append_moment(task->due_at, text);
     }
-    append_progress(task, text);
+    if (task->progress.length > 0 || task->progress_done >= 0) {
+        append_separator(text);
+        why_append_progress(task->progress, task->progress_done, task->progress_total, text);
+    }
     if (task->state != TASK_SUCCESS)
         append_noted(task, text);
 }

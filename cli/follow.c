@@ -142,8 +142,13 @@ void follow_add_beside(struct follow *follow, const struct follow_beside *beside
 /* A page's task as if it had just changed. */
 static struct task_change change_of(const struct task_info *task)
 {
-    struct task_change change = {
-        .task = task->task, .state = task->state, .reason = task->reason, .error = task->error};
+    struct task_change change = {.task = task->task,
+        .state = task->state,
+        .reason = task->reason,
+        .error = task->error,
+        .progress = task->progress,
+        .progress_done = task->progress_done,
+        .progress_total = task->progress_total};
     if (task->attempts.count > 0) {
         const struct attempt_info *last = &task->attempts.items[task->attempts.count - 1];
         change.attempt = last->attempt;

@@ -13,6 +13,7 @@ enum {
     FAILED_KEPT_MAX = 10, /* failed tasks that are named; the rest is counted */
     ACTIVE_SHOWN_MAX = 12,
     BAR_COLUMNS = 20,
+    FAR_LINE_MS = 10000, /* between two lines that say how far a task is */
 };
 
 /* A task that is worth a line in the block. */
@@ -22,6 +23,9 @@ struct active {
     uint32_t state;
     uint32_t attempt;
     int64_t since;
+    char *far;        /* how far its operator says it is, or NULL */
+    char *far_told;   /* the text of the last line about it */
+    int64_t far_line; /* when that line was written */
 };
 
 struct failure {
@@ -51,14 +55,20 @@ struct progress *progress_create(const char *run)
     return progress;
 }
 
+static void active_fini(struct active *active)
+{
+    free(active->name);
+    free(active->worker);
+    free(active->far);
+    free(active->far_told);
+}
+
 void progress_destroy(struct progress *progress)
 {
     if (progress == NULL)
         return;
-    for (size_t i = 0; i < progress->active_count; i++) {
-        free(progress->active[i].name);
-        free(progress->active[i].worker);
-    }
+    for (size_t i = 0; i < progress->active_count; i++)
+        active_fini(&progress->active[i]);
     for (size_t i = 0; i < progress->failure_count; i++) {
         free(progress->failures[i].name);
         free(progress->failures[i].text);
@@ -183,8 +193,7 @@ static void active_remove(struct progress *progress, struct slice name)
     if (!names_get(&progress->indices, name, &index))
         return;
     (void)names_remove(&progress->indices, name);
-    free(progress->active[index].name);
-    free(progress->active[index].worker);
+    active_fini(&progress->active[index]);
     struct active last = progress->active[--progress->active_count];
     if (index == progress->active_count)
         return;
@@ -237,12 +246,53 @@ static void failure_add(struct progress *progress, const struct task_change *cha
     buffer_fini(&text);
 }
 
+static bool has_far(const struct task_change *change)
+{
+    return change->progress.length > 0 || change->progress_done > 0;
+}
+
+/* A line when the text is another one: numbers alone are for the block. And not too often. */
+static void append_far_line(
+    struct active *active, const struct task_change *change, struct buffer *lines)
+{
+    if (active->far_told != NULL && (slice_is(change->progress, active->far_told) ||
+                                        change->at - active->far_line < FAR_LINE_MS))
+        return;
+    free(active->far_told);
+    active->far_told = xstrndup(change->progress.ptr, change->progress.length);
+    active->far_line = change->at;
+    times_append_moment(change->at, lines);
+    buffer_printf(lines, " %s %s: %s\n", active->name, task_state_name(active->state), active->far);
+}
+
+static bool see_far(
+    struct progress *progress, const struct task_change *change, struct buffer *lines)
+{
+    uint64_t index;
+    struct buffer text = {0};
+    if (!has_far(change) || !names_get(&progress->indices, change->task, &index))
+        return false;
+    struct active *active = &progress->active[index];
+    why_append_progress(change->progress, change->progress_done, change->progress_total, &text);
+    bool news = active->far == NULL || strcmp(active->far, buffer_text(&text)) != 0;
+    if (news) {
+        free(active->far);
+        active->far = xstrdup(buffer_text(&text));
+    }
+    if (news && lines != NULL)
+        append_far_line(active, change, lines);
+    buffer_fini(&text);
+    return news;
+}
+
 bool progress_see_task(
     struct progress *progress, const struct task_change *change, struct buffer *lines)
 {
     uint64_t now = change->state | (uint64_t)change->attempt << 8, before = 0;
     bool seen = names_get(&progress->known, change->task, &before);
-    if (seen ? before == now : is_quiet(change->state) && change->attempt == 0)
+    if (seen && before == now)
+        return see_far(progress, change, lines);
+    if (!seen && is_quiet(change->state) && change->attempt == 0)
         return false;
     names_set(&progress->known, change->task, now);
     active_remove(progress, change->task);
@@ -254,6 +304,7 @@ bool progress_see_task(
         failure_add(progress, change);
     if (!is_quiet(change->state) && lines != NULL)
         append_line(change, lines);
+    (void)see_far(progress, change, lines);
     return true;
 }
 
@@ -346,6 +397,8 @@ static void draw_active(
     times_append_between(active->since, 0, view->now, &rest);
     if (active->attempt > 1)
         buffer_printf(&rest, "  attempt %u", active->attempt);
+    if (active->far != NULL)
+        buffer_printf(&rest, "  %s", active->far);
     draw_row(view, active->name, task_state_name(active->state), buffer_slice(&rest), out);
     buffer_fini(&rest);
 }

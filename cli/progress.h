@@ -29,8 +29,8 @@ void progress_see_run(
 
 /*
  * A task is in this state. Appends a line when that is news worth telling: not for a state that is
- * known already, and not for waiting, ready and assigned. Returns whether it is news at all.
- * `lines` may be NULL.
+ * known already, and not for waiting, ready and assigned. How far a running one is, is told too,
+ * but not at every step. Returns whether it is news at all. `lines` may be NULL.
  */
 bool progress_see_task(
     struct progress *progress, const struct task_change *change, struct buffer *lines);

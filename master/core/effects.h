@@ -33,6 +33,8 @@ struct change_effect {
     uint32_t reason;
     struct slice error;
     int64_t at;
+    struct slice progress; /* what its operator said last, as in msg_progress */
+    int64_t progress_done, progress_total;
 };
 
 /* Whose key may finish a handshake from now on, and as what; for the ports, once the batch has

@@ -121,11 +121,14 @@ void note_take(struct core *core, struct worker *worker, const struct attempt *a
 
 void progress_take(struct core *core, struct attempt *attempt, const struct msg_progress *message)
 {
-    const struct plan *plan = &core->runs[attempt->run].plan;
-    struct slice text = connections_mask(core, plan, attempt->task, message->text);
+    const struct run *run = &core->runs[attempt->run];
+    struct slice text = connections_mask(core, &run->plan, attempt->task, message->text);
     if (text.length > 2 * NAME_MAX_BYTES)
         text.length = 2 * NAME_MAX_BYTES;
     slice_free(&attempt->progress.text);
     attempt->progress = *message;
     attempt->progress.text = slice_keep(text);
+    uint32_t live = run->tasks[attempt->task].live;
+    if (live != NONE && core->attempts[live] == attempt)
+        task_show(core, run, attempt->task, slice_of(NULL));
 }

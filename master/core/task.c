@@ -194,8 +194,14 @@ void task_show(struct core *core, const struct run *run, uint32_t index, struct 
     change->reason = task->reason;
     change->error = arena_copy(&core->effects->arena, error);
     change->at = core->now_wall;
-    if (task->live != NONE)
-        change->worker = core->workers[core->attempts[task->live]->worker]->number;
+    change->progress_done = change->progress_total = -1;
+    if (task->live == NONE)
+        return;
+    const struct attempt *attempt = core->attempts[task->live];
+    change->worker = core->workers[attempt->worker]->number;
+    change->progress = arena_copy(&core->effects->arena, attempt->progress.text);
+    change->progress_done = attempt->progress.done;
+    change->progress_total = attempt->progress.total;
 }
 
 /* A tenth more or less, by the hash of the try: the same at each restart, different between tasks

@@ -190,6 +190,9 @@ static struct task_change *list_changes(const struct watches *watches,
             .reason = change->reason,
             .error = change->error,
             .at = change->at,
+            .progress = change->progress,
+            .progress_done = change->progress_done,
+            .progress_total = change->progress_total,
         };
     }
     return list;

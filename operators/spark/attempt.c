@@ -67,11 +67,11 @@ static void show_progress(struct attempt *attempt)
         return;
     attempt->progress_ms = now_ms + PROGRESS_MS;
     struct progress progress = progress_ask(scan->ui, scan->application);
-    if (progress.stages == 0)
-        return;
-    char text[100];
-    (void)snprintf(text, sizeof text, "%d of %d stages", progress.stages_done, progress.stages);
-    (void)operator_progress(attempt->link, text, progress.tasks_done, progress.tasks, NULL);
+    char text[PROGRESS_TEXT_BYTES];
+    int64_t done = progress.stages > 0 ? progress.tasks_done : -1;
+    int64_t total = progress.stages > 0 ? progress.tasks : -1;
+    progress_text(&progress, scan->ui, text);
+    (void)operator_progress(attempt->link, text, done, total, NULL);
 }
 
 /* Until it has ended; its ids are noted as they come. ERR_AGAIN: stopped. */

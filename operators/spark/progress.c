@@ -33,3 +33,13 @@ struct progress progress_ask(const char *ui, const char *application)
     json_decref(stages);
     return progress;
 }
+
+void progress_text(
+    const struct progress *progress, const char *ui, char ret_text[PROGRESS_TEXT_BYTES])
+{
+    if (progress->stages == 0)
+        (void)snprintf(ret_text, PROGRESS_TEXT_BYTES, "%.200s", ui);
+    else
+        (void)snprintf(ret_text, PROGRESS_TEXT_BYTES, "%d of %d stages, %.200s",
+            progress->stages_done, progress->stages, ui);
+}

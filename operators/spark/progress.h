@@ -17,4 +17,9 @@ struct progress progress_of(const json_t *stages);
 /* Asks; all is 0 when nobody answers, or nothing has begun. */
 struct progress progress_ask(const char *ui, const char *application);
 
+/* "1 of 3 stages, http://spark.example.com:4040"; the page alone before anything has begun. */
+enum { PROGRESS_TEXT_BYTES = 250 };
+void progress_text(
+    const struct progress *progress, const char *ui, char ret_text[PROGRESS_TEXT_BYTES]);
+
 #endif

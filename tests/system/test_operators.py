@@ -10,7 +10,9 @@ import sys
 
 import pytest
 
+import reeve
 from reeve import ROOT, files_below, wait_until
+from terminal import Terminal
 
 CONFORMANCE = ROOT / "tests/operators/conformance.py"
 EXAMPLES = ROOT / "operators/examples"
@@ -152,6 +154,25 @@ def test_outputs_notes_and_progress_are_shown(paced):
     paced.finish(run)
     outputs = paced.tasks(run)["a"]["attempts"][0]["outputs"]
     assert outputs["first"] == 1 and outputs["replaced"] == 2 and outputs["answer"] == {"type": "noted", "id": 1}
+
+
+def test_progress_is_in_the_live_table_and_in_its_lines(paced):
+    path = paced.dag("live", {"a": {"operator": "paced", "with": {"folder": str(paced.folder)}}})
+    lines = subprocess.Popen([reeve.program("reeve"), "submit", path, "--wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             env=paced.env, text=True)
+    wait_for(paced, "answered.1")
+    terminal = Terminal(paced, "wait", "live/1")
+    terminal.until("1 of 2, halfway")
+    assert "1 of 2, halfway" in paced.ok("status", "live/1")
+    told = []
+    while not told or "halfway" not in told[-1]:
+        told.append(lines.stderr.readline())
+        assert told[-1], told
+    assert told[-1].endswith(" a running: 1 of 2, halfway\n"), told
+    (paced.folder / "go").touch()
+    assert terminal.end() == 0
+    out, err = lines.communicate(timeout=60)
+    assert lines.returncode == 0 and out == "live/1\n" and "\x1b" not in "".join(told) + err
 
 
 def test_a_retry_is_told_what_was_noted(paced):

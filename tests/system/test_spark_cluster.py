@@ -42,8 +42,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def note_of(attempt, key):
-    """Reads what it says until it notes that key; each note is answered."""
+def hear(attempt, wanted):
+    """Reads what it says until wanted(line) gives something; each note is answered."""
     rest = b""
     attempt.ours.settimeout(120)
     while True:
@@ -52,9 +52,13 @@ def note_of(attempt, key):
             attempt.said.append(line)
             if line["type"] == "note":
                 attempt.ours.sendall(b'{"type": "noted", "id": %d}\n' % line["id"])
-                if key in line["note"]:
-                    return line["note"][key]
+            if found := wanted(line):
+                return found
         assert lines, attempt.said
+
+
+def note_of(attempt, key):
+    return hear(attempt, lambda line: line.get("note", {}).get(key))
 
 
 def test_average_salary_by_department_is_what_python_says(cluster, folder):
@@ -75,6 +79,8 @@ def test_failure_shows_the_exception(cluster, folder):
 def test_cancel_in_client_mode_leaves_no_driver_and_no_executor(cluster, folder):
     attempt = cluster.attempt({"application": "avg.py", "args": ["sleep"]}, folder=folder)
     note_of(attempt, "application")
+    far = hear(attempt, lambda line: line["type"] == "progress" and line.get("done", 0) > 0 and line)
+    assert re.match(r"\d+ of \d+ stages, http:", far["text"]) and far["done"] <= far["total"], far
     attempt.signal(signal.SIGTERM)
     assert attempt.end(180).status == 143
     wait_until(cluster.is_empty, seconds=120)

@@ -118,6 +118,12 @@ static void flush(struct core_world *world)
         world->accesses[i] = batch->accesses[i];
         world->accesses[i].name = arena_copy(&world->arena, batch->accesses[i].name);
     }
+    world->last_change = (struct change_effect){0};
+    if (batch->change_count > 0) {
+        world->last_change = batch->changes[batch->change_count - 1];
+        world->last_change.progress = arena_copy(&world->arena, world->last_change.progress);
+        world->last_change.error = arena_copy(&world->arena, world->last_change.error);
+    }
     effects_reset(batch);
 }
 

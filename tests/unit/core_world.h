@@ -66,6 +66,7 @@ struct core_world {
     size_t fact_count;
     struct access_effect *accesses;
     size_t access_count;
+    struct change_effect last_change; /* as its watchers hear of it; zero: there was none */
 };
 
 struct core_world *world_create(void);

@@ -32,6 +32,19 @@ static bool see_task(const char *task, uint32_t state, uint32_t attempt, const c
     return progress_see_task(progress, &change, &lines);
 }
 
+static bool see_far(int64_t at, const char *text, int64_t done, int64_t total)
+{
+    const struct task_change change = {.task = slice_of("average"),
+        .state = TASK_RUNNING,
+        .attempt = 1,
+        .worker = slice_of("w1"),
+        .at = at,
+        .progress = slice_of(text),
+        .progress_done = done,
+        .progress_total = total};
+    return progress_see_task(progress, &change, &lines);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -146,6 +159,32 @@ static void progress_failure_that_is_retried_leaves_the_block(void **state)
     buffer_fini(&out);
 }
 
+static void progress_of_a_task_is_drawn_and_told_now_and_then(void **state)
+{
+    struct buffer out = {0};
+    (void)state;
+    assert_true(see_far(2000, "", -1, -1));
+    assert_true(see_far(2000, "http://spark.example.com:4040", -1, -1));
+    assert_true(see_far(3000, "0 of 3 stages, http://spark.example.com:4040", 10, 204));
+    assert_false(see_far(4000, "0 of 3 stages, http://spark.example.com:4040", 10, 204));
+    assert_true(see_far(12000, "1 of 3 stages, http://spark.example.com:4040", 54, 204));
+    assert_true(see_far(30000, "1 of 3 stages, http://spark.example.com:4040", 60, 204));
+    draw(140, 20, &out);
+    assert_non_null(
+        strstr(buffer_text(&out), "  average                  running      w1  12s  "
+                                  "60 of 204, 1 of 3 stages, http://spark.example.com:4040\n"));
+    assert_true(see_task("average", TASK_RETRYING, 1, "exited with 1"));
+    draw(140, 20, &out);
+    assert_null(strstr(buffer_text(&out), "stages"));
+    assert_string_equal(buffer_text(&lines),
+        "1970-01-01T00:00:02.000Z average running on w1\n"
+        "1970-01-01T00:00:02.000Z average running: http://spark.example.com:4040\n"
+        "1970-01-01T00:00:12.000Z average running: 54 of 204, 1 of 3 stages, "
+        "http://spark.example.com:4040\n"
+        "1970-01-01T00:00:02.000Z average retrying on w1: exited with 1\n");
+    buffer_fini(&out);
+}
+
 static void progress_many_tasks_running_at_once_come_and_go(void **state)
 {
     enum { TASKS = 20000 };
@@ -193,6 +232,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(progress_block_fits_any_terminal, setup, teardown),
         cmocka_unit_test_setup_teardown(
             progress_failure_that_is_retried_leaves_the_block, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            progress_of_a_task_is_drawn_and_told_now_and_then, setup, teardown),
         cmocka_unit_test_setup_teardown(
             progress_many_tasks_running_at_once_come_and_go, setup, teardown),
         cmocka_unit_test(live_redraw_goes_up_by_what_the_terminal_wrapped),

@@ -191,9 +191,13 @@ static void progress_is_shown_while_it_runs(void **state)
     assert_true(core_view_task(world->core, run, 0, &view));
     assert_true(slice_is(view.progress, "stage 3 of 7"));
     assert_int_equal(view.progress_done, 3);
+    assert_true(slice_is(world->last_change.progress, "stage 3 of 7"));
+    assert_int_equal(world->last_change.progress_total, 7);
+    assert_int_equal(world->last_change.state, TASK_RUNNING);
     end_badly(world, fake, attempt_named(run, 0, 1), false);
     assert_true(core_view_task(world->core, run, 0, &view));
     assert_int_equal(view.progress.length, 0);
+    assert_int_equal(world->last_change.progress.length, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

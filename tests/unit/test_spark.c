@@ -132,7 +132,13 @@ static void progress_counts_stages_and_tasks(void **state)
     assert_int_equal(progress.tasks, 204);
     assert_int_equal(progress.tasks_done, 54);
     json_decref(stages);
-    assert_int_equal(progress_of(NULL).stages, 0);
+    char text[PROGRESS_TEXT_BYTES];
+    progress_text(&progress, "http://spark.example.com:4040", text);
+    assert_string_equal(text, "1 of 2 stages, http://spark.example.com:4040");
+    progress = progress_of(NULL);
+    assert_int_equal(progress.stages, 0);
+    progress_text(&progress, "http://spark.example.com:4040", text);
+    assert_string_equal(text, "http://spark.example.com:4040");
 }
 
 int main(void)
