@@ -20,8 +20,10 @@
 enum {
     WORKERS_END_MS = 20000, /* for `reeve-worker stop --now`; then they are killed */
     MASTER_END_MS = 10000,  /* for the master after SIGTERM */
-    RESTART_MS = 1000,      /* a worker that lived shorter waits so long for its next start */
+    RESTART_MS = 1000,      /* who lived shorter waits so long for the next start */
     RESTART_STATUS = 75,    /* "start me again" */
+    MASTER_DEATHS_MAX = 3,  /* in a row; a master that lived MASTER_STEADY_MS begins afresh */
+    MASTER_STEADY_MS = 60000,
 };
 
 enum phase {
@@ -48,6 +50,8 @@ struct supervision {
     enum phase phase;
     uint64_t phase_ends_ms;
     struct child master;
+    bool served; /* the master was ready once */
+    uint32_t master_deaths;
     struct child *workers;
     struct child *stoppers; /* `reeve-worker stop --now`, one a worker */
 };
@@ -166,6 +170,9 @@ static void start_stopper(struct supervision *supervision, uint32_t index)
 static void set_timer(struct supervision *supervision)
 {
     uint64_t due = supervision->phase_ends_ms;
+    uint64_t master = supervision->master.due_ms;
+    if (supervision->phase == PHASE_RUN && master != 0 && master < due)
+        due = master;
     for (uint32_t i = 0; i < supervision->order->worker_count; i++) {
         uint64_t start = supervision->workers[i].due_ms;
         if (supervision->phase == PHASE_RUN && start != 0 && start < due)
@@ -218,6 +225,14 @@ static void end_workers(struct supervision *supervision)
     go_on_when_workers_ended(supervision);
 }
 
+static void start_soon(struct supervision *supervision, struct child *child)
+{
+    uint64_t now = clock_boot_ms();
+    uint64_t soonest = child->started_ms + RESTART_MS;
+    child->due_ms = soonest > now ? soonest : now;
+    set_timer(supervision);
+}
+
 /* A worker ended though nobody asked: it is started again when it says so or was killed. */
 static void worker_ended(struct supervision *supervision, struct child *child, int status)
 {
@@ -227,22 +242,41 @@ static void worker_ended(struct supervision *supervision, struct child *child, i
         end_workers(supervision);
         return;
     }
-    uint64_t now = clock_boot_ms();
-    uint64_t soonest = child->started_ms + RESTART_MS;
-    child->due_ms = soonest > now ? soonest : now;
-    set_timer(supervision);
+    start_soon(supervision, child);
+}
+
+/*
+ * A master that was killed, or ended because the disk failed it, is started again: it reads from
+ * its disk how far it was, and the tasks go on meanwhile. One that never served, was refused
+ * something, or dies again and again is reported, and everything ends.
+ */
+static void master_ended(struct supervision *supervision, int status)
+{
+    struct child *master = &supervision->master;
+    bool signaled = WIFSIGNALED(status);
+    int number = signaled ? WTERMSIG(status) : WEXITSTATUS(status);
+    const char *what = signaled ? "was ended by signal" : "ended with status";
+    if (clock_boot_ms() - master->started_ms >= MASTER_STEADY_MS)
+        supervision->master_deaths = 0;
+    bool again = supervision->served && (signaled || number == EXIT_FAILURE) &&
+                 ++supervision->master_deaths <= MASTER_DEATHS_MAX;
+    if (!again) {
+        report(supervision, "reeve-master", what, number);
+        end_workers(supervision);
+        return;
+    }
+    if (supervision->order->logs == NULL)
+        (void)dprintf(
+            STDERR_FILENO, "reeve: reeve-master %s %d, and is started again\n", what, number);
+    start_soon(supervision, master);
 }
 
 static void child_ended(struct supervision *supervision, pid_t pid, int status)
 {
     if (pid == supervision->master.pid) {
         supervision->master.pid = 0;
-        if (supervision->phase == PHASE_RUN && WIFSIGNALED(status))
-            report(supervision, "reeve-master", "was ended by signal", WTERMSIG(status));
-        else if (supervision->phase == PHASE_RUN)
-            report(supervision, "reeve-master", "ended with status", WEXITSTATUS(status));
         if (supervision->phase == PHASE_RUN)
-            end_workers(supervision);
+            master_ended(supervision, status);
         else if (supervision->phase == PHASE_MASTER_ENDS)
             enter(supervision, PHASE_OVER, 0);
         return;
@@ -279,7 +313,10 @@ static void on_signal(void *context, int signal)
 static void on_timer(void *context)
 {
     struct supervision *supervision = context;
+    struct child *master = &supervision->master;
     uint64_t now = clock_boot_ms();
+    if (supervision->phase == PHASE_RUN && master->due_ms != 0 && master->due_ms <= now)
+        start_master(supervision);
     for (uint32_t i = 0; i < supervision->order->worker_count; i++) {
         struct child *worker = &supervision->workers[i];
         if (supervision->phase == PHASE_RUN && worker->due_ms != 0 && worker->due_ms <= now)
@@ -295,6 +332,7 @@ static void on_timer(void *context)
 
 static void start_workers(struct supervision *supervision)
 {
+    supervision->served = true;
     for (uint32_t i = 0; supervision->phase == PHASE_RUN && i < supervision->order->worker_count;
          i++)
         start_worker(supervision, &supervision->workers[i]);

@@ -7,7 +7,7 @@
  * whatever its programs leave behind becomes its child, and is ended with them. It lives as long as
  * its order pipe is open: when the command ends, in whatever way, kill -9 too, the supervisor ends
  * the workers with their tasks, then the master, then what is left, and removes the folder when
- * that was wished.
+ * that was wished. A worker or a master that is killed meanwhile is started again.
  */
 #ifndef CLI_SUPERVISOR_H
 #define CLI_SUPERVISOR_H

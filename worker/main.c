@@ -44,6 +44,11 @@ static int check_master(
     (void)snprintf(store, sizeof store, "%s/store.db", options->master);
     if (access(store, F_OK) == 0)
         return 0;
+    if (errno == EACCES)
+        return error_set(error, ERR_DENIED,
+            "%s: this user may not enter it: run the worker as the master's user, or join by a "
+            "token (reeve token create --role worker)",
+            options->master);
     return error_set_errno(error, ERR_NOT_FOUND, errno,
         "%s: no master's folder (start it first: reeve-master --data %s)", options->master,
         options->master);

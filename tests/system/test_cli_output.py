@@ -329,3 +329,23 @@ def test_standalone_serves_and_ends_with_ctrl_c(cluster):
     own.communicate(timeout=60)
     assert own.returncode == 130
     assert not cluster.processes_left()
+
+
+def test_standalone_starts_a_killed_master_again_and_the_task_goes_on(cluster):
+    log = cluster.folder / "standalone.log"
+    with log.open("w") as out:
+        own = subprocess.Popen([reeve.program("reeve"), "standalone", "--data", str(cluster.data)], env=cluster.env, stderr=out)
+    wait_until(lambda: "ready:" in log.read_text(), what="the start")
+    fifo = cluster.folder / "go"
+    os.mkfifo(fifo)
+    run = cluster.submit(cluster.dag("d", {"a": {"bash": f"echo begun; cat {fifo}; echo ended"}}))
+    wait_until(lambda: cluster.tasks(run)["a"]["state"] == "running", what="the task's start")
+    os.kill(int((cluster.data / "lock").read_text()), signal.SIGKILL)
+    wait_until(lambda: "ended by signal 9, and is started again" in log.read_text(), what="the new master")
+    fifo.write_text("gone on\n")
+    cluster.finish(run)
+    assert len(cluster.tasks(run)["a"]["attempts"]) == 1
+    assert cluster.reeve("logs", f"{run}/a").out.splitlines() == ["begun", "gone on", "ended"]
+    own.send_signal(signal.SIGINT)
+    assert own.wait(timeout=60) == 130
+    assert not cluster.processes_left()

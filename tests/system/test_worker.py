@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -292,3 +293,18 @@ def test_wrong_word_is_refused_by_name(cluster, arguments, status, words):
     found, said = refusal(cluster, *arguments, *(["--data", cluster.folder / "w"]))
     assert (found, words in said) == (status, True), (found, said)
     assert not os.path.exists(cluster.folder / "w")
+
+
+def test_worker_whose_user_may_not_enter_the_masters_folder_is_told_so(cluster):
+    user = 65534 if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(dir="/tmp") as open_to_all:
+        os.chmod(open_to_all, 0o777)
+        closed = os.path.join(open_to_all, "closed")
+        os.mkdir(closed, 0)
+        command = [program("reeve-worker"), "--data", f"{open_to_all}/w", "--join", f"{closed}/master"]
+        try:
+            done = subprocess.run(command, env=cluster.env, user=user, capture_output=True, text=True, check=False)
+        except PermissionError:
+            pytest.skip("the programs lie where no other user may start them")
+    assert done.returncode == 4, done.stderr
+    assert "this user may not enter it" in done.stderr and "reeve token create --role worker" in done.stderr

@@ -247,11 +247,40 @@ static void supervise_worker_that_fails_ends_all_and_is_reported(void **state)
     assert_false(is_alive(pid));
 }
 
-static void supervise_master_that_dies_ends_all_and_is_reported(void **state)
+static void supervise_master_that_dies_before_it_served_ends_all_and_is_reported(void **state)
 {
-    pid_t pids[5];
+    pid_t master, none;
+    (void)state;
+    listen_to("master", &master, &none);
+    assert_int_equal(kill(master, SIGKILL), 0);
+    expect_report("reeve-master was ended by signal 9");
+    assert_int_equal(wait_for_end(), 0);
+    assert_false(is_alive(master));
+}
+
+static void supervise_master_that_is_killed_is_started_again_and_its_workers_live(void **state)
+{
+    pid_t pids[5], none;
     (void)state;
     start_all(pids);
+    assert_int_equal(kill(pids[0], SIGKILL), 0);
+    listen_to("master", &pids[0], &none);
+    for (int i = 0; i < 5; i++)
+        assert_true(is_alive(pids[i]));
+    order(SUPERVISE_END);
+    assert_int_equal(wait_for_end(), 0);
+    expect_all_dead(pids);
+}
+
+static void supervise_master_that_dies_again_and_again_ends_all_and_is_reported(void **state)
+{
+    pid_t pids[5], none;
+    (void)state;
+    start_all(pids);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(kill(pids[0], SIGKILL), 0);
+        listen_to("master", &pids[0], &none);
+    }
     assert_int_equal(kill(pids[0], SIGKILL), 0);
     expect_report("reeve-master was ended by signal 9");
     assert_int_equal(wait_for_end(), 0);
@@ -270,7 +299,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             supervise_worker_that_fails_ends_all_and_is_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(
-            supervise_master_that_dies_ends_all_and_is_reported, setup, teardown),
+            supervise_master_that_dies_before_it_served_ends_all_and_is_reported, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            supervise_master_that_is_killed_is_started_again_and_its_workers_live, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            supervise_master_that_dies_again_and_again_ends_all_and_is_reported, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
