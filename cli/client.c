@@ -5,7 +5,7 @@
 #include "common/limits.h"
 #include "common/memory.h"
 #include "common/random.h"
-#include "common/transport.h"
+#include "common/transport/transport.h"
 #include "proto/roles.h"
 
 #include <assert.h>

@@ -5,7 +5,7 @@
 #include "cli/table_view.h"
 #include "cli/terminal.h"
 #include "common/memory.h"
-#include "common/transport.h"
+#include "common/transport/transport.h"
 #include "proto/roles.h"
 
 #include <errno.h>

@@ -5,7 +5,7 @@
 #include "cli/terminal.h"
 #include "common/clock.h"
 #include "common/random.h"
-#include "common/transport.h"
+#include "common/transport/transport.h"
 
 #include <stdio.h>
 

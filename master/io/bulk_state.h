@@ -7,7 +7,7 @@
 
 #include "common/loop.h"
 #include "common/table.h"
-#include "common/transport.h"
+#include "common/transport/transport.h"
 #include "common/wheel.h"
 #include "master/io/bulk.h"
 #include "master/io/bulk_sync.h"

@@ -6,7 +6,7 @@
 #ifndef MASTER_IO_CLAIMS_H
 #define MASTER_IO_CLAIMS_H
 
-#include "common/transport.h"
+#include "common/transport/transport.h"
 #include "proto/proto.h"
 
 struct claim {

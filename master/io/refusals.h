@@ -9,7 +9,7 @@
 
 #include "common/key_pair.h"
 #include "common/limits.h"
-#include "common/transport.h"
+#include "common/transport/transport.h"
 #include "master/core/core.h"
 
 enum {

@@ -6,7 +6,7 @@
 #define MASTER_IO_STATE_H
 
 #include "common/loop.h"
-#include "common/transport.h"
+#include "common/transport/transport.h"
 #include "master/io/admission.h"
 #include "master/io/bulk.h"
 #include "master/io/compiler.h"

@@ -5,7 +5,7 @@
  */
 #include "common/hash.h"
 #include "common/loop.h"
-#include "common/transport.h"
+#include "common/transport/transport.h"
 
 #include <pthread.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
 #include "common/file.h"
 #include "common/memory.h"
 #include "common/random.h"
-#include "common/transport.h"
+#include "common/transport/transport.h"
 
 #include <assert.h>
 #include <pthread.h>

@@ -7,7 +7,7 @@
 #define TESTS_UNIT_FAKE_MASTER_H
 
 #include "cli/find_master.h"
-#include "common/transport.h"
+#include "common/transport/transport.h"
 #include "proto/proto.h"
 
 struct fake_master;

@@ -4,7 +4,7 @@
 #include "cli/session.h"
 #include "common/clock.h"
 #include "common/random.h"
-#include "common/transport.h"
+#include "common/transport/transport.h"
 #include "fake_master.h"
 
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 #include "cli/upload.h"
 #include "common/file.h"
 #include "common/memory.h"
-#include "common/transport.h"
+#include "common/transport/transport.h"
 #include "fake_master.h"
 
 #include <setjmp.h>

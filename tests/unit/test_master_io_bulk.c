@@ -7,7 +7,7 @@
 #include "common/limits.h"
 #include "common/loop.h"
 #include "common/memory.h"
-#include "common/transport.h"
+#include "common/transport/transport.h"
 #include "master/io/bulk.h"
 
 #include <setjmp.h>

@@ -4,7 +4,7 @@
 #include "worker/io/ship.h"
 
 #include "common/file.h"
-#include "common/transport.h"
+#include "common/transport/transport.h"
 #include "worker/io/blob_client.h"
 
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-#include "common/transport.h"
+#include "common/transport/transport.h"
 
 #include "common/clock.h"
 #include "common/limits.h"

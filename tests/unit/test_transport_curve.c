@@ -1,5 +1,5 @@
 #include "common/limits.h"
-#include "common/transport_internal.h"
+#include "common/transport/internal.h"
 #include "transport_stage.h"
 
 #include <setjmp.h>

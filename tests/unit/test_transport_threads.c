@@ -1,5 +1,5 @@
 /* ZeroMQ's threads take no signal: they are made with all of them blocked. */
-#include "common/transport.h"
+#include "common/transport/transport.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

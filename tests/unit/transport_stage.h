@@ -4,7 +4,7 @@
 #ifndef TESTS_UNIT_TRANSPORT_STAGE_H
 #define TESTS_UNIT_TRANSPORT_STAGE_H
 
-#include "common/transport.h"
+#include "common/transport/transport.h"
 
 #include <pthread.h>
 

@@ -9,7 +9,7 @@
 #ifndef WORKER_IO_BULK_H
 #define WORKER_IO_BULK_H
 
-#include "common/transport.h"
+#include "common/transport/transport.h"
 #include "proto/proto.h"
 
 struct bulk;

@@ -8,7 +8,7 @@
 #ifndef WORKER_IO_UPLINK_H
 #define WORKER_IO_UPLINK_H
 
-#include "common/transport.h"
+#include "common/transport/transport.h"
 #include "worker/io/options.h"
 
 struct uplink;

@@ -1,8 +1,7 @@
 /*
- * transport_internal.h - what the files of the transport share: transport.c (a socket in a loop),
- * transport_peers.c (who is connected), transport_curve.c (tcp://), transport_door.c (its
- * listeners), transport_admit.c (whose key is let in), transport_trouble.c (why a client is not
- * connected). Nobody else includes it.
+ * internal.h - what the files of the transport share: transport.c (a socket in a loop), peers.c
+ * (who is connected), curve.c (tcp://), door.c (its listeners), admit.c (whose key is let in),
+ * trouble.c (why a client is not connected). Nobody else includes it.
  */
 #ifndef COMMON_TRANSPORT_INTERNAL_H
 #define COMMON_TRANSPORT_INTERNAL_H
@@ -10,7 +9,7 @@
 #include "common/endpoint.h"
 #include "common/hex.h"
 #include "common/table.h"
-#include "common/transport.h"
+#include "common/transport/transport.h"
 
 #include <czmq.h>
 
@@ -57,7 +56,7 @@ struct transport {
 int transport_open(struct loop *loop, int type, transport_frame_fn callback, void *context,
     struct transport **ret_transport, struct error *error);
 
-/* ---- transport_peers.c ---- */
+/* ---- peers.c ---- */
 
 struct peer *transport_peer_find(const struct transport *transport, transport_peer number);
 /* The number of the connection that sent this frame; 0: a frame that must not be heard. */
@@ -65,7 +64,7 @@ transport_peer transport_peer_heard(struct transport *transport, zmq_msg_t *id, 
 void transport_peer_drop(struct transport *transport, struct peer *peer);
 void transport_peers_fini(struct transport *transport);
 
-/* ---- transport_admit.c ---- */
+/* ---- admit.c ---- */
 
 /* The ZAP domain of our sockets: without one libzmq would not ask. */
 #define TRANSPORT_ZAP_DOMAIN "reeve"
@@ -73,20 +72,20 @@ bool transport_admits(void);
 /* A peer's address as people know it: without the mark of an IPv4 address on an IPv6 socket. */
 const char *transport_plain_address(const char *address);
 
-/* ---- transport_curve.c ---- */
+/* ---- curve.c ---- */
 
 enum {
     TRANSPORT_CONNECT_TIMEOUT_MS = 5000, /* an address that swallows packets: the next try comes */
     TRANSPORT_HANDSHAKE_MS = 5000 /* a connection that does not finish its handshake is cut */
 };
 
-/* ---- transport_door.c ---- */
+/* ---- door.c ---- */
 
 /* Binds, and sets transport->door, also when it fails, and transport->port. */
 int door_create(struct transport *transport, const struct endpoint *endpoint, struct error *error);
 void door_destroy(struct door *door);
 
-/* ---- transport_trouble.c ---- */
+/* ---- trouble.c ---- */
 
 /* Before zmq_connect; the endpoint is what that gets. Sets transport->trouble, also when it fails.
  */

@@ -1,7 +1,7 @@
 #include "common/limits.h"
 #include "common/memory.h"
 #include "common/random.h"
-#include "common/transport_internal.h"
+#include "common/transport/internal.h"
 
 #include <pthread.h>
 #include <signal.h>

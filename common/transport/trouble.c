@@ -1,7 +1,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/random.h"
-#include "common/transport_internal.h"
+#include "common/transport/internal.h"
 
 #include <inttypes.h>
 #include <sys/epoll.h>

@@ -1,6 +1,6 @@
 #include "common/limits.h"
 #include "common/memory.h"
-#include "common/transport_internal.h"
+#include "common/transport/internal.h"
 
 /*
  * A routing id is what ZeroMQ calls a connection. It gives each a number of its own, unless the

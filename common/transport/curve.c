@@ -1,5 +1,5 @@
 #include "common/limits.h"
-#include "common/transport_internal.h"
+#include "common/transport/internal.h"
 
 /*
  * What a stranger can hold of us. A connection that says nothing, or shakes hands slowly, is cut

@@ -1,6 +1,6 @@
 #include "common/memory.h"
 #include "common/random.h"
-#include "common/transport_internal.h"
+#include "common/transport/internal.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /*
- * transport.h - frames between processes, over ZeroMQ. transport*.c alone know czmq and zmq;
+ * transport.h - frames between processes, over ZeroMQ. This folder alone knows czmq and zmq;
  * everything else knows peers and frames. Belongs to one thread, and to one loop.
  *
  * A frame is one ZeroMQ message part of at most FRAME_MAX_BYTES; a larger one, or a message of
@@ -9,8 +9,8 @@
  * and never gives again. Sends never block and never say whether they arrived: what must arrive is
  * numbered and repeated (proto/channel.h).
  */
-#ifndef COMMON_TRANSPORT_H
-#define COMMON_TRANSPORT_H
+#ifndef COMMON_TRANSPORT_TRANSPORT_H
+#define COMMON_TRANSPORT_TRANSPORT_H
 
 #include "common/error.h"
 #include "common/key_pair.h"

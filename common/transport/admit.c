@@ -1,4 +1,4 @@
-#include "common/transport_internal.h"
+#include "common/transport/internal.h"
 
 #include <pthread.h>
 #include <signal.h>
