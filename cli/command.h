@@ -1,6 +1,6 @@
 /*
  * command.h - the table of commands: what `reeve` knows, reads, and shows as help. A command is a
- * row here and a file.
+ * row in command.c and a file of commands/.
  */
 #ifndef CLI_COMMAND_H
 #define CLI_COMMAND_H
@@ -9,8 +9,7 @@
 
 #include <stddef.h>
 
-/* Exit statuses that stand for no error (docs/cli.md). The others are
- * error_exit_status's. */
+/* Exit statuses that stand for no error (docs/cli.md). The others are error_exit_status's. */
 enum {
     STATUS_OK = 0,
     STATUS_RUN_FAILED = 1,
