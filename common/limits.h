@@ -65,6 +65,7 @@ enum {
 };
 
 #define HEARTBEAT_INTERVAL_MS 1000u /* the agent's */
+#define DEAD_RUNNERS_MAX      8u    /* of which an agent has to tell; of more the last ones */
 #define SILENT_AFTER_MS       2500u /* no sign of life: shown as silent (promised: within 3 s) */
 #define START_FRESH_MS        3000u /* an in-hand task starts only while the last ack is younger */
 #define CHANNEL_RESEND_MS     2000u /* unacknowledged for so long: sent again */

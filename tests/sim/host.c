@@ -407,6 +407,25 @@ void agent_stammers(struct world *world, uint32_t index, const struct attempt_id
     happening->id = *id;
 }
 
+/* As the worker's identity does on disk. */
+static void dead_forget(struct host *host, uint64_t instance)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < host->dead_count; i++) {
+        if (host->dead[i] != instance)
+            host->dead[kept++] = host->dead[i];
+    }
+    host->dead_count = kept;
+}
+
+static void dead_remember(struct host *host, uint64_t instance)
+{
+    dead_forget(host, instance);
+    if (host->dead_count == DEAD_RUNNERS_MAX)
+        dead_forget(host, host->dead[0]);
+    host->dead[host->dead_count++] = instance;
+}
+
 static void carry_out_agent(
     struct world *world, struct host *host, const struct agent_effect *effect)
 {
@@ -442,7 +461,7 @@ static void carry_out_agent(
         break;
     case AGENT_REGISTERED:
         tell(world, "host %u is registered", host->index);
-        host->dead_instance = 0;
+        dead_forget(host, effect->registered.dead);
         if (!world->restore.reigns)
             host->follows = world->master.rows.epoch;
         break;
@@ -542,7 +561,7 @@ static void runner_start(struct world *world, struct host *host)
         /* An agent that finds its runner dead kills what that left, before anything else. */
         if (!MUTANT(SWEEP_SKIPPED))
             processes_sweep(world, host, host->last_instance);
-        host->dead_instance = host->last_instance;
+        dead_remember(host, host->last_instance);
     }
     host->instance = draw(world, DICE_HOSTS) | 1;
     if (MUTANT(INSTANCE_REUSED) && host->last_instance != 0)
@@ -640,13 +659,13 @@ void host_start(struct world *world, uint32_t index)
         .epoch = host->epoch,
         .leader = host->leader,
         .cluster = slice_of(host->cluster),
-        .dead_instance = host->dead_instance,
+        .dead = host->dead,
+        .dead_count = host->dead_count,
         .now_ms = host_clock(world, host),
     };
     memcpy(config.key, host->key, sizeof config.key);
     memcpy(config.boot, host->boot, sizeof config.boot);
-    tell(world, "agent %u starts, runner %s", index,
-        host->dead_instance != 0 ? "was dead" : "lives");
+    tell(world, "agent %u starts, runner %s", index, host->dead_count != 0 ? "was dead" : "lives");
     host->agent = agent_create(&config);
     load_results(world, host);
     host->connection = ++world->next_life;

@@ -160,12 +160,13 @@ static void copy_directory(struct world *world, const struct happening *happenin
         .clock_rate = 1000,
         .epoch = from->epoch,
         .leader = from->leader,
-        .dead_instance = from->dead_instance,
+        .dead_count = from->dead_count,
         .follows = from->follows,
         .remote = from->remote,
         .joined = from->joined,
         .renewed_peer = from->renewed_peer};
     memcpy(to->key, from->key, sizeof to->key);
+    memcpy(to->dead, from->dead, sizeof to->dead);
     memcpy(to->cluster, from->cluster, sizeof to->cluster);
     to->boot[0] = (unsigned char)(to->index + 1);
     /* It may take the other's runner for its own, which is dead. */

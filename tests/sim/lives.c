@@ -102,7 +102,7 @@ void host_reboot(struct world *world, uint32_t index)
     agent_crash(world, index);
     for (size_t i = 0; i < sizeof host->boot; i++)
         host->boot[i] = (unsigned char)draw(world, DICE_HOSTS);
-    host->dead_instance = 0;
+    host->dead_count = 0;
     host->last_instance = 0;
 }
 

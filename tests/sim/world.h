@@ -144,7 +144,8 @@ struct host {
     uint64_t clock_ms;
     uint32_t clock_rate;
     /* The disk. */
-    uint64_t epoch, leader, dead_instance, last_instance;
+    uint64_t epoch, leader, last_instance, dead[DEAD_RUNNERS_MAX]; /* of which no master knows */
+    uint32_t dead_count;
     char cluster[40];
     struct saved_result *results;
     size_t result_count, result_capacity;

@@ -107,6 +107,11 @@ const void *told(struct stage *stage, uint32_t number)
 
 struct agent *make_agent(const struct stage *stage, uint64_t dead_instance)
 {
+    return make_agent_of(stage, &dead_instance, dead_instance != 0 ? 1 : 0);
+}
+
+struct agent *make_agent_of(const struct stage *stage, const uint64_t *dead, uint32_t dead_count)
+{
     struct slice queue = slice_of("default");
     struct agent_config config = {
         .key = {7},
@@ -119,7 +124,8 @@ struct agent *make_agent(const struct stage *stage, uint64_t dead_instance)
         .epoch = stage->epoch,
         .leader = stage->leader,
         .cluster = slice_of("c"),
-        .dead_instance = dead_instance,
+        .dead = dead,
+        .dead_count = dead_count,
         .now_ms = stage->now_ms,
     };
     return agent_create(&config);

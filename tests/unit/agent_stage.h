@@ -43,6 +43,7 @@ const void *ordered(const struct stage *stage, uint32_t number);
 /* What the master was told of this number in the last event, or NULL; its session is noted. */
 const void *told(struct stage *stage, uint32_t number);
 struct agent *make_agent(const struct stage *stage, uint64_t dead_instance);
+struct agent *make_agent_of(const struct stage *stage, const uint64_t *dead, uint32_t dead_count);
 uint64_t nonce_of(const struct stage *stage);
 void runner_listed(struct stage *stage, uint64_t nonce);
 uint64_t stage_hello(struct stage *stage);

@@ -407,6 +407,30 @@ static void agent_tells_of_a_dead_runner_until_a_master_knows(void **state)
         ((const struct msg_register *)told(stage, MESSAGE_register))->dead_instance, 0);
 }
 
+/* The first agent died before it heard that the second runner was registered. */
+static void agent_tells_of_two_dead_runners_one_after_the_other(void **state)
+{
+    struct stage *stage = *state;
+    agent_destroy(stage->agent);
+    stage->agent = make_agent_of(stage, (const uint64_t[]){41, 42}, 2);
+    runner_listed(stage, stage_hello(stage));
+    assert_int_equal(
+        ((const struct msg_register *)told(stage, MESSAGE_register))->dead_instance, 42);
+    uint64_t session = stage->session, stamp = stage->now_ms;
+    registered(stage, NULL, 0);
+    assert_int_equal(effect_of(stage, AGENT_REGISTERED)->registered.dead, 42);
+    stage_pass(stage, 1);
+    runner_listed(stage, nonce_of(stage));
+    const struct msg_register *again = told(stage, MESSAGE_register);
+    assert_int_equal(again->dead_instance, 41);
+    assert_true(again->now > stamp && stage->session != session);
+    registered(stage, NULL, 0);
+    assert_int_equal(effect_of(stage, AGENT_REGISTERED)->registered.dead, 41);
+    stage->quiet = true;
+    stage_pass(stage, 1);
+    assert_non_null(told(stage, MESSAGE_heartbeat));
+}
+
 /* ---- leadership ---- */
 
 static void agent_refuses_a_lower_epoch_and_a_second_leader(void **state)
@@ -582,6 +606,7 @@ int main(void)
         TEST(agent_that_comes_after_one_finds_its_tasks_and_results),
         TEST(agent_lets_the_runner_forget_what_is_on_disk),
         TEST(agent_tells_of_a_dead_runner_until_a_master_knows),
+        TEST(agent_tells_of_two_dead_runners_one_after_the_other),
         TEST(agent_refuses_a_lower_epoch_and_a_second_leader),
         TEST(agent_follows_a_higher_epoch_in_a_new_session),
         TEST(agent_of_one_cluster_does_not_serve_another),

@@ -44,6 +44,7 @@ static int set_up(void **state)
     assert_int_equal(identity_save_leader(&f->identity, &f->folder, NULL), 0);
     assert_int_equal(identity_save_runner(&f->identity, &f->folder, 77, getpid(), NULL), 0);
     assert_int_equal(identity_save_dead(&f->identity, &f->folder, 78, NULL), 0);
+    assert_int_equal(identity_save_dead(&f->identity, &f->folder, 79, NULL), 0);
     return 0;
 }
 
@@ -78,7 +79,8 @@ static void look_at_identity(void *context, const char *what)
     bool same = memcmp(now.keys.public_key, then->keys.public_key, KEY_BYTES) == 0 &&
                 now.epoch == then->epoch && now.leader == then->leader &&
                 strcmp(now.cluster, then->cluster) == 0 && now.same_boot &&
-                now.instance == then->instance && now.dead_instance == then->dead_instance &&
+                now.instance == then->instance && now.dead_count == then->dead_count &&
+                memcmp(now.dead, then->dead, sizeof now.dead) == 0 &&
                 now.runner_pid == then->runner_pid && now.runner_start == then->runner_start;
     if (!same)
         fail_msg("%s, %s: taken, and it says something else", f->path, what);
@@ -117,7 +119,8 @@ static void identity_from_before_checksums_is_taken(void **state)
     put(f->folder.dead, "00000000000000bb\n");
     put(f->folder.leader, "epoch 3\nleader 00000000000000cc\ncluster c\n");
     assert_int_equal(identity_load(&now, &f->folder, NULL), 0);
-    assert_true(now.same_boot && now.instance == 0xaa && now.dead_instance == 0xbb);
+    assert_true(now.same_boot && now.instance == 0xaa && now.dead_count == 1);
+    assert_int_equal(now.dead[0], 0xbb);
     assert_true(now.epoch == 3 && now.leader == 0xcc && strcmp(now.cluster, "c") == 0);
 }
 

@@ -76,7 +76,9 @@ struct agent *agent_create(const struct agent_config *config)
     keep_operators(agent, config);
     agent->epoch = config->epoch;
     agent->leader = config->leader;
-    agent->dead_instance = config->dead_instance;
+    assert(config->dead_count <= DEAD_RUNNERS_MAX);
+    for (uint32_t i = 0; i < config->dead_count; i++)
+        agent->dead[agent->dead_count++] = config->dead[i];
     agent->now_ms = config->now_ms;
     agent->announce_ms = UINT64_MAX;
     channel_init(&agent->channel);

@@ -16,6 +16,7 @@
 #define WORKER_CORE_AGENT_H
 
 #include "common/arena.h"
+#include "common/limits.h"
 #include "proto/proto.h"
 
 struct agent;
@@ -29,8 +30,10 @@ struct agent_config {
     /* What the disk remembers of the leadership that was followed last; 0 and empty at first. */
     uint64_t epoch, leader;
     struct slice cluster;
-    uint64_t dead_instance; /* a runner of this boot that was found dead and whose trees were
-                               killed, or 0 */
+    /* Runners of this boot that were found dead and whose trees were killed, the last one last; at
+     * most DEAD_RUNNERS_MAX. Each is told in a registration of its own. */
+    const uint64_t *dead;
+    uint32_t dead_count;
     uint64_t now_ms;
     struct texts labels;
     struct texts users; /* as whom tasks may run, the default first; none: as the agent alone */
@@ -125,8 +128,8 @@ enum agent_effect_kind {
     AGENT_DROP, /* the result is settled: remove it and the attempt's folder; its log stays until it
                    is kept */
     AGENT_LEADER,     /* remember epoch, leader and cluster on disk */
-    AGENT_REGISTERED, /* a session is open; dead_instance need not be told again. `assign` paths:
-                         see bundles */
+    AGENT_REGISTERED, /* a session is open; its `dead` need not be told again. `assign` paths: see
+                         bundles */
     AGENT_NOTED,      /* tell the operator what became of its note; it may come twice */
     AGENT_NOTE,       /* something a person should read in the log */
     AGENT_EXIT        /* end the process with this status */
@@ -152,6 +155,7 @@ struct agent_effect {
         } leader;
         struct {
             struct slice bundles; /* the master's folder of blobs, on its own host */
+            uint64_t dead;        /* the runner of whose death the master knows now; 0: none */
         } registered;
         struct slice note;
         struct msg_noted noted;

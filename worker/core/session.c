@@ -70,6 +70,12 @@ static enum holding holding_of(const struct held *held)
     return held->state == HELD_ENDED ? HOLDING_ENDED : HOLDING_RUNNING;
 }
 
+/* The last one first: when a master has it for the live one, all else would be refused. */
+static uint64_t last_dead(const struct agent *agent)
+{
+    return agent->dead_count > 0 ? agent->dead[agent->dead_count - 1] : 0;
+}
+
 static void send_register(struct agent *agent)
 {
     uint32_t count = 0;
@@ -85,7 +91,7 @@ static void send_register(struct agent *agent)
         .software = agent->software,
         .boot = slice_make(agent->boot, sizeof agent->boot),
         .instance = agent->instance,
-        .dead_instance = agent->dead_instance,
+        .dead_instance = last_dead(agent),
         .slots = agent->slots,
         .queues = agent->queues,
         .now = agent->register_stamp,
@@ -175,19 +181,24 @@ static void take_registered(struct agent *agent, const struct msg_registered *me
     }
     agent->phase = SESSION_OPEN;
     agent->noted = 0;
-    agent->dead_instance = 0;
     if (agent->cluster.length == 0) {
         slice_free(&agent->cluster);
         agent->cluster = slice_keep(message->cluster);
         remember_leader(agent);
     }
-    add_effect(agent, AGENT_REGISTERED)->registered.bundles = message->bundles;
+    struct agent_effect *effect = add_effect(agent, AGENT_REGISTERED);
+    effect->registered.bundles = message->bundles;
+    effect->registered.dead = last_dead(agent);
+    if (agent->dead_count > 0)
+        agent->dead_count--;
     /* A renewal lets the runner go on with what waits there. */
     if (MUTANT(RENEWED_FIRST))
         renew(agent, agent->register_stamp);
     end_unnamed(agent, message);
     renew(agent, agent->register_stamp);
-    agent->next_beat_ms = agent->now_ms;
+    /* What is left of the dead is told by another registration. That one has a later stamp: it must
+     * count for what was assigned upon this one. */
+    agent->next_beat_ms = agent->now_ms + (agent->dead_count > 0 ? 1 : 0);
 }
 
 /* A key that is not admitted any more will not be again: asking on would only fill logs. */
@@ -501,6 +512,8 @@ void session_timer(struct agent *agent)
         return;
     if (agent->phase == SESSION_REGISTERING)
         send_register(agent);
+    else if (agent->phase == SESSION_OPEN && agent->dead_count > 0)
+        session_begin(agent);
     else if (agent->phase == SESSION_OPEN)
         beat(agent);
 }

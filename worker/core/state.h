@@ -78,7 +78,8 @@ struct agent {
     bool runner_knows_operators;
     uint32_t slots;
     uint64_t epoch, leader;
-    uint64_t dead_instance;
+    uint64_t dead[DEAD_RUNNERS_MAX]; /* of which the master does not know, the last one last */
+    uint32_t dead_count;
 
     uint64_t now_ms, random;
     struct agent_effects *effects; /* of the step that goes on */

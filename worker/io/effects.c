@@ -26,11 +26,11 @@ static void remember_leader(struct host *host, const struct agent_effect *effect
     stop_here(STOP_LEADER_SAVED);
 }
 
-static void registered(struct host *host, struct slice bundles)
+static void registered(struct host *host, struct slice bundles, uint64_t dead)
 {
     struct error error = {0};
     log_info("registered with the master at %s", uplink_name(host->uplink));
-    if (identity_forget_dead(&host->identity, host->folder, &error) != 0)
+    if (identity_forget_dead(&host->identity, host->folder, dead, &error) != 0)
         log_warn("%s", error.text);
     /* Elsewhere its folder is none of ours. */
     if (uplink_is_local(host->uplink))
@@ -94,7 +94,7 @@ static void carry_out(struct host *host, const struct agent_effect *effect)
         remember_leader(host, effect);
         break;
     case AGENT_REGISTERED:
-        registered(host, effect->registered.bundles);
+        registered(host, effect->registered.bundles, effect->registered.dead);
         break;
     case AGENT_NOTE:
         log_warn("%.*s", SLICE_PRINT(effect->note));

@@ -287,7 +287,8 @@ static void make_agent(struct host *host)
         .epoch = identity->epoch,
         .leader = identity->leader,
         .cluster = slice_of(known ? identity->cluster : options->joined.cluster),
-        .dead_instance = identity->dead_instance,
+        .dead = identity->dead,
+        .dead_count = identity->dead_count,
         .now_ms = clock_boot_ms(),
         .labels = {labels, (uint32_t)options->label_count},
     };

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { FILE_MAX_BYTES = 4096 };
+enum { FILE_MAX_BYTES = 4096, DEAD_LINE_BYTES = 17 };
 
 static struct state_file leader_file(const struct folder *folder)
 {
@@ -139,43 +139,79 @@ int identity_save_runner(struct identity *identity, const struct folder *folder,
     return 0;
 }
 
+/* A line of 16 hexadecimal digits each. */
 static int dead_load(struct identity *identity, const struct folder *folder, struct error *error)
 {
     const struct state_file file = dead_file(folder);
     struct buffer text = {0};
     int rc = identity->same_boot ? state_file_load(&file, &text, error) : ERR_NOT_FOUND;
-    int digits = 0;
-    if (rc == 0 &&
-        (sscanf(buffer_text(&text), "%16" SCNx64 "%n", &identity->dead_instance, &digits) != 1 ||
-            digits != 16 || text.length != 17))
+    const char *at = rc == 0 ? buffer_text(&text) : "";
+    bool whole = rc != 0 || (text.length > 0 && text.length % DEAD_LINE_BYTES == 0 &&
+                                text.length / DEAD_LINE_BYTES <= DEAD_RUNNERS_MAX);
+    for (size_t i = 0; rc == 0 && whole && i < text.length / DEAD_LINE_BYTES; i++) {
+        int digits = 0;
+        whole = sscanf(at, "%16" SCNx64 "%n", &identity->dead[i], &digits) == 1 &&
+                digits == DEAD_LINE_BYTES - 1 && at[digits] == '\n';
+        identity->dead_count++;
+        at += DEAD_LINE_BYTES;
+    }
+    if (!whole)
         rc = state_file_damaged(&file, error);
     buffer_fini(&text);
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
-int identity_save_dead(
-    struct identity *identity, const struct folder *folder, uint64_t instance, struct error *error)
+static int dead_save(
+    const struct identity *identity, const struct folder *folder, struct error *error)
 {
     const struct state_file file = dead_file(folder);
-    char text[32];
-    if (identity->dead_instance != 0)
-        return 0;
-    int length = snprintf(text, sizeof text, "%016" PRIx64 "\n", instance);
-    int rc = state_file_save(&file, slice_make(text, (size_t)length), error);
-    if (rc == 0)
-        identity->dead_instance = instance;
+    struct buffer text = {0};
+    for (uint32_t i = 0; i < identity->dead_count; i++)
+        buffer_printf(&text, "%016" PRIx64 "\n", identity->dead[i]);
+    int rc = 0;
+    if (text.length > 0)
+        rc = state_file_save(&file, buffer_slice(&text), error);
+    else if (unlink(folder->dead) != 0 && errno != ENOENT)
+        rc = error_set_errno(error, ERR_IO, errno, "%s", folder->dead);
+    buffer_fini(&text);
     return rc;
 }
 
-int identity_forget_dead(
-    struct identity *identity, const struct folder *folder, struct error *error)
+/* Its place in the list, or the list's end. */
+static uint32_t dead_find(const struct identity *identity, uint64_t instance)
 {
-    if (identity->dead_instance == 0)
+    uint32_t i = 0;
+    while (i < identity->dead_count && identity->dead[i] != instance)
+        i++;
+    return i;
+}
+
+static void dead_remove(struct identity *identity, uint32_t index)
+{
+    identity->dead_count--;
+    for (uint32_t i = index; i < identity->dead_count; i++)
+        identity->dead[i] = identity->dead[i + 1];
+}
+
+int identity_save_dead(
+    struct identity *identity, const struct folder *folder, uint64_t instance, struct error *error)
+{
+    if (dead_find(identity, instance) < identity->dead_count)
         return 0;
-    if (unlink(folder->dead) != 0 && errno != ENOENT)
-        return error_set_errno(error, ERR_IO, errno, "%s", folder->dead);
-    identity->dead_instance = 0;
-    return 0;
+    if (identity->dead_count == DEAD_RUNNERS_MAX)
+        dead_remove(identity, 0);
+    identity->dead[identity->dead_count++] = instance;
+    return dead_save(identity, folder, error);
+}
+
+int identity_forget_dead(
+    struct identity *identity, const struct folder *folder, uint64_t instance, struct error *error)
+{
+    uint32_t index = dead_find(identity, instance);
+    if (index == identity->dead_count)
+        return 0;
+    dead_remove(identity, index);
+    return dead_save(identity, folder, error);
 }
 
 int identity_load(struct identity *identity, const struct folder *folder, struct error *error)

@@ -8,6 +8,7 @@
 #include "common/boot.h"
 #include "common/error.h"
 #include "common/key_pair.h"
+#include "common/limits.h"
 #include "common/slice.h"
 #include "worker/io/folder.h"
 
@@ -22,9 +23,11 @@ struct identity {
     uint64_t epoch, leader; /* 0: none yet */
     char cluster[CLUSTER_MAX_BYTES + 1];
     unsigned char boot[BOOT_BYTES];
-    bool same_boot;         /* as when `instance` was written */
-    uint64_t instance;      /* of the runner that was used last; 0: none */
-    uint64_t dead_instance; /* of this boot; 0: none */
+    bool same_boot;    /* as when `instance` was written */
+    uint64_t instance; /* of the runner that was used last; 0: none */
+    /* Of this boot, found dead since a master was told last; the last one last. */
+    uint64_t dead[DEAD_RUNNERS_MAX];
+    uint32_t dead_count;
     /* Its process, and when that started in the kernel's own units; 0: not known. */
     pid_t runner_pid;
     uint64_t runner_start;
@@ -39,13 +42,15 @@ int identity_save_runner(struct identity *identity, const struct folder *folder,
 /* Whether the process of the runner that was used last is alive on this host. */
 bool identity_runner_lives(const struct identity *identity);
 /*
- * Remembers that this instance is dead, unless an earlier one is remembered: only an instance that
- * was registered can have had attempts, and a registration is what makes the earlier one forgotten.
+ * Remembers that this instance is dead, beside earlier ones: a master may have registered it, and
+ * given it attempts, even when the agent that asked died before it heard so. Of too many the
+ * earliest is forgotten: what that one had goes on when its leases have run out.
  */
 int identity_save_dead(
     struct identity *identity, const struct folder *folder, uint64_t instance, struct error *error);
+/* A master knows that it is dead; 0: nothing is to be done. */
 int identity_forget_dead(
-    struct identity *identity, const struct folder *folder, struct error *error);
+    struct identity *identity, const struct folder *folder, uint64_t instance, struct error *error);
 /* Writes epoch, leader and cluster, as the fields have them. */
 int identity_save_leader(
     const struct identity *identity, const struct folder *folder, struct error *error);
