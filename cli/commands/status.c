@@ -19,7 +19,8 @@ struct status {
     struct table_view view;
     struct selector selector;
     int64_t now;
-    bool failed; /* a task of it failed: a hint follows */
+    bool failed;         /* a task of it failed: a hint follows */
+    struct buffer lates; /* lines that follow the table */
     char run[SELECTOR_RUN_MAX];
 };
 
@@ -119,6 +120,19 @@ static void print_row(struct status *status, const char *name, const char *state
     buffer_fini(&text);
 }
 
+/* A row has no room for it. Of a whole run only what ran beside another. */
+static void add_late(
+    struct status *status, const struct task_info *task, const struct attempt_info *attempt)
+{
+    bool one = status->selector.task[0] != '\0';
+    if (attempt->late.length == 0 || (attempt->overlap.length == 0 && !one))
+        return;
+    buffer_printf(
+        &status->lates, "%s/%.*s@%u: ", status->run, SLICE_PRINT(task->task), attempt->attempt);
+    printable_line(attempt->late, &status->lates);
+    buffer_append_text(&status->lates, "\n");
+}
+
 static void print_task(struct status *status, const struct task_info *task)
 {
     struct buffer note = {0};
@@ -132,6 +146,8 @@ static void print_task(struct status *status, const struct task_info *task)
         const struct attempt_info *attempt = &task->attempts.items[i];
         print_row(status, name, attempt_state_name(attempt->state), attempt, attempt->error);
     }
+    for (uint32_t i = 0; i < count; i++)
+        add_late(status, task, &task->attempts.items[i]);
     append_note(task, &note);
     print_row(status, name, task_state_name(task->state),
         count > 0 ? &task->attempts.items[count - 1] : NULL, buffer_slice(&note));
@@ -199,6 +215,9 @@ static void end_table(struct status *status)
     if (status->view.titles == NULL)
         return;
     table_view_end(&status->view);
+    if (status->lates.length > 0)
+        (void)printf("\n%.*s", (int)status->lates.length, status->lates.data);
+    buffer_fini(&status->lates);
     if (status->failed)
         terminal_say("see `reeve logs %s --failed`", status->run);
 }

@@ -170,6 +170,25 @@ struct note_row {
     struct slice text; /* a JSON object */
 };
 
+/* Key: id. What its worker said of an attempt's end when that counted no more. Kept only where the
+ * attempt is that worker's, and lost to its silence. */
+struct late_row {
+    struct attempt_id id;
+    uint32_t worker;                       /* number; not read back */
+    uint32_t state;                        /* as its worker had it */
+    int64_t told_at, started_at, ended_at; /* wall */
+    bool sure; /* false: its runner had died, and ended_at is the latest that can be */
+};
+
+/* Key: (worker, instance, boot). An agent has killed what a dead runner left: what was given up
+ * before may have gone on till then. The first word counts. */
+struct swept_row {
+    uint32_t worker; /* number */
+    uint64_t instance;
+    unsigned char boot[BOOT_ID_BYTES];
+    int64_t at; /* wall */
+};
+
 enum fact_kind {
     FACT_DAG,
     FACT_WORKER,
@@ -183,6 +202,8 @@ enum fact_kind {
     FACT_AUDIT,
     FACT_CONNECTION,
     FACT_NOTE,
+    FACT_LATE,
+    FACT_SWEPT,
     FACT_RESTORED, /* no row: what a restored store had to wait out is over */
     FACT_KIND_COUNT
 };
@@ -202,6 +223,8 @@ struct fact {
         struct audit_row audit;
         struct connection_row connection;
         struct note_row note;
+        struct late_row late;
+        struct swept_row swept;
     };
 };
 

@@ -131,6 +131,20 @@ static void mask_secrets(struct core *core, const struct attempt *attempt, struc
     ended->outputs = connections_mask_json(core, &run->plan, attempt->task, ended->outputs);
 }
 
+/* Of no attempt that is out: of one that was given up, or told again. The rows know which. */
+static void add_late(struct core *core, const struct worker *worker, const struct msg_ended *ended)
+{
+    effects_add_fact(core->effects, FACT_LATE)->late = (struct late_row){
+        .id = ended->id,
+        .worker = worker->number,
+        .state = ended->state,
+        .told_at = core->now_wall,
+        .started_at = worker_wall(core, worker, ended->started_at),
+        .ended_at = worker_wall(core, worker, ended->ended_at),
+        .sure = true,
+    };
+}
+
 /* A no-op's result lies on no disk, so that there is nothing to settle. */
 static void take_ended(struct core *core, struct worker *worker, const void *body)
 {
@@ -144,6 +158,8 @@ static void take_ended(struct core *core, struct worker *worker, const void *bod
         mask_secrets(core, attempt, &ended);
     if (attempt != NULL && is_end(ended.state) && !MUTANT(RESULT_SWALLOWED))
         attempt_ended(core, attempt, &ended);
+    if (attempt == NULL && is_end(ended.state) && ended.started_at != 0)
+        add_late(core, worker, &ended);
     if (!noop)
         settle(core, worker, &message->id);
 }

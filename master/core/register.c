@@ -152,6 +152,15 @@ static void add_facts(struct core *core, const struct worker *worker)
     memcpy(session->boot, worker->boot, sizeof session->boot);
 }
 
+static void add_swept(
+    struct core *core, const struct worker *worker, const struct msg_register *message)
+{
+    struct swept_row *swept = &effects_add_fact(core->effects, FACT_SWEPT)->swept;
+    *swept = (struct swept_row){
+        .worker = worker->number, .instance = message->dead_instance, .at = core->now_wall};
+    memcpy(swept->boot, worker->boot, sizeof swept->boot);
+}
+
 static void open_session(
     struct core *core, struct worker *worker, uint64_t session, const struct msg_register *message)
 {
@@ -179,6 +188,8 @@ static void open_session(
     take_description(core, worker, message);
     worker_sit(core, worker);
     add_facts(core, worker);
+    if (message->dead_instance != 0)
+        add_swept(core, worker, message);
 }
 
 static uint64_t held_key(uint32_t task, uint32_t attempt)

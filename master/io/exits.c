@@ -1,5 +1,6 @@
 #include "common/stop_point.h"
 #include "master/io/gate.h"
+#include "master/io/late_report.h"
 #include "master/io/requests.h"
 
 static void exit_send(void *context, uint64_t peer, struct slice frame)
@@ -60,7 +61,13 @@ static void exit_flushed(void *context, struct batch *batch)
     watch_batch(&master->watches, batch);
 }
 
+static void exit_durable(void *context, const struct effects *effects)
+{
+    late_report_batch(context, effects);
+}
+
 const struct pipeline_exits master_exits = {
+    .durable = exit_durable,
     .send = exit_send,
     .answer = exit_answer,
     .parcel = exit_parcel,

@@ -147,6 +147,7 @@ static void let_out(struct pipeline *pipeline, struct batch *batch)
 {
     const struct pipeline_exits *exits = &pipeline->exits;
     const struct effects *effects = batch->effects;
+    exits->durable(exits->context, effects);
     /* Who is told that it may come, may come. */
     for (size_t i = 0; i < effects->access_count; i++)
         exits->access(exits->context, &effects->accesses[i]);

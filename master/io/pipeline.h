@@ -36,6 +36,7 @@ struct pipeline_exits {
     void (*access)(void *context, const struct access_effect *access);
     void (*forgotten)(void *context, uint64_t run);
     void (*changed)(void *context, const struct change_effect *change);
+    void (*durable)(void *context, const struct effects *effects); /* before all others */
     /* The batch is whole and not yet committed: the core's state is the one after it. */
     void (*flushed)(void *context, struct batch *batch);
 };

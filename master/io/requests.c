@@ -3,6 +3,7 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/suggest.h"
+#include "master/io/late_report.h"
 #include "master/io/run_name.h"
 #include "master/io/trace.h"
 #include "proto/roles.h"
@@ -244,13 +245,15 @@ void requests_on_frame(void *context, transport_peer peer, struct slice bytes)
 
 bool requests_wait(const struct master *master)
 {
-    return master->asks.first != NULL;
+    return master->asks.first != NULL || late_report_waits(master);
 }
 
 void requests_serve(struct master *master)
 {
     struct asks *asks = &master->asks;
     uint64_t until = clock_boot_ms() + SERVE_MS;
+    if (late_report_waits(master) && pipeline_is_settled(&master->pipeline))
+        late_report(master);
     /* The first that changes something ends the agreement of core and rows. */
     while (asks->first != NULL && clock_boot_ms() <= until &&
            (master->full || master->pipeline.current->effects->fact_count == 0)) {

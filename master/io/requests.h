@@ -62,6 +62,10 @@ bool client_step(struct master *master, const struct ask *ask, struct event *eve
 void client_submit_compiled(struct master *master, struct compile_job *job);
 void client_dags_compiled(struct master *master, struct compile_job *job);
 
+/* The task of an attempt, as get_run shows it. While the pipeline is settled. */
+int client_read_task(struct master *master, const struct attempt_id *id, struct arena *arena,
+    struct slice *ret_run, struct task_info *ret_task, struct error *error);
+
 /*
  * The run that a text names, brought into memory. For changing it must have its number: the error
  * shows the latest. ERR_NOT_FOUND, ERR_USAGE.

@@ -70,11 +70,40 @@ static int fill_page(struct master *master, struct run_page *page, uint64_t run,
         rc = store_list_attempts(master->store, &filter, page->arena, &rows, &count, error);
         if (rc == 0)
             run_page_add(page, rows, count);
+        struct late_row *lates;
+        if (rc == 0)
+            rc = store_list_late(master->store, &filter, page->arena, &lates, &count, error);
+        if (rc == 0)
+            run_page_add_late(page, lates, count);
     }
     if (rc == 0)
         info->tasks.items = run_page_tasks(page, &source, spans, span_count, &info->tasks.count);
     info->more = page->more;
     return rc;
+}
+
+int client_read_task(struct master *master, const struct attempt_id *id, struct arena *arena,
+    struct slice *ret_run, struct task_info *ret_task, struct error *error)
+{
+    struct msg_run_info info = {0};
+    struct run_page page = {0};
+    struct run_view view;
+    int rc = master_load_run(master, id->run, error);
+    if (rc == 0 &&
+        (!core_view_run(master->core, id->run, &view) || id->task >= plan_task_count(view.plan)))
+        rc = error_set(error, ERR_NOT_FOUND, "this run is gone");
+    if (rc != 0)
+        return rc;
+    run_page_init_task(&page, view.plan, arena, id->task);
+    rc = fill_page(master, &page, id->run, &info, error);
+    run_page_fini(&page);
+    if (rc == 0 && info.tasks.count != 1)
+        rc = error_set(error, ERR_NOT_FOUND, "this task is gone");
+    if (rc != 0)
+        return rc;
+    *ret_run = run_name_text(arena, view.dag, view.number);
+    *ret_task = info.tasks.items[0];
+    return 0;
 }
 
 static void set_run(struct msg_run_info *info, const struct run_view *view, struct arena *arena)

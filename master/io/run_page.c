@@ -1,6 +1,7 @@
 #include "master/io/run_page.h"
 
 #include "common/memory.h"
+#include "master/io/late.h"
 
 #include <stdlib.h>
 
@@ -45,7 +46,9 @@ void run_page_init_task(
 void run_page_fini(struct run_page *page)
 {
     free(page->attempts);
+    free(page->lates);
     page->attempts = NULL;
+    page->lates = NULL;
 }
 
 static int by_task(const void *a, const void *b, void *context)
@@ -86,6 +89,14 @@ void run_page_add(struct run_page *page, const struct attempt_row *rows, size_t 
     for (size_t i = 0; i < count; i++) {
         vector_reserve(&page->attempts, page->attempt_count, &page->attempt_capacity);
         page->attempts[page->attempt_count++] = rows[i];
+    }
+}
+
+void run_page_add_late(struct run_page *page, const struct late_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        vector_reserve(&page->lates, page->late_count, &page->late_capacity);
+        page->lates[page->late_count++] = rows[i];
     }
 }
 
@@ -176,6 +187,21 @@ static struct attempt_info info_of_live(
     };
 }
 
+static void show_lates(struct run_page *page, struct task_info *info)
+{
+    struct attempt_info *items = info->attempts.items;
+    uint32_t count = info->attempts.count, at = 0;
+    for (size_t i = 0; i < page->late_count; i++) {
+        const struct late_row *late = &page->lates[i];
+        if (late->id.task != info->index)
+            continue;
+        while (at < count && items[at].attempt < late->id.attempt)
+            at++;
+        if (at < count && items[at].attempt == late->id.attempt)
+            late_show(late, page->arena, &items[at], items + at + 1, count - at - 1);
+    }
+}
+
 static void set_attempts(struct run_page *page, struct task_info *info,
     const struct task_view *view, const struct page_source *source)
 {
@@ -224,8 +250,8 @@ static size_t task_bytes(const struct task_info *info)
     size_t bytes = RECORD_BYTES + info->task.length + info->error.length;
     for (uint32_t i = 0; i < info->attempts.count; i++) {
         const struct attempt_info *attempt = &info->attempts.items[i];
-        bytes +=
-            RECORD_BYTES + attempt->worker.length + attempt->error.length + attempt->outputs.length;
+        bytes += RECORD_BYTES + attempt->worker.length + attempt->error.length +
+                 attempt->outputs.length + attempt->late.length;
     }
     for (uint32_t i = 0; i < info->notes.count; i++)
         bytes += RECORD_BYTES + info->notes.items[i].note.length;
@@ -273,6 +299,7 @@ static bool make_task(struct run_page *page, const struct page_source *source, u
     info->error = error_of(page, info, note);
     set_said(page, info, &view);
     set_attempts(page, info, &view, source);
+    show_lates(page, info);
     if (task_bytes(info) > PAGE_BYTES_MAX)
         shorten(info);
     return true;

@@ -31,6 +31,8 @@ struct run_page {
     /* Rows of the ranges, in their order. */
     struct attempt_row *attempts;
     size_t attempt_count, attempt_capacity;
+    struct late_row *lates; /* likewise */
+    size_t late_count, late_capacity;
 };
 
 /* Chooses the page's tasks. */
@@ -46,6 +48,7 @@ void run_page_fini(struct run_page *page);
 struct page_range *run_page_ranges(const struct run_page *page, size_t *ret_count);
 /* Adds the rows of a range; texts are borrowed. Ranges come in their order. */
 void run_page_add(struct run_page *page, const struct attempt_row *rows, size_t count);
+void run_page_add_late(struct run_page *page, const struct late_row *rows, size_t count);
 
 /* Makes the tasks of the answer, in the arena; sets page->more when the page was cut for its size.
  */

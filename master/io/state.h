@@ -31,6 +31,14 @@ struct asks {
     bool paused;
 };
 
+/* Moments at which something was said too late of attempts' ends, until it is reported
+ * (late_report.h); what comes beside so many is shown by `status` alone. */
+enum { LATES_MAX = 64 };
+struct lates {
+    int64_t told_at[LATES_MAX];
+    uint32_t count;
+};
+
 struct master {
     const struct options *options;
     struct data_folder folder;
@@ -53,6 +61,7 @@ struct master {
     struct pipeline pipeline;
     struct plans plans;
     struct asks asks;
+    struct lates lates;
     struct watches watches;
     struct worker_port workers;
     struct compiler *compiler;

@@ -129,6 +129,13 @@ struct store_attempts_filter {
 /* By task, map, attempt. */
 int store_list_attempts(struct store *store, const struct store_attempts_filter *filter,
     struct arena *arena, struct attempt_row **ret_attempts, size_t *ret_count, struct error *error);
+/* What was said late of these attempts; by task, map, attempt. */
+int store_list_late(struct store *store, const struct store_attempts_filter *filter,
+    struct arena *arena, struct late_row **ret_rows, size_t *ret_count, struct error *error);
+/* What was said at that moment, of any run; at most so many. */
+enum { STORE_LATE_TOLD_MAX = 100 };
+int store_list_late_told(struct store *store, int64_t told_at, struct arena *arena,
+    struct late_row **ret_rows, size_t *ret_count, struct error *error);
 int store_list_spans(struct store *store, uint64_t run, struct arena *arena,
     struct span_row **ret_spans, size_t *ret_count, struct error *error);
 /* Every dag that ever ran, by name. */

@@ -9,8 +9,7 @@
 
 #include <stdlib.h>
 
-/* An array that grew on the heap, moved into the arena. */
-static void *move_to_arena(struct arena *arena, void *items, size_t size)
+void *store_move_to_arena(struct arena *arena, void *items, size_t size)
 {
     void *moved = arena_alloc(arena, size);
     if (size > 0)
@@ -158,12 +157,12 @@ int store_list_runs(struct store *store, const struct store_runs_filter *filter,
         free(rows);
         return rc;
     }
-    *ret_runs = move_to_arena(arena, rows, count * sizeof *rows);
+    *ret_runs = store_move_to_arena(arena, rows, count * sizeof *rows);
     *ret_count = count;
     return 0;
 }
 
-static int find_ref(struct store *store, uint64_t run, struct arena *arena, struct run_ref *ret_ref,
+int store_find_ref(struct store *store, uint64_t run, struct arena *arena, struct run_ref *ret_ref,
     struct error *error)
 {
     struct run_row row;
@@ -179,13 +178,13 @@ int store_list_attempts(struct store *store, const struct store_attempts_filter 
 {
     struct run_ref ref;
     struct store_run found = {0};
-    int rc = find_ref(store, filter->run, arena, &ref, error);
+    int rc = store_find_ref(store, filter->run, arena, &ref, error);
     if (rc == 0)
         rc = load_attempts(
             store, &ref, (uint32_t[]){filter->first, filter->last}, arena, &found, error);
     if (rc != 0)
         return rc;
-    *ret_attempts = move_to_arena(
+    *ret_attempts = store_move_to_arena(
         arena, (void *)(uintptr_t)found.attempts, found.attempt_count * sizeof *found.attempts);
     *ret_count = found.attempt_count;
     return 0;
@@ -196,12 +195,12 @@ int store_list_spans(struct store *store, uint64_t run, struct arena *arena,
 {
     struct run_ref ref;
     struct store_run found = {0};
-    int rc = find_ref(store, run, arena, &ref, error);
+    int rc = store_find_ref(store, run, arena, &ref, error);
     if (rc == 0)
         rc = load_spans(store, &ref, arena, &found, error);
     if (rc != 0)
         return rc;
-    *ret_spans = move_to_arena(
+    *ret_spans = store_move_to_arena(
         arena, (void *)(uintptr_t)found.spans, found.span_count * sizeof *found.spans);
     *ret_count = found.span_count;
     return 0;
@@ -226,7 +225,7 @@ int store_list_dags(struct store *store, struct arena *arena, struct dag_row **r
         free(rows);
         return rc;
     }
-    *ret_dags = move_to_arena(arena, rows, count * sizeof *rows);
+    *ret_dags = store_move_to_arena(arena, rows, count * sizeof *rows);
     *ret_count = count;
     return 0;
 }
@@ -275,7 +274,7 @@ int store_list_audit(struct store *store, const struct store_audit_filter *filte
         free(rows);
         return rc;
     }
-    *ret_rows = move_to_arena(arena, rows, count * sizeof *rows);
+    *ret_rows = store_move_to_arena(arena, rows, count * sizeof *rows);
     *ret_count = count;
     return 0;
 }

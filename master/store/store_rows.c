@@ -10,6 +10,8 @@
     "ended_at, exit_code, signal, reason, error, outputs, artifacts, log_bytes"
 #define SPAN_COLUMNS       "ordinal, first, last, state, reason, error, at"
 #define NOTE_COLUMNS       "task, map, attempt, note, at, text"
+#define LATE_COLUMNS       "task, map, attempt, state, told_at, started_at, ended_at, sure"
+#define LATE_SELECT        "SELECT (SELECT key FROM run WHERE id = late.run), " LATE_COLUMNS " FROM late"
 #define WORKER_COLUMNS     "number, key, name, host, draining, removed"
 #define SESSION_COLUMNS    "session, worker, instance, boot, epoch, leader, opened_at, stamp"
 #define PEER_COLUMNS       "key, role, name, host, token, joined_at, removed_at"
@@ -59,6 +61,23 @@ const char *const store_write_sql[WRITE_COUNT] = {
                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [WRITE_NOTE] = "INSERT OR REPLACE INTO note (" NOTE_COLUMNS ", run)"
                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [WRITE_LATE] = "INSERT INTO late (" LATE_COLUMNS ", run)"
+                   " SELECT task, map, attempt, ?6, ?7, ?8, ?9, 1, run FROM attempt"
+                   " WHERE run = (SELECT id FROM run WHERE key = ?1)"
+                   " AND task = ?2 AND map = ?3 AND attempt = ?4 AND worker = ?5"
+                   " AND state = 9 AND reason = 15"
+                   " ON CONFLICT (run, task, map, attempt) DO UPDATE SET state = excluded.state,"
+                   " told_at = excluded.told_at, started_at = excluded.started_at,"
+                   " ended_at = excluded.ended_at, sure = 1 WHERE sure = 0",
+    [WRITE_SWEPT_SESSIONS] = "UPDATE session INDEXED BY session_instance SET swept_at = ?4"
+                             " WHERE instance = ?1 AND worker = ?2 AND boot = ?3 AND swept_at = 0",
+    /* What was given up before; what this word itself ended was not. */
+    [WRITE_SWEPT] = "INSERT OR IGNORE INTO late (" LATE_COLUMNS ", run)"
+                    " SELECT task, map, attempt, 9, ?4, started_at, ?4, 0, run"
+                    " FROM attempt INDEXED BY attempt_lost"
+                    " WHERE state = 9 AND reason = 15 AND ended_at < ?4 AND session IN"
+                    " (SELECT session FROM session INDEXED BY session_instance"
+                    " WHERE instance = ?1 AND worker = ?2 AND boot = ?3 AND swept_at = ?4)",
     [WRITE_REQUEST] = "INSERT INTO request (request, answer, at) VALUES (?1, ?2, ?3)"
                       " ON CONFLICT (request) DO UPDATE SET answer = excluded.answer,"
                       " at = excluded.at",
@@ -114,6 +133,9 @@ const char *const store_read_sql[READ_COUNT] = {
     [READ_ATTEMPT_WORKER] = "SELECT worker FROM attempt"
                             " WHERE run = (SELECT id FROM run WHERE key = ?1)"
                             " AND task = ?2 AND map = ?3 AND attempt = ?4",
+    [READ_LATE] = LATE_SELECT " WHERE run = ?1 AND task BETWEEN ?2 AND ?3"
+                              " ORDER BY task, map, attempt",
+    [READ_LATE_TOLD] = LATE_SELECT " INDEXED BY late_told WHERE told_at = ?1 LIMIT ?2",
 };
 
 void bind_dag(sqlite3_stmt *statement, const struct dag_row *row)
@@ -208,6 +230,27 @@ void bind_note(sqlite3_stmt *statement, sqlite3_int64 run, const struct note_row
     bind_number(statement, 5, row->at);
     bind_slice(statement, 6, row->text);
     bind_number(statement, 7, run);
+}
+
+void bind_late(sqlite3_stmt *statement, const struct late_row *row)
+{
+    bind_id(statement, 1, row->id.run);
+    bind_number(statement, 2, row->id.task);
+    bind_number(statement, 3, row->id.map);
+    bind_number(statement, 4, row->id.attempt);
+    bind_number(statement, 5, row->worker);
+    bind_number(statement, 6, row->state);
+    bind_number(statement, 7, row->told_at);
+    bind_number(statement, 8, row->started_at);
+    bind_number(statement, 9, row->ended_at);
+}
+
+void bind_swept(sqlite3_stmt *statement, const struct swept_row *row)
+{
+    bind_id(statement, 1, row->instance);
+    bind_number(statement, 2, row->worker);
+    bind_bytes(statement, 3, slice_make(row->boot, sizeof row->boot));
+    bind_number(statement, 4, row->at);
 }
 
 void bind_request(sqlite3_stmt *statement, const struct request_row *row)
@@ -412,6 +455,25 @@ int read_note(sqlite3_stmt *statement, struct arena *arena, uint64_t run, struct
     row.at = take_number(&reader);
     row.text = take_slice(&reader);
     int rc = check_row(&reader, "note", error);
+    if (rc == 0)
+        *ret_row = row;
+    return rc;
+}
+
+int read_late(
+    sqlite3_stmt *statement, struct arena *arena, struct late_row *ret_row, struct error *error)
+{
+    struct row_reader reader = {statement, arena, 0, false};
+    struct late_row row = {.id.run = take_id(&reader)};
+    row.id.task = take_u32(&reader, 0, UINT32_MAX);
+    row.id.map = take_u32(&reader, 0, UINT32_MAX);
+    row.id.attempt = take_u32(&reader, 1, UINT32_MAX);
+    row.state = take_u32(&reader, ATTEMPT_SUCCESS, ATTEMPT_LOST);
+    row.told_at = take_number(&reader);
+    row.started_at = take_number(&reader);
+    row.ended_at = take_number(&reader);
+    row.sure = take_flag(&reader);
+    int rc = check_row(&reader, "late", error);
     if (rc == 0)
         *ret_row = row;
     return rc;

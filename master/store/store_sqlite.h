@@ -54,6 +54,9 @@ enum write_statement {
     WRITE_ATTEMPT,
     WRITE_SPAN,
     WRITE_NOTE,
+    WRITE_LATE,
+    WRITE_SWEPT_SESSIONS,
+    WRITE_SWEPT,
     WRITE_REQUEST,
     WRITE_PRUNE,
     WRITE_PEER,
@@ -86,6 +89,8 @@ enum read_statement {
     READ_CONNECTIONS,
     READ_LAST_AUDIT,
     READ_ATTEMPT_WORKER,
+    READ_LATE,
+    READ_LATE_TOLD,
     READ_COUNT
 };
 
@@ -140,6 +145,8 @@ void bind_run(sqlite3_stmt *statement, const struct run_row *row);
 void bind_attempt(sqlite3_stmt *statement, sqlite3_int64 run, const struct attempt_row *row);
 void bind_span(sqlite3_stmt *statement, sqlite3_int64 run, const struct span_row *row);
 void bind_note(sqlite3_stmt *statement, sqlite3_int64 run, const struct note_row *row);
+void bind_late(sqlite3_stmt *statement, const struct late_row *row);
+void bind_swept(sqlite3_stmt *statement, const struct swept_row *row);
 void bind_request(sqlite3_stmt *statement, const struct request_row *row);
 void bind_peer(sqlite3_stmt *statement, const struct peer_row *row);
 void bind_token(sqlite3_stmt *statement, const struct token_row *row);
@@ -162,6 +169,8 @@ int read_note(sqlite3_stmt *statement, struct arena *arena, uint64_t run, struct
     struct error *error);
 int read_span(sqlite3_stmt *statement, struct arena *arena, uint64_t run, struct span_row *ret_row,
     struct error *error);
+int read_late(
+    sqlite3_stmt *statement, struct arena *arena, struct late_row *ret_row, struct error *error);
 int read_peer(
     sqlite3_stmt *statement, struct arena *arena, struct peer_row *ret_row, struct error *error);
 int read_token(
@@ -184,14 +193,22 @@ int store_next_row(struct store *store, sqlite3_stmt *statement, struct error *e
 /* Commits the batch's facts in one transaction. ERR_NO_SPACE: rolled back, may be tried again. */
 int store_write_batch(struct store *store, const struct effects *batch, struct error *error);
 
-/* store_load.c: rows of one run; the array is owned by the caller, texts lie in the arena. Every
- * row is of a task below task_count. */
+/* store_ask.c */
 
 struct run_ref {
     sqlite3_int64 id;
     uint64_t key;
     uint32_t task_count;
 };
+
+int store_find_ref(struct store *store, uint64_t run, struct arena *arena, struct run_ref *ret_ref,
+    struct error *error);
+/* An array that grew on the heap, moved into the arena. */
+void *store_move_to_arena(struct arena *arena, void *items, size_t size);
+
+/* store_load.c: rows of one run; the array is owned by the caller, texts lie in the arena. Every
+ * row is of a task below task_count. */
+
 int load_attempts(struct store *store, const struct run_ref *run, const uint32_t range[2],
     struct arena *arena, struct store_run *ret, struct error *error);
 int load_spans(struct store *store, const struct run_ref *run, struct arena *arena,

@@ -24,6 +24,9 @@ static int write_row(struct store *store, enum write_statement kind, struct erro
         [WRITE_ATTEMPT] = "an attempt's row",
         [WRITE_SPAN] = "a span's row",
         [WRITE_NOTE] = "a note's row",
+        [WRITE_LATE] = "the row of a late end",
+        [WRITE_SWEPT_SESSIONS] = "the row of a dead runner",
+        [WRITE_SWEPT] = "the rows of what a dead runner had",
         [WRITE_REQUEST] = "a request's row",
         [WRITE_PEER] = "a peer's row",
         [WRITE_TOKEN] = "a token's row",
@@ -123,6 +126,9 @@ static int write_fact(struct store *store, const struct fact *fact, struct error
         return write_row(store, WRITE_AUDIT, error);
     case FACT_CONNECTION:
         return write_connection(store, &fact->connection, error);
+    case FACT_LATE: /* after the attempts */
+    case FACT_SWEPT:
+        return 0;
     case FACT_KIND_COUNT:
         break;
     }
@@ -176,6 +182,33 @@ static int write_attempts(struct store *store, struct error *error)
     return 0;
 }
 
+static int write_swept(struct store *store, const struct swept_row *row, struct error *error)
+{
+    static const enum write_statement steps[] = {WRITE_SWEPT_SESSIONS, WRITE_SWEPT};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof steps / sizeof steps[0]; i++) {
+        bind_swept(store->writes[steps[i]], row);
+        rc = write_row(store, steps[i], error);
+    }
+    return rc;
+}
+
+/* They look at the rows of attempts, those of this batch too. */
+static int write_late(struct store *store, const struct effects *batch, struct error *error)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < batch->fact_count; i++) {
+        const struct fact *fact = &batch->facts[i];
+        if (fact->kind == FACT_SWEPT)
+            rc = write_swept(store, &fact->swept, error);
+        if (fact->kind != FACT_LATE)
+            continue;
+        bind_late(store->writes[WRITE_LATE], &fact->late);
+        rc = write_row(store, WRITE_LATE, error);
+    }
+    return rc;
+}
+
 /* The batch's number, and the check that nobody else leads, are one update. */
 static int write_fence(struct store *store, struct error *error)
 {
@@ -226,6 +259,8 @@ static int write_facts(struct store *store, const struct effects *batch, struct 
         rc = write_fact(store, &batch->facts[i], error);
     if (rc == 0)
         rc = write_attempts(store, error);
+    if (rc == 0)
+        rc = write_late(store, batch, error);
     return rc == 0 ? prune(store, batch, error) : rc;
 }
 

@@ -220,6 +220,8 @@ void rows_apply(struct rows *rows, const struct fact *fact)
     case FACT_AUDIT:
         apply_audit(rows, &fact->audit);
         break;
+    case FACT_LATE: /* shown to persons, and read by no core */
+    case FACT_SWEPT:
     case FACT_CONNECTION: /* nobody sets any here */
     case FACT_KIND_COUNT:
         break;

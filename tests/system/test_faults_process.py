@@ -2,6 +2,7 @@
 22."""
 
 import contextlib
+import datetime
 import os
 import pathlib
 import signal
@@ -49,6 +50,44 @@ def staying(cluster, names, path, locks):
     return run, {task["attempts"][0]["worker"]: (name, pids[name]) for name, task in cluster.tasks(run).items()}
 
 
+LATE = ("late", "late_at", "late_ended_at", "overlap", "overlap_attempt", "overlap_from", "overlap_to")
+
+
+def told_late(task):
+    return task["attempts"][0]["late"]
+
+
+def without_late(task):
+    return {**task, "attempts": [{k: v for k, v in a.items() if k not in LATE} for a in task["attempts"]]}
+
+
+def check_overlaps(cluster, run, names):
+    """What a person is told of three attempts that were given up: one that its runner killed in time, one that went on
+    with its whole worker, and one whose runner was dead."""
+    tasks = cluster.tasks(run)
+    first, second = ({kind: tasks[name]["attempts"][n] for kind, name in names.items()} for n in (0, 1))
+    assert first["kept"]["overlap"] is None and first["kept"]["late_ended_at"] < second["kept"]["started_at"]
+    assert "too late to count" in first["kept"]["late"] and "no later attempt had begun" in first["kept"]["late"]
+    for kind, word in (("late", "did"), ("left", "may")):
+        old, new = first[kind], second[kind]
+        assert (old["overlap"], old["overlap_attempt"]) == (word, 2), old
+        assert (old["overlap_from"], old["overlap_to"]) == (new["started_at"], new["ended_at"]), (old, new)
+        assert old["late_ended_at"] > new["ended_at"]
+    assert "ran beside attempt 2 from" in first["late"]["late"]
+    assert "found dead" in first["left"]["late"] and "may have run beside attempt 2 from" in first["left"]["late"]
+    said = cluster.ok("status", run)
+    assert f"{run}/{names['late']}@1: " in said and f"{run}/{names['left']}@1: " in said
+    assert f"{run}/{names['kept']}@1: " not in said, "of a whole run only what ran beside another"
+    assert first["kept"]["late"] in cluster.ok("status", f"{run}/{names['kept']}")
+    audited = lambda: {line["target"]: line["text"] for line in cluster.json("audit") if line["action"] == "late_end"}
+    wait_until(lambda: len(audited()) == 3, what="the audit log")
+    assert audited() == {f"{run}/{name}@1": first[kind]["late"] for kind, name in names.items()}
+    cluster.kill("master")
+    cluster.start_master()
+    wait_until(lambda: cluster.reeve("ping").status == 0, what="the next master")
+    assert cluster.tasks(run) == tasks, "what was heard too late is on disk"
+
+
 @pytest.mark.slow
 def test_05_10_11_stopped_or_dead_past_the_lease_then_continued(cluster):
     """Three at once. w1: the agent stops, and the runner kills in time. w2: agent and runner stop, which no promise
@@ -70,12 +109,19 @@ def test_05_10_11_stopped_or_dead_past_the_lease_then_continued(cluster):
     cluster.finish(run, seconds=90)
     assert alive(late[1]) and alive(left[1]), "who is stopped or dead kills nothing"
     before = cluster.tasks(run)
+    # Clocks of two hosts are trusted to a second: till then it would be "may have".
+    begun = [datetime.datetime.fromisoformat(task["attempts"][1]["started_at"]).timestamp() for task in before.values()]
+    wait_until(lambda: time.time() > max(begun) + 1.5, what="an overlap beyond doubt")
     for pid in (runners["w2"], cluster.processes["w2"].pid, cluster.processes["w1"].pid):
         os.kill(pid, signal.SIGCONT)
     cluster.start_worker("w3")
     wait_until(lambda: not alive(late[1]) and not alive(left[1]), what="the end of the former attempts")
     wait_until(lambda: cluster.workers_up() >= {"w1", "w2", "w3", "w4"}, what="all up again")
-    assert cluster.tasks(run) == before, "what comes late changes nothing"
+    wait_until(lambda: all(told_late(task) for task in cluster.tasks(run).values()), what="what is heard too late")
+    after = cluster.tasks(run)
+    assert [without_late(task) for task in after.values()] == [without_late(task) for task in before.values()], \
+        "what comes late changes no end"
+    check_overlaps(cluster, run, {"kept": kept[0], "late": late[0], "left": left[0]})
     for name, task in before.items():
         assert [a["state"] for a in task["attempts"]] == ["lost", "success"], task
     wrong = ledger.check(ledger.read(path), expected=[(run, name) for name in before],

@@ -3,6 +3,7 @@
  */
 #include "common/dag/compile.h"
 #include "common/hash.h"
+#include "master/io/late.h"
 #include "master/io/run_page.h"
 
 #include <setjmp.h>
@@ -200,6 +201,68 @@ static void run_page_ends_before_it_is_too_large_for_a_frame(void **state)
     run_page_fini(&page);
 }
 
+/* FAULTS 11: what is shown of an attempt that went on when it had been given up. */
+static struct attempt_info shown_with(
+    struct fixture *fixture, const struct late_row *late, struct attempt_info second)
+{
+    struct attempt_info shown = {.attempt = 1, .state = ATTEMPT_LOST};
+    second.attempt = 2;
+    late_show(late, &fixture->arena, &shown, &second, 1);
+    return shown;
+}
+
+static void late_end_is_an_overlap_when_a_later_attempt_had_begun(void **state)
+{
+    struct fixture *fixture = *state;
+    struct late_row late = {
+        .state = ATTEMPT_SUCCESS, .told_at = 90000, .ended_at = 80000, .sure = true};
+    struct attempt_info shown =
+        shown_with(fixture, &late, (struct attempt_info){.started_at = 50000, .ended_at = 60000});
+    assert_true(slice_is(shown.overlap, "did"));
+    assert_int_equal(shown.overlap_attempt, 2);
+    assert_true(shown.overlap_from == 50000 && shown.overlap_to == 60000);
+    assert_non_null(strstr(
+        shown.late.ptr, "ended (success) at 1970-01-01T00:01:20.000Z: it ran beside attempt 2"));
+    /* It runs still. */
+    shown = shown_with(fixture, &late, (struct attempt_info){.started_at = 50000});
+    assert_true(slice_is(shown.overlap, "did") && shown.overlap_to == 80000);
+}
+
+static void late_end_is_no_overlap_when_none_had_begun(void **state)
+{
+    struct fixture *fixture = *state;
+    struct late_row late = {
+        .state = ATTEMPT_LOST, .told_at = 90000, .ended_at = 80000, .sure = true};
+    struct attempt_info shown =
+        shown_with(fixture, &late, (struct attempt_info){.started_at = 81000});
+    assert_int_equal(shown.overlap.length, 0);
+    assert_true(shown.overlap_attempt == 0 && shown.late_ended_at == 80000);
+    assert_non_null(strstr(shown.late.ptr, "was killed at"));
+    assert_non_null(strstr(shown.late.ptr, "no later attempt had begun by then"));
+    shown = shown_with(fixture, &late, (struct attempt_info){.assigned_at = 70000});
+    assert_int_equal(shown.overlap.length, 0);
+}
+
+static void late_end_that_clocks_cannot_tell_apart_may_be_an_overlap(void **state)
+{
+    struct fixture *fixture = *state;
+    struct late_row late = {
+        .state = ATTEMPT_LOST, .told_at = 90000, .ended_at = 80000, .sure = true};
+    const int64_t near[] = {79001, 80999};
+    for (size_t i = 0; i < 2; i++) {
+        struct attempt_info shown =
+            shown_with(fixture, &late, (struct attempt_info){.started_at = near[i]});
+        assert_true(slice_is(shown.overlap, "may"));
+        assert_true(shown.overlap_to >= shown.overlap_from);
+    }
+    /* Nobody saw its end. */
+    late.sure = false;
+    struct attempt_info shown =
+        shown_with(fixture, &late, (struct attempt_info){.started_at = 10000, .ended_at = 20000});
+    assert_true(slice_is(shown.overlap, "may"));
+    assert_non_null(strstr(shown.late.ptr, "may have run beside attempt 2"));
+}
+
 #define with_plan(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -210,6 +273,9 @@ int main(void)
         with_plan(run_page_live_attempt_is_shown_as_the_core_knows_it),
         with_plan(run_page_error_is_of_what_ended_the_task),
         with_plan(run_page_ends_before_it_is_too_large_for_a_frame),
+        with_plan(late_end_is_an_overlap_when_a_later_attempt_had_begun),
+        with_plan(late_end_is_no_overlap_when_none_had_begun),
+        with_plan(late_end_that_clocks_cannot_tell_apart_may_be_an_overlap),
     };
     hash_start();
     return cmocka_run_group_tests(tests, NULL, NULL);

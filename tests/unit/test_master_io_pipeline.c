@@ -115,7 +115,14 @@ static void on_flushed(void *context, struct batch *batch)
     (void)batch;
 }
 
+static void on_durable(void *context, const struct effects *effects)
+{
+    (void)context;
+    (void)effects;
+}
+
 static const struct pipeline_exits exits = {
+    .durable = on_durable,
     .send = on_send,
     .answer = on_answer,
     .parcel = on_parcel,

@@ -423,6 +423,107 @@ static void store_killed_writer_keeps_what_it_reported(void **state)
     }
 }
 
+/* ---- what is said too late ---- */
+
+static size_t lates_of(struct fixture *fixture, struct arena *arena, struct late_row **ret_rows)
+{
+    struct store_attempts_filter filter = {10, 0, UINT32_MAX};
+    struct error error = {0};
+    size_t count = 0;
+    if (store_list_late(fixture->store, &filter, arena, ret_rows, &count, &error) != 0)
+        fail_msg("%s", error.text);
+    return count;
+}
+
+static void add_late(struct effects *batch, uint32_t task, uint32_t worker, int64_t told_at)
+{
+    effects_add_fact(batch, FACT_LATE)->late = (struct late_row){
+        .id = {.run = 10, .task = task, .attempt = 1},
+        .worker = worker,
+        .state = ATTEMPT_SUCCESS,
+        .told_at = told_at,
+        .started_at = 1,
+        .ended_at = told_at - 1,
+        .sure = true,
+    };
+}
+
+static struct attempt_row lost_attempt(uint32_t task, uint32_t reason, int64_t ended_at)
+{
+    struct attempt_row row = make_attempt(10, task, 1, ATTEMPT_LOST);
+    row.worker = 3;
+    row.session = 5;
+    row.reason = reason;
+    row.ended_at = ended_at;
+    return row;
+}
+
+static void add_swept(struct effects *batch, int64_t at)
+{
+    effects_add_fact(batch, FACT_SWEPT)->swept =
+        (struct swept_row){.worker = 3, .instance = 99, .at = at};
+}
+
+static void store_late_end_is_kept_of_what_was_given_up_and_of_nothing_else(void **state)
+{
+    struct fixture *fixture = *state;
+    struct arena arena = {0};
+    struct late_row *rows;
+    lead_store(fixture);
+    struct effects *batch = effects_create();
+    add_run(batch, make_run(10, 1, RUN_RUNNING));
+    add_late(batch, 0, 3, 50); /* in the very batch that gives it up */
+    add_attempt(batch, lost_attempt(0, REASON_WORKER_LOST, 40));
+    add_attempt(batch, lost_attempt(1, REASON_NOT_STARTED, 40));
+    add_attempt(batch, lost_attempt(2, REASON_WORKER_LOST, 40));
+    add_attempt(batch, make_attempt(10, 3, 1, ATTEMPT_SUCCESS));
+    commit(fixture, batch);
+    batch = effects_create();
+    add_late(batch, 0, 3, 60); /* told again */
+    add_late(batch, 1, 3, 60);
+    add_late(batch, 2, 4, 60); /* by another worker */
+    add_late(batch, 3, 3, 60);
+    add_late(batch, 4, 3, 60); /* there is none */
+    commit(fixture, batch);
+    assert_int_equal(lates_of(fixture, &arena, &rows), 1);
+    assert_true(rows[0].id.run == 10 && rows[0].id.task == 0 && rows[0].id.attempt == 1);
+    assert_true(rows[0].told_at == 50 && rows[0].ended_at == 49 && rows[0].sure);
+    size_t count;
+    assert_int_equal(store_list_late_told(fixture->store, 50, &arena, &rows, &count, NULL), 0);
+    assert_true(count == 1 && rows[0].id.run == 10);
+    arena_fini(&arena);
+}
+
+static void store_swept_runner_leaves_in_doubt_what_was_given_up_before(void **state)
+{
+    struct fixture *fixture = *state;
+    struct arena arena = {0};
+    struct late_row *rows;
+    lead_store(fixture);
+    struct effects *batch = effects_create();
+    add_run(batch, make_run(10, 1, RUN_RUNNING));
+    effects_add_fact(batch, FACT_SESSION)->session =
+        (struct session_row){.session = 5, .worker = 3, .instance = 99};
+    add_attempt(batch, lost_attempt(0, REASON_WORKER_LOST, 40));
+    commit(fixture, batch);
+    batch = effects_create();
+    add_attempt(batch, lost_attempt(1, REASON_WORKER_LOST, 70)); /* that word gave it up */
+    add_swept(batch, 70);
+    commit(fixture, batch);
+    batch = effects_create();
+    add_swept(batch, 90); /* told again */
+    commit(fixture, batch);
+    assert_int_equal(lates_of(fixture, &arena, &rows), 1);
+    assert_true(rows[0].id.task == 0 && rows[0].ended_at == 70 && !rows[0].sure);
+    /* What its worker knows of it counts more. */
+    batch = effects_create();
+    add_late(batch, 0, 3, 95);
+    commit(fixture, batch);
+    assert_int_equal(lates_of(fixture, &arena, &rows), 1);
+    assert_true(rows[0].told_at == 95 && rows[0].ended_at == 94 && rows[0].sure);
+    arena_fini(&arena);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up_store, tear_down)
 
 int main(void)
@@ -442,6 +543,8 @@ int main(void)
         TEST(store_failed_fsync_ends_it_even_for_want_of_space),
         TEST(store_full_disk_at_opening_is_named),
         TEST(store_killed_writer_keeps_what_it_reported),
+        TEST(store_late_end_is_kept_of_what_was_given_up_and_of_nothing_else),
+        TEST(store_swept_runner_leaves_in_doubt_what_was_given_up_before),
     };
     return cmocka_run_group_tests_name("store_write", tests, NULL, NULL);
 }
