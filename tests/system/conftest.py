@@ -1,5 +1,7 @@
 """Fixtures of the system tests."""
 
+import ctypes
+import os
 import signal
 
 import pytest
@@ -8,8 +10,21 @@ import reeve
 import wire as wires
 
 
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x00020000, 0x4000, 1 << 18
+
+
+def keep_mounts_apart():
+    """Mounts of these tests are in a namespace of their own. Other tests beside them make namespaces too, with a copy of
+    every mount that they see: a file system whose power is cut here would live on there, and be found dead when it is
+    mounted again."""
+    libc = ctypes.CDLL(None)
+    if os.geteuid() == 0 and libc.unshare(CLONE_NEWNS) == 0:
+        libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None)
+
+
 def pytest_configure():
     """Whoever ends the tests early gets all that they started ended too, as Ctrl-C does."""
+    keep_mounts_apart()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
 

@@ -13,7 +13,7 @@ import pathlib
 import struct
 import subprocess
 
-from reeve import BIN
+from reeve import BIN, wait_until
 
 PRELOADS = BIN.parent / "preload"
 KINDS = ("write", "sync")
@@ -139,7 +139,9 @@ class Volume:
         self.mount()
 
     def unmount(self):
-        subprocess.run(["umount", self.folder], check=True, capture_output=True)
+        """A worker beside its master may be about to read one of that one's files."""
+        words = ["umount", self.folder]
+        wait_until(lambda: subprocess.run(words, check=False, capture_output=True).returncode == 0, what=f"{self.folder} free")
 
 
 def no_volume(folder):

@@ -205,7 +205,7 @@ static void client_silent_master_is_unreachable_in_time(void **state)
     uint64_t before = clock_boot_ms();
     assert_int_equal(
         client_ask(client, MESSAGE_ping, &ask, MESSAGE_pong, &body, &error), ERR_UNREACHABLE);
-    assert_in_range(clock_boot_ms() - before, 200, 5000);
+    assert_in_range(clock_boot_ms() - before, 200, 30000);
     assert_non_null(strstr(error.text, "control.sock does not answer"));
     assert_non_null(strstr(error.text, "reeve-master"));
 }

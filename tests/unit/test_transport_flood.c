@@ -252,7 +252,7 @@ static void flood_of_silent_connections_leaves_descriptors_and_is_cut(void **sta
     wait_until_cut(attacker);
     /* They were cut, and cost nothing meanwhile: half a core was what libzmq took when it ran out
        of descriptors. */
-    assert_true(clock_boot_ms() - start_ms < 8000);
+    assert_true(clock_boot_ms() - start_ms < 25000);
     assert_true(processor_s() - before_s < 0.5);
     /* The door is open again. */
     stage_talk(stage, stage->client, "after");

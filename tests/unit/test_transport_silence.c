@@ -101,7 +101,7 @@ static void silence_of_the_wire_is_noticed_by_heartbeats(void **state)
     uint64_t start_ms = clock_boot_ms();
     atomic_store(&relay.swallows, true);
     stage_wait_trouble(stage, "the connection was lost");
-    assert_true(clock_boot_ms() - start_ms < 15000);
+    assert_true(clock_boot_ms() - start_ms < 29000);
     atomic_store(&relay.swallows, false);
     stage_wait_up(stage);
     stage_talk(stage, stage->client, "after");
