@@ -1,4 +1,5 @@
 /* reeve validate: every mistake in DAG files, at once. Needs no master. */
+#include "cli/bundle_local.h"
 #include "cli/command.h"
 #include "cli/dag_file.h"
 #include "cli/document.h"
@@ -12,6 +13,7 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -81,6 +83,22 @@ static void take_valid(struct validation *validation, const char *path, const st
             plan_task_count(plan), plan_task_count(plan) == 1 ? "" : "s");
 }
 
+/*
+ * What would not travel is a warning: the file is right, and may be checked away from its folder.
+ */
+static void check_folder(struct validation *validation, const char *path, const struct plan *plan)
+{
+    char absolute[PATH_MAX];
+    struct error error;
+    if (realpath(path, absolute) == NULL || bundle_local_check(absolute, plan, &error) == 0)
+        return;
+    struct diagnostic whole = {.severity = SEVERITY_WARNING, .message = error.text};
+    if (validation->json)
+        add_mistake(validation, path, &whole);
+    else
+        terminal_say("%s: warning: submit will refuse it: %s", path, error.text);
+}
+
 static void validate_file(struct validation *validation, const char *path)
 {
     struct dag_file file = {0};
@@ -93,12 +111,14 @@ static void validate_file(struct validation *validation, const char *path)
         dag_file_print(&file, path, stderr);
     if (rc == 0)
         rc = plan_open(buffer_slice(&file.plan), &plan, &error);
-    if (rc == 0)
+    if (rc == 0) {
+        check_folder(validation, path, &plan);
         take_valid(validation, path, &plan);
-    else if (rc == ERR_INVALID)
+    } else if (rc == ERR_INVALID) {
         note(validation, error_exit_status(rc));
-    else
+    } else {
         say_mistake(validation, path, error.text, error_exit_status(rc));
+    }
     dag_file_fini(&file);
 }
 

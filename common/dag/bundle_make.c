@@ -1,15 +1,21 @@
 #include "common/dag/bundle_make.h"
 
+#include "common/buffer.h"
 #include "common/dag/bundle_walk.h"
+#include "common/dag/programs.h"
 #include "common/limits.h"
 #include "common/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+
+/* As much of a list of files as an error's text has room for. */
+enum { FILES_TEXT_MAX = 600 };
 
 static bool is_folder(const char *folder, const char *other)
 {
@@ -218,19 +224,55 @@ static bool has_file(const struct manifest *manifest, struct slice path)
     return false;
 }
 
+/* The file that an operator program is given by an option, which is a path in the DAG's folder. */
+static struct slice program_file(const struct plan *plan, uint32_t task, const json_t *options)
+{
+    const struct program *program = program_find(plan_program(plan, task));
+    const struct program_option *option = NULL;
+    while (program != NULL && (option = program_next_option(program, option)) != NULL) {
+        const json_t *value = json_object_get(options, option->path);
+        if (option->type == OPTION_PATH && json_is_string(value))
+            return slice_make(json_string_value(value), json_string_length(value));
+    }
+    return (struct slice){0};
+}
+
+static void check_task(
+    const struct plan *plan, uint32_t task, const struct manifest *files, struct buffer *missing)
+{
+    const struct plan_body *body = plan_body(plan, task);
+    struct slice name = plan_string(plan, plan->tasks[task].name);
+    struct slice file = plan_string(plan, body->file);
+    json_t *options = NULL;
+    if (plan->tasks[task].kind == OPERATOR_PROGRAM) {
+        struct slice text = plan_string(plan, body->text);
+        options = json_loadb(text.ptr, text.length, JSON_ALLOW_NUL, NULL);
+        file = program_file(plan, task, options);
+    }
+    if (file.length > 0 && !has_file(files, file)) {
+        if (missing->length == 0)
+            buffer_printf(missing,
+                "task \"%.*s\": its file \"%.*s\" does not travel with the DAG: it is not in the "
+                "DAG's folder, or hidden, ignored or not among `files`",
+                SLICE_PRINT(name), SLICE_PRINT(file));
+        else if (missing->length < FILES_TEXT_MAX)
+            buffer_printf(missing, "; nor does \"%.*s\" of task \"%.*s\"", SLICE_PRINT(file),
+                SLICE_PRINT(name));
+    }
+    json_decref(options);
+}
+
 int bundle_check_files(const struct plan *plan, struct slice manifest, struct error *error)
 {
     struct arena arena = {0};
     struct manifest files;
+    struct buffer missing = {0};
     int rc = manifest_parse(manifest, &arena, &files, error);
-    for (uint32_t task = 0; rc == 0 && task < plan_task_count(plan); task++) {
-        struct slice file = plan_string(plan, plan_body(plan, task)->file);
-        if (file.length > 0 && !has_file(&files, file))
-            rc = error_set(error, ERR_INVALID,
-                "task \"%.*s\": its file \"%.*s\" does not travel with the DAG: it is not in the "
-                "DAG's folder, or hidden, ignored or not among `files`",
-                SLICE_PRINT(plan_string(plan, plan->tasks[task].name)), SLICE_PRINT(file));
-    }
+    for (uint32_t task = 0; rc == 0 && task < plan_task_count(plan); task++)
+        check_task(plan, task, &files, &missing);
+    if (missing.length > 0)
+        rc = error_set(error, ERR_INVALID, "%s", buffer_text(&missing));
+    buffer_fini(&missing);
     arena_fini(&arena);
     return rc;
 }

@@ -43,8 +43,8 @@ struct bundle {
 int bundle_make(const struct bundle_wish *wish, struct seen_files *seen,
     const struct bundle_sink *sink, struct bundle *ret_bundle, struct error *error);
 
-/* Checks that every `file:` of the plan is in the manifest of this text: ERR_INVALID names the task
- * and the file. */
+/* Checks that every `file:` of the plan is in the manifest of this text: ERR_INVALID names the
+ * tasks and the files that are not. */
 int bundle_check_files(const struct plan *plan, struct slice manifest, struct error *error);
 
 #endif

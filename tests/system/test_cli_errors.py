@@ -80,6 +80,25 @@ def test_key_of_a_later_version_is_known(cluster):
     assert "unknown key" not in result.out + result.err
 
 
+def test_files_that_do_not_travel_are_told_by_validate_all_at_once_and_refused_by_submit(started):
+    file = started.dag("d", {"a": {"bash": {"file": "a.sh"}}, "b": {"bash": {"file": "./b.sh"}}, "c": {"postgres": {"file": "c.sql"}},
+                             "d": {"bash": "true"}}, files={"a.sh": "true\n"})
+    other = started.dag("e", {"a": {"noop": None}})
+    other.write_text("files: [no.sh]\ntasks: {a: {noop: }}\n")
+    for path, words in ((file, ('b.sh"', '"c.sql"')), (other, ('"no.sh"',))):
+        warned = started.reeve("validate", path)
+        assert warned.status == 0 and "warning: submit will refuse it" in warned.err, warned.err
+        (document,) = started.json("validate", path)
+        assert document["severity"] == "warning" and document["file"] == str(path)
+        refused = started.reeve("submit", path)
+        assert refused.status == 3
+        for text in (warned.err, document["message"], refused.err):
+            assert all(word in text for word in words) and '"a.sh"' not in text, text
+    (file.parent / "b.sh").write_text("true\n")
+    (file.parent / "c.sql").write_text("SELECT 1\n")
+    assert started.json("validate", file) == [] and started.reeve("validate", file).err == ""
+
+
 def test_terminal_escapes_do_not_pass_to_a_terminal(started):
     run = started.submit(started.dag("d", {"a": {"bash": r"printf 'red \033[31m\033]0;title\007 end\n'"}}))
     started.finish(run)
