@@ -92,7 +92,8 @@ bool progress_has_ended(const struct progress *progress)
            progress->state == RUN_CANCELLED;
 }
 
-void progress_append_counts(const struct progress *progress, struct buffer *out)
+/* "12 tasks: 10 success, 2 failed" */
+static void append_counts(const struct progress *progress, struct buffer *out)
 {
     const char *separator = ": ";
     buffer_printf(out, "%u task%s", progress->task_count, progress->task_count == 1 ? "" : "s");
@@ -125,7 +126,7 @@ void progress_see_run(
     buffer_printf(lines, " %s %s", progress->run, run_state_name(run->state));
     if (progress_has_ended(progress)) {
         buffer_append_text(lines, "; ");
-        progress_append_counts(progress, lines);
+        append_counts(progress, lines);
     }
     buffer_append_text(lines, "\n");
 }

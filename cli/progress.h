@@ -44,8 +44,6 @@ bool progress_is_idle(const struct progress *progress);
 /* RUN_… */
 uint32_t progress_state(const struct progress *progress);
 bool progress_has_ended(const struct progress *progress);
-/* "12 tasks: 10 success, 2 failed" */
-void progress_append_counts(const struct progress *progress, struct buffer *out);
 
 /* The block: lines of at most `columns` columns, at most `rows` lines; each ends with a newline. */
 struct progress_view {

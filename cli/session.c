@@ -14,7 +14,7 @@ enum { PAGE_TASKS = 2000 };
 /* How far the master's clock is ahead of ours. A process speaks to one master. */
 static int64_t ahead_ms;
 
-struct client *session_open_search(const struct master_search *search, struct error *error)
+static struct client *open_search(const struct master_search *search, struct error *error)
 {
     struct client *client;
     transport_start();
@@ -50,7 +50,7 @@ struct client *session_open(const struct arguments *arguments, struct error *err
         arguments_text(arguments, "data"), arguments_text(arguments, "master")};
     if (find_master(&wish, &search, error) != 0)
         return NULL;
-    struct client *client = session_open_search(&search, error);
+    struct client *client = open_search(&search, error);
     if (client == NULL || client_joined(client) == NULL || learn_time(client, error) == 0)
         return client;
     session_close(client);
@@ -63,7 +63,7 @@ struct client *session_open_folder(const char *folder, struct error *error)
     (void)snprintf(search.places[0].folder, sizeof search.places[0].folder, "%s", folder);
     search.places[0].source = "";
     search.places[0].state = PLACE_HAS_SOCKET;
-    return session_open_search(&search, error);
+    return open_search(&search, error);
 }
 
 void session_close(struct client *client)

@@ -17,9 +17,8 @@
 
 /* The client, or NULL and *error. A master on another host has answered then. */
 struct client *session_open(const struct arguments *arguments, struct error *error);
-/* The same for a folder, or a search, that is known. */
+/* The same for a folder that is known. */
 struct client *session_open_folder(const char *folder, struct error *error);
-struct client *session_open_search(const struct master_search *search, struct error *error);
 void session_close(struct client *client);
 /* The master's wall time, which a remote one said when the session was opened: what is shown is
  * reckoned by it, and this host's clock may differ. */

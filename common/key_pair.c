@@ -42,7 +42,8 @@ void key_pair_wipe(struct key_pair *pair)
     explicit_bzero(pair, sizeof *pair);
 }
 
-int key_pair_save(const char *path, const struct key_pair *pair, struct error *error)
+/* On disk when this returns 0. */
+static int save(const char *path, const struct key_pair *pair, struct error *error)
 {
     char public_text[HEX_TEXT_SIZE(KEY_BYTES)], secret_text[HEX_TEXT_SIZE(KEY_BYTES)];
     char text[sizeof format + sizeof public_text + sizeof secret_text];
@@ -97,7 +98,7 @@ int key_pair_load_or_make(const char *path, struct key_pair *ret_pair, struct er
         return rc;
     struct key_pair pair;
     key_pair_make(&pair);
-    rc = key_pair_save(path, &pair, error);
+    rc = save(path, &pair, error);
     if (rc == 0)
         *ret_pair = pair;
     key_pair_wipe(&pair);

@@ -27,9 +27,7 @@ void key_pair_wipe(struct key_pair *pair);
 /* ERR_NOT_FOUND: there is none. ERR_DENIED: others than its owner may read it. ERR_CORRUPT: it is
  * no key's file. All name it. */
 int key_pair_load(const char *path, struct key_pair *ret_pair, struct error *error);
-/* Makes a 0600 file, or replaces one; on disk when this returns 0. */
-int key_pair_save(const char *path, const struct key_pair *pair, struct error *error);
-/* The pair of the file, or a new one, saved there, when there is none. */
+/* The pair of the file, or a new one, saved there (0600), when there is none. */
 int key_pair_load_or_make(const char *path, struct key_pair *ret_pair, struct error *error);
 
 #endif

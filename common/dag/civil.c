@@ -104,7 +104,6 @@ static bool take_clock(struct slice *rest, struct civil_time *time)
         if (take_char(rest, '.') && !take_fraction(rest, time))
             return false;
     }
-    time->has_time = true;
     return time->hour <= 23 && time->minute <= 59 && time->second <= 59 && take_offset(rest, time);
 }
 

@@ -12,7 +12,6 @@ struct civil_time {
     int year, month, day; /* year 1..9999, month and day from 1 */
     int hour, minute, second, millisecond;
     int offset_minutes; /* east of UTC; meaningful with has_offset */
-    bool has_time;
     bool has_offset;
 };
 

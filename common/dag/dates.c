@@ -217,7 +217,6 @@ static struct civil_time local_time(int64_t ms, const char *zone)
     time.minute = (int)(rest / MS_PER_MINUTE % 60);
     time.second = (int)(rest / 1000 % 60);
     time.millisecond = (int)(rest % 1000);
-    time.has_time = true;
     time.has_offset = true;
     time.offset_minutes = offset;
     return time;

@@ -49,7 +49,8 @@ static void find_lines(struct report *report)
     }
 }
 
-struct slice report_line(struct report *report, uint32_t line)
+/* The bytes of a line (from 1), without its end; empty for a line that is not there. */
+static struct slice line_of(struct report *report, uint32_t line)
 {
     find_lines(report);
     if (line == 0 || line > report->line_count)
@@ -176,7 +177,7 @@ static void take_excerpt(struct report *report, struct place place, struct diagn
 {
     if (place.line == 0 || place.column == 0)
         return;
-    struct slice line = report_line(report, place.line);
+    struct slice line = line_of(report, place.line);
     uint32_t first = place.column > EXCERPT_BEFORE ? place.column - EXCERPT_BEFORE : 1;
     size_t start = report_offset(report, (struct place){place.line, first});
     size_t skipped = start - (size_t)(line.ptr - report->text.ptr);

@@ -44,8 +44,6 @@ const char *report_suggestion(struct report *report, struct slice word,
  */
 bool report_suggests(const struct report *report, size_t count);
 
-/* The bytes of a line (from 1), without its end; empty for a line that is not there. */
-struct slice report_line(struct report *report, uint32_t line);
 /* The place of a byte of the text. */
 struct place report_place(struct report *report, size_t offset);
 /* The byte at a place; the text's length behind the end. */

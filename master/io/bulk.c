@@ -55,7 +55,8 @@ void bulk_open_credit(struct bulk *bulk, transport_peer peer)
     bulk_send(bulk, peer, MESSAGE_credit, &(struct msg_credit){CREDIT_BYTES});
 }
 
-void bulk_drop_chunk(struct bulk *bulk, transport_peer peer, size_t bytes)
+/* A chunk that is not taken costs no credit. */
+static void drop_chunk(struct bulk *bulk, transport_peer peer, size_t bytes)
 {
     bulk_open_credit(bulk, peer);
     bulk_return_credit(bulk, peer, bytes);
@@ -113,7 +114,7 @@ static bool take_log(struct bulk *bulk, transport_peer peer, const struct actor 
         if (bulk_owns(bulk, peer, actor, &chunk->id))
             bulk_log_chunk(bulk, peer, chunk);
         else
-            bulk_drop_chunk(bulk, peer, chunk->data.length);
+            drop_chunk(bulk, peer, chunk->data.length);
         return true;
     case MESSAGE_log_end:
         if (bulk_owns(bulk, peer, actor, &((const struct msg_log_end *)message->body)->id))

@@ -44,8 +44,6 @@ void bulk_refuse(
     struct bulk *bulk, transport_peer peer, uint64_t request, const struct error *error);
 /* The peer may send chunks: its window, once. */
 void bulk_open_credit(struct bulk *bulk, transport_peer peer);
-/* A chunk that is not taken costs no credit. */
-void bulk_drop_chunk(struct bulk *bulk, transport_peer peer, size_t bytes);
 /* So many bytes of its chunks were dealt with. */
 void bulk_return_credit(struct bulk *bulk, transport_peer peer, size_t bytes);
 /* What a failed write means: true when there is no space, which mends itself; else the process

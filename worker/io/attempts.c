@@ -38,7 +38,7 @@ struct work *work_create(struct attempts *attempts, const struct attempt_id *id)
     return work;
 }
 
-void order_free(struct order *order)
+static void order_free(struct order *order)
 {
     if (order == NULL)
         return;
@@ -64,7 +64,8 @@ static void close_pipe(struct work *work)
     work->watched = false;
 }
 
-void work_free(struct work *work)
+/* Frees what it is known by; files stay. */
+static void work_free(struct work *work)
 {
     struct attempts *attempts = work->attempts;
     assert(work->trees == NULL && work->collection == NULL);
@@ -159,7 +160,8 @@ static void on_pipe(void *context, int fd, uint32_t events)
         close_pipe(work);
 }
 
-void work_watch(struct work *work)
+/* Watches the pipe for what the attempt writes. */
+static void work_watch(struct work *work)
 {
     struct error error = {0};
     if (work->pipe < 0 || work->watched || work->blocked)

@@ -64,14 +64,9 @@ struct attempts {
 
 struct work *work_find(const struct attempts *attempts, const struct attempt_id *id);
 struct work *work_create(struct attempts *attempts, const struct attempt_id *id);
-/* Frees what it is known by; files stay. */
-void work_free(struct work *work);
-/* As work_free, and its folder goes. */
+/* Frees what it is known by, and its folder goes. */
 void work_abandon(struct work *work);
-void order_free(struct order *order);
 
-/* Watches the pipe for what the attempt writes. */
-void work_watch(struct work *work);
 /* Moves all that the pipe holds and closes it; false: it waits for disk space. */
 bool work_drain(struct work *work);
 

@@ -28,11 +28,21 @@ struct bulk *bulk_create(bulk_connect_fn connect, void *context)
     return bulk;
 }
 
+/* Ends the connection until the next bulk_renew. */
+static void disconnect(struct bulk *bulk)
+{
+    transport_destroy(bulk->transport);
+    bulk->transport = NULL;
+    bulk->credit = 0;
+    bulk->has_credit_line = false;
+    buffer_clear(&bulk->frame);
+}
+
 void bulk_destroy(struct bulk *bulk)
 {
     if (bulk == NULL)
         return;
-    bulk_close(bulk);
+    disconnect(bulk);
     buffer_fini(&bulk->frame);
     arena_fini(&bulk->arena);
     free(bulk);
@@ -73,7 +83,7 @@ static void on_frame(void *context, transport_peer peer, struct slice frame)
 
 int bulk_renew(struct bulk *bulk, uint64_t session, struct error *error)
 {
-    bulk_close(bulk);
+    disconnect(bulk);
     int rc = bulk->connect(bulk->context, on_frame, bulk, &bulk->transport, error);
     if (rc != 0)
         return rc;
@@ -81,15 +91,6 @@ int bulk_renew(struct bulk *bulk, uint64_t session, struct error *error)
     for (size_t i = 0; i < bulk->user_count; i++)
         bulk->users[i].renewed(bulk->users[i].context);
     return 0;
-}
-
-void bulk_close(struct bulk *bulk)
-{
-    transport_destroy(bulk->transport);
-    bulk->transport = NULL;
-    bulk->credit = 0;
-    bulk->has_credit_line = false;
-    buffer_clear(&bulk->frame);
 }
 
 bool bulk_is_open(const struct bulk *bulk)

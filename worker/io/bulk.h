@@ -34,8 +34,6 @@ void bulk_add_user(struct bulk *bulk, const struct bulk_user *user);
 
 /* Connects (anew) for this session. */
 int bulk_renew(struct bulk *bulk, uint64_t session, struct error *error);
-/* Ends the connection until the next bulk_renew. */
-void bulk_close(struct bulk *bulk);
 bool bulk_is_open(const struct bulk *bulk);
 
 /* Queues a message; nothing while it is closed. */

@@ -28,7 +28,7 @@ struct task *task_of_orphan(const struct processes *processes, pid_t pid)
     return (struct task *)(uintptr_t)value;
 }
 
-struct task *task_of_scope(const struct processes *processes, struct slice scope)
+static struct task *task_of_scope(const struct processes *processes, struct slice scope)
 {
     if (scope.length == 0)
         return NULL;
@@ -104,7 +104,8 @@ static void owners_find(struct processes *processes)
     }
 }
 
-void census_read(struct processes *processes)
+/* Reads who is whose now. */
+static void census_read(struct processes *processes)
 {
     struct census *census = &processes->census;
     process_list_read(&census->list);

@@ -21,7 +21,8 @@ void scope_format(uint64_t instance, const struct attempt_id *id, char text[SCOP
         id->run, id->task, id->map, id->attempt);
 }
 
-void scope_format_instance(uint64_t instance, char text[SCOPE_TEXT_MAX])
+/* "INSTANCE:", what all scopes of a runner begin with. */
+static void format_instance(uint64_t instance, char text[SCOPE_TEXT_MAX])
 {
     (void)snprintf(text, SCOPE_TEXT_MAX, "%016" PRIx64 ":", instance);
 }
@@ -237,7 +238,7 @@ static void sweep_kill(struct sweep *sweep, uint64_t until_ms)
 int sweep_instance(uint64_t instance, uint64_t timeout_ms, struct error *error)
 {
     char prefix[SCOPE_TEXT_MAX];
-    scope_format_instance(instance, prefix);
+    format_instance(instance, prefix);
     struct sweep sweep = {.prefix = slice_of(prefix)};
     uint64_t until_ms = clock_boot_ms() + timeout_ms;
     int code = cgroup_sweep(instance, until_ms, error);

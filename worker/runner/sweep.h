@@ -22,8 +22,6 @@ enum { SCOPE_TEXT_MAX = 80 };
 
 /* "INSTANCE:ATTEMPT" in hex. */
 void scope_format(uint64_t instance, const struct attempt_id *id, char text[SCOPE_TEXT_MAX]);
-/* "INSTANCE:", what all scopes of a runner begin with. */
-void scope_format_instance(uint64_t instance, char text[SCOPE_TEXT_MAX]);
 
 struct process {
     pid_t pid;

@@ -75,10 +75,7 @@ struct processes {
 struct task *task_of_session(const struct processes *processes, pid_t session);
 /* The task whose orphan this child is, as far as is known, or NULL. */
 struct task *task_of_orphan(const struct processes *processes, pid_t pid);
-struct task *task_of_scope(const struct processes *processes, struct slice scope);
 
-/* Reads who is whose now. */
-void census_read(struct processes *processes);
 void census_fini(struct census *census);
 /* Sets `left` of every task that is being cleared. */
 void census_look(struct processes *processes);
