@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/document.h"
 #include "cli/follow.h"
+#include "cli/printable.h"
 #include "cli/session.h"
 #include "cli/submission.h"
 #include "cli/terminal.h"
@@ -71,8 +72,12 @@ static void print_reached(const struct test *test, const struct attempt_info *at
     json_t *outputs = json_loadb(
         attempt->outputs.ptr != NULL ? attempt->outputs.ptr : "", attempt->outputs.length, 0, NULL);
     const char *reached = json_string_value(json_object_get(outputs, "reached"));
-    (void)printf("%s: %s, from %.*s\n", test->name, reached != NULL ? reached : "reached",
-        SLICE_PRINT(attempt->worker));
+    struct buffer line = {0};
+    buffer_printf(&line, "%s: ", test->name);
+    printable_line(slice_of(reached != NULL ? reached : "reached"), &line);
+    buffer_printf(&line, ", from %.*s", SLICE_PRINT(attempt->worker));
+    (void)puts(buffer_text(&line));
+    buffer_fini(&line);
     json_decref(outputs);
 }
 

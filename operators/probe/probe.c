@@ -18,6 +18,7 @@ struct target {
     const char *host; /* a name, an address, or a folder of sockets */
     char port[16];
     bool postgres;
+    bool several; /* hosts may stand in a list */
     int timeout_ms;
 };
 
@@ -134,14 +135,16 @@ static int look_at_host(const struct target *target, struct buffer *out, struct 
 
 /* ---- where a connection points ---- */
 
-/* Behind its scheme, before its path. */
+/* Behind its scheme (k8s://https:// is one), before its path. */
 static char *bare_host(struct slice host)
 {
-    const char *scheme = host.length > 0 ? memmem(host.ptr, host.length, "://", 3) : NULL;
-    size_t skip = scheme != NULL ? (size_t)(scheme - host.ptr) + 3 : 0;
-    char *text = xstrndup(host.ptr + skip, host.length - skip);
-    if (text[0] != '/')
-        text[strcspn(text, "/")] = '\0';
+    char *text = xstrndup(host.ptr, host.length);
+    char *bare = text, *scheme;
+    while ((scheme = strstr(bare, "://")) != NULL)
+        bare = scheme + 3;
+    if (bare[0] != '/')
+        bare[strcspn(bare, "/")] = '\0';
+    memmove(text, bare, strlen(bare) + 1);
     return text;
 }
 
@@ -166,16 +169,30 @@ static bool is_no_host(const struct connection *connection)
            (slice_is(host, "yarn") || (host.length >= 5 && memcmp(host.ptr, "local", 5) == 0));
 }
 
-/* libpq takes several hosts: the first that answers. */
-static int look_at_any(
-    struct target *target, const char *hosts, struct buffer *out, struct error *error)
+/* "host:port" of a list of masters: a name or an IPv4 address, with a port of its own. */
+static void take_port(struct target *target, char *host)
+{
+    char *colon = strchr(host, ':');
+    if (colon == NULL || strchr(colon + 1, ':') != NULL)
+        return;
+    *colon = '\0';
+    (void)snprintf(target->port, sizeof target->port, "%s", colon + 1);
+}
+
+/* libpq and Spark take several hosts: the first that answers. */
+static int look_at_any(struct target *target, const char *hosts, struct buffer *out,
+    char ret_host[PROBE_HOST_BYTES], struct error *error)
 {
     int rc = ERR_USAGE;
     for (const char *at = hosts; rc != 0 && *at != '\0';) {
-        size_t length = target->postgres ? strcspn(at, ",") : strlen(at);
+        size_t length = target->several ? strcspn(at, ",") : strlen(at);
         char *host = xstrndup(at, length);
+        if (!target->postgres)
+            take_port(target, host);
         target->host = host;
         rc = host[0] == '/' ? look_at_folder(target, out, error) : look_at_host(target, out, error);
+        if (rc == 0)
+            (void)snprintf(ret_host, PROBE_HOST_BYTES, "%s", host);
         free(host);
         at += length + (at[length] == ',');
     }
@@ -183,10 +200,13 @@ static int look_at_any(
 }
 
 int probe_connection(const struct connection *connection, int timeout_ms,
-    struct buffer *ret_reached, struct error *error)
+    struct buffer *ret_reached, char ret_host[PROBE_HOST_BYTES], struct error *error)
 {
+    enum connection_kind kind = connection_kind(connection->type);
     struct target target = {.timeout_ms = timeout_ms,
-        .postgres = connection_kind(connection->type) == CONNECTION_POSTGRES};
+        .postgres = kind == CONNECTION_POSTGRES,
+        .several = kind == CONNECTION_POSTGRES || kind == CONNECTION_SPARK};
+    ret_host[0] = '\0';
     uint32_t port = port_of(connection);
     if (is_no_host(connection)) {
         buffer_printf(
@@ -202,7 +222,7 @@ int probe_connection(const struct connection *connection, int timeout_ms,
     else if (port == 0)
         rc = error_set(error, ERR_USAGE, "it has no port, and its type has none of its own");
     else
-        rc = look_at_any(&target, hosts, ret_reached, error);
+        rc = look_at_any(&target, hosts, ret_reached, ret_host, error);
     free(hosts);
     return rc;
 }

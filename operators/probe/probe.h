@@ -7,9 +7,12 @@
 
 #include "common/connection/connection.h"
 
-/* One line: what was reached. ERR_NOT_FOUND, ERR_UNREACHABLE, ERR_TIMEOUT, ERR_USAGE: nothing to
- * reach is named. Blocks, for each address at most timeout_ms. */
+enum { PROBE_HOST_BYTES = 256 };
+
+/* One line: what was reached; and the host alone, "" when there is no address to reach.
+ * ERR_NOT_FOUND, ERR_UNREACHABLE, ERR_TIMEOUT, ERR_USAGE: nothing to reach is named. Blocks, for
+ * each address at most timeout_ms. */
 int probe_connection(const struct connection *connection, int timeout_ms,
-    struct buffer *ret_reached, struct error *error);
+    struct buffer *ret_reached, char ret_host[PROBE_HOST_BYTES], struct error *error);
 
 #endif

@@ -1,6 +1,6 @@
 #include "operators/spark/progress.h"
 
-#include "operators/spark/http.h"
+#include "operators/common/http.h"
 
 #include <stdio.h>
 #include <string.h>
