@@ -30,8 +30,7 @@ const struct program *program_find(struct slice name)
     return NULL;
 }
 
-/* The next one that is MAIN, for walking; NULL begins, and ends. */
-static const struct program_option *next_option(
+const struct program_option *program_next_option(
     const struct program *program, const struct program_option *option)
 {
     for (size_t i = option == NULL ? 0 : (size_t)(option - options) + 1; i < OPTION_ROWS; i++) {
@@ -44,7 +43,7 @@ static const struct program_option *next_option(
 const struct program_option *program_option_find(const struct program *program, struct slice path)
 {
     const struct program_option *option = NULL;
-    while ((option = next_option(program, option)) != NULL) {
+    while ((option = program_next_option(program, option)) != NULL) {
         if (slice_is(path, option->path))
             return option;
     }
@@ -55,7 +54,8 @@ size_t program_options(const struct program *program, const char *names[PROGRAM_
 {
     size_t count = 0;
     const struct program_option *option = NULL;
-    while ((option = next_option(program, option)) != NULL && count < PROGRAM_OPTIONS_MAX - 1) {
+    while ((option = program_next_option(program, option)) != NULL &&
+           count < PROGRAM_OPTIONS_MAX - 1) {
         if (strchr(option->path, '.') == NULL)
             names[count++] = option->path;
     }

@@ -44,5 +44,8 @@ const struct program_option *program_option_find(const struct program *program, 
 /* The names of its options (those at the top); ends with NULL. Returns how many. */
 enum { PROGRAM_OPTIONS_MAX = 64 };
 size_t program_options(const struct program *program, const char *names[PROGRAM_OPTIONS_MAX]);
+/* The next one that is MAIN, for walking; NULL begins, and ends. */
+const struct program_option *program_next_option(
+    const struct program *program, const struct program_option *option);
 
 #endif
