@@ -56,7 +56,7 @@ class Attempt:
     def signal(self, number):
         os.kill(self.process.pid, number)
 
-    def end(self, seconds=60):
+    def end(self, seconds=180):
         """Its end: status, log, and what it said."""
         lines, rest = self.said, b""
         self.ours.settimeout(seconds * reeve.PATIENCE)
@@ -67,7 +67,7 @@ class Attempt:
                 if line["type"] == "note":
                     self.ours.sendall(json.dumps({"type": "noted", "id": line["id"]}).encode() + b"\n")
         assert rest == b"", rest
-        status = self.process.wait(seconds)
+        status = self.process.wait(seconds * reeve.PATIENCE)
         self.log.seek(0)
         log = self.log.read().decode()
         self.ours.close()

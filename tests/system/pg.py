@@ -120,7 +120,7 @@ def start(connection, options, **more):
     return op.Attempt("postgres", options, [connection] if connection else [], data_kib=DATA_KIB, **more)
 
 
-def attempt(server, options, seconds=60, connection=None, **more):
+def attempt(server, options, seconds=180, connection=None, **more):
     """One attempt to its end; `connection`: parts that differ."""
     return start(server.connection(**(connection or {})), options, **more).end(seconds)
 

@@ -342,6 +342,7 @@ def test_standalone_starts_a_killed_master_again_and_the_task_goes_on(cluster):
     wait_until(lambda: cluster.tasks(run)["a"]["state"] == "running", what="the task's start")
     os.kill(int((cluster.data / "lock").read_text()), signal.SIGKILL)
     wait_until(lambda: "ended by signal 9, and is started again" in log.read_text(), what="the new master")
+    wait_until(lambda: cluster.reeve("ping").status == 0, what="its answer")
     fifo.write_text("gone on\n")
     cluster.finish(run)
     assert len(cluster.tasks(run)["a"]["attempts"]) == 1

@@ -1,6 +1,7 @@
 """`cmake --install`: what it lays down works by itself, under any prefix."""
 
 import configparser
+import contextlib
 import os
 import shutil
 import subprocess
@@ -23,6 +24,14 @@ def install(prefix, **environment):
     assert done.returncode == 0, done.stderr
 
 
+def programs_of(cluster):
+    found = set()
+    for pid in cluster.processes_left():
+        with contextlib.suppress(OSError):  # it is ending
+            found.add(os.readlink(f"/proc/{pid}/exe"))
+    return found
+
+
 def test_what_is_installed_uses_nothing_of_the_builds_folder(cluster, monkeypatch):
     prefix = cluster.folder / "opt"
     install(prefix)
@@ -36,8 +45,8 @@ def test_what_is_installed_uses_nothing_of_the_builds_folder(cluster, monkeypatc
     cluster.finish(run)
     assert cluster.ok("logs", f"{run}/shell").strip() == f"{prefix}/bin/reeve-runner"
     assert cluster.ok("logs", f"{run}/library").strip() == f"{prefix}/lib/reeve/python/reeve/__init__.py"
-    used = {os.readlink(f"/proc/{pid}/exe") for pid in cluster.processes_left()}
-    assert used == {f"{prefix}/bin/{name}" for name in ("reeve-master", "reeve-worker", "reeve-runner")}
+    wanted = {f"{prefix}/bin/{name}" for name in ("reeve-master", "reeve-worker", "reeve-runner")}
+    reeve.wait_until(lambda: programs_of(cluster) == wanted, what="its own programs alone")
 
 
 def test_units_name_the_programs_where_they_were_installed(tmp_path):
