@@ -72,6 +72,11 @@ enum {
 #define LEASE_DEFAULT_MS      300000u
 #define KILL_GRACE_DEFAULT_MS 10000u
 
+/* The least limit of a task's memory: below it bash itself may not start. */
+#define TASK_MEMORY_MIN_BYTES (4u * 1024 * 1024)
+/* Words like "cgroup": by what a worker bounds its tasks. A longer one is malformed. */
+#define LIMIT_BY_MAX_BYTES 32u
+
 /* How long the master waits after a heartbeat's receipt before another attempt may start (DESIGN:
  * lease + margin). */
 #define LEASE_MARGIN_MS(lease_ms) ((lease_ms) / 5 + 5000u)

@@ -1,11 +1,15 @@
 #include "common/size.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
+static const struct {
+    const char *name;
+    uint64_t bytes;
+} units[] = {{"B", 1}, {"KiB", 1024}, {"MiB", 1024 * 1024}, {"GiB", 1024 * 1024 * 1024}};
+
 int size_parse(struct slice text, uint64_t *ret_bytes, struct error *error)
 {
-    static const struct {
-        const char *name;
-        uint64_t bytes;
-    } units[] = {{"B", 1}, {"KiB", 1024}, {"MiB", 1024 * 1024}, {"GiB", 1024 * 1024 * 1024}};
     uint64_t number = 0;
     size_t digits = 0;
     for (; digits < text.length && text.ptr[digits] >= '0' && text.ptr[digits] <= '9'; digits++) {
@@ -29,4 +33,13 @@ int size_parse(struct slice text, uint64_t *ret_bytes, struct error *error)
     return error_set(error, ERR_INVALID,
         "\"%.*s\" is not a size: write it with B, KiB, MiB or GiB, as in 256MiB",
         SLICE_PRINT(text));
+}
+
+void size_format(uint64_t bytes, char text[SIZE_TEXT_MAX])
+{
+    size_t unit = sizeof units / sizeof units[0] - 1;
+    while (bytes % units[unit].bytes != 0 || (bytes == 0 && unit > 0))
+        unit--;
+    (void)snprintf(
+        text, SIZE_TEXT_MAX, "%" PRIu64 "%s", bytes / units[unit].bytes, units[unit].name);
 }

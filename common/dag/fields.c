@@ -284,16 +284,46 @@ static void read_field_size(
     struct reader *reader, const struct key *key, const struct node *name, void *field)
 {
     struct error error;
+    char least[SIZE_TEXT_MAX];
     uint64_t bytes = 0;
-    if (name->next->kind != NODE_SCALAR || node_is_null(name->next))
+    size_format(key->low, least);
+    if (key->type == KEY_SIZE_OR_NONE && is_none(name->next))
+        *(uint64_t *)field = 0;
+    else if (name->next->kind != NODE_SCALAR || node_is_null(name->next))
         report_type(reader, name, "a size like 256MiB");
-    else if (size_parse(name->next->text, &bytes, &error) != 0)
+    else if (!slice_is(name->next->text, "0") && size_parse(name->next->text, &bytes, &error) != 0)
         report_error(reader->report, name->next->place, "%s", error.text);
     else if (bytes < key->low)
-        report_error(reader->report, name->next->place, "\"%.*s\" is at least 1KiB",
-            SLICE_PRINT(name->text));
+        report_error(reader->report, name->next->place, "\"%.*s\" is at least %s, not %.*s",
+            SLICE_PRINT(name->text), least, SLICE_PRINT(name->next->text));
     else
         *(uint64_t *)field = bytes;
+}
+
+/* A number of processors. What YAML writes as .inf and .nan is no number for strtod here. */
+static void read_field_cpus(
+    struct reader *reader, const struct key *key, const struct node *name, void *field)
+{
+    const struct node *value = name->next;
+    if (is_none(value)) {
+        *(uint32_t *)field = 0;
+        return;
+    }
+    bool scalar = value->kind == NODE_SCALAR;
+    enum scalar_type type = scalar ? scalar_type(value) : SCALAR_TEXT;
+    if (type != SCALAR_INTEGER && type != SCALAR_REAL) {
+        report_type(reader, name,
+            scalar && !value->plain ? "a number of processors like 1.5, without quotes"
+                                    : "a number of processors like 1.5");
+        return;
+    }
+    double permille = strtod(value->text.ptr, NULL) * 1000;
+    if (permille >= (double)key->low && permille <= (double)key->high)
+        *(uint32_t *)field = (uint32_t)(permille + 0.5);
+    else
+        report_error(reader->report, value->place,
+            "\"%.*s\" must lie between %g and %g, and is %.*s", SLICE_PRINT(name->text),
+            (double)key->low / 1000, (double)key->high / 1000, SLICE_PRINT(value->text));
 }
 
 static void read_field_codes(
@@ -395,6 +425,8 @@ void field_read(struct reader *reader, const struct key *key, const struct node 
         [KEY_DURATION] = read_field_duration,
         [KEY_DURATION_OR_NONE] = read_field_duration,
         [KEY_SIZE] = read_field_size,
+        [KEY_SIZE_OR_NONE] = read_field_size,
+        [KEY_CPUS_OR_NONE] = read_field_cpus,
         [KEY_CODES] = read_field_codes,
         [KEY_ENV] = read_field_env,
         [KEY_LABELS] = read_field_labels,

@@ -1,6 +1,7 @@
 #include "common/dag/keys.h"
 
 #include "common/dag/model.h"
+#include "common/limits.h"
 
 enum { DAG = SCOPE_DAG, TASK = SCOPE_TASK, DEFAULTS = SCOPE_DEFAULTS };
 

@@ -25,6 +25,8 @@ enum key_type {
     KEY_DURATION,
     KEY_DURATION_OR_NONE,
     KEY_SIZE,
+    KEY_SIZE_OR_NONE,
+    KEY_CPUS_OR_NONE,
     KEY_CODES,
     KEY_ENV,
     KEY_LABELS,

@@ -45,6 +45,8 @@ struct task_settings {
     uint64_t kill_grace_ms;
     uint64_t lease_ms; /* 0: none */
     uint64_t log_limit_bytes;
+    uint64_t memory_bytes; /* 0: no limit */
+    uint32_t cpu_permille; /* 0: no limit; 1500: one and a half processors */
     struct texts artifacts;
     struct codes skip_codes;
     uint32_t retries;

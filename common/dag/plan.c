@@ -147,6 +147,8 @@ static size_t body_size(const struct plan *plan)
         return offsetof(struct plan_body, labels);
     case 2:
         return offsetof(struct plan_body, program);
+    case 3:
+        return offsetof(struct plan_body, memory_kib);
     default:
         return sizeof(struct plan_body);
     }
@@ -407,6 +409,14 @@ struct slice plan_program(const struct plan *plan, uint32_t task)
 struct plan_list plan_connections(const struct plan *plan, uint32_t task)
 {
     return plan->header->version > 2 ? plan_body(plan, task)->connections : (struct plan_list){0};
+}
+
+struct plan_limits plan_limits(const struct plan *plan, uint32_t task)
+{
+    if (plan->header->version < 4)
+        return (struct plan_limits){0};
+    const struct plan_body *body = plan_body(plan, task);
+    return (struct plan_limits){(uint64_t)body->memory_kib * 1024, body->cpu_permille};
 }
 
 int64_t plan_find_task(const struct plan *plan, struct slice name)

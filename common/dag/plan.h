@@ -21,9 +21,9 @@
 
 #include <stdint.h>
 
-/* Version 1 ends its bodies before `labels`, version 2 before `program`; they are read as having
- * none. */
-enum { PLAN_VERSION = 3 };
+/* Version 1 ends its bodies before `labels`, version 2 before `program`, version 3 before
+ * `memory_kib`; they are read as having none. */
+enum { PLAN_VERSION = 4 };
 
 /* Ids are append-only: they stand in plan files and messages. */
 enum operator_kind {
@@ -80,7 +80,9 @@ struct plan_body {
     struct plan_list labels;     /* strings, sorted; from version 2: read it by plan_labels */
     uint32_t program; /* string: an operator program's name; from version 3: plan_program */
     struct plan_list
-        connections; /* strings: ids, in the file's order; likewise: plan_connections */
+        connections;       /* strings: ids, in the file's order; likewise: plan_connections */
+    uint32_t memory_kib;   /* its limit, 0: none; from version 4: plan_limits */
+    uint32_t cpu_permille; /* likewise */
 };
 
 struct plan_task {
@@ -104,7 +106,7 @@ struct plan_task {
 };
 
 _Static_assert(sizeof(struct plan_task) == 80, "plan_task is on disk");
-_Static_assert(sizeof(struct plan_body) == 68, "plan_body is on disk");
+_Static_assert(sizeof(struct plan_body) == 76, "plan_body is on disk");
 
 struct plan_header {
     char magic[8];    /* "REEVPLAN" */
@@ -177,6 +179,12 @@ struct plan_list plan_labels(const struct plan *plan, uint32_t task);
 struct slice plan_program(const struct plan *plan, uint32_t task);
 /* The connections that it is given: strings, each once. */
 struct plan_list plan_connections(const struct plan *plan, uint32_t task);
+/* What all of its processes together may use; 0: no limit. */
+struct plan_limits {
+    uint64_t memory_bytes;
+    uint32_t cpu_permille;
+};
+struct plan_limits plan_limits(const struct plan *plan, uint32_t task);
 /* The index of a task's name by binary search, or -1. */
 int64_t plan_find_task(const struct plan *plan, struct slice name);
 

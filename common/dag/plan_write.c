@@ -172,6 +172,8 @@ static uint32_t put_body(struct writer *writer, const struct task *task)
         .labels = put_texts(writer, settings->labels),
         .program = put_string(writer, task->program),
         .connections = put_texts(writer, settings->connections),
+        .memory_kib = (uint32_t)(settings->memory_bytes / 1024),
+        .cpu_permille = settings->cpu_permille,
     };
     return put_block(writer, &body, sizeof body);
 }

@@ -323,12 +323,15 @@ int assign_render(struct core *core, struct run *run, uint32_t task, uint32_t nu
     struct msg_assign *assign, struct error *error)
 {
     const struct plan_task *plan = run_plan_task(run, task);
+    const struct plan_limits limits = plan_limits(&run->plan, task);
     *assign = (struct msg_assign){
         .kind = plan->kind,
         .lease_ms = plan->lease_ms,
         .kill_grace_ms = plan->kill_grace_ms,
         .timeout_ms = plan->execution_timeout_ms,
         .log_limit = plan->log_limit_bytes,
+        .memory_bytes = limits.memory_bytes,
+        .cpu_permille = limits.cpu_permille,
     };
     if (plan->kind == OPERATOR_NOOP)
         return 0;

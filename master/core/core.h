@@ -243,6 +243,7 @@ struct worker_view {
     uint32_t operator_count;
     struct msg_heartbeat load; /* the last: cpu, memory, disk; zeros when none came */
     struct slice address;      /* or empty: on the master's host */
+    struct slice memory_limit_by, cpu_limit_by; /* msg_register's */
 };
 /* Workers by index from 0, live or gone; false past the last. */
 bool core_view_worker(

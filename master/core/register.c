@@ -48,7 +48,8 @@ static bool is_well_formed(const struct msg_register *message)
         message->name.length == 0 || message->name.length > NAME_MAX_BYTES ||
         message->host.length > DESCRIPTION_MAX_BYTES ||
         message->software.length > DESCRIPTION_MAX_BYTES || message->instance == 0 ||
-        message->slots > SLOTS_MAX)
+        message->slots > SLOTS_MAX || message->memory_limit_by.length > LIMIT_BY_MAX_BYTES ||
+        message->cpu_limit_by.length > LIMIT_BY_MAX_BYTES)
         return false;
     for (uint32_t i = 0; i < message->operators.count; i++) {
         const struct operator_line *line = &message->operators.items[i];
@@ -128,6 +129,8 @@ static void take_description(
     worker->queues = texts_keep(message->queues);
     worker->labels = texts_keep(message->labels);
     worker->users = texts_keep(message->users);
+    worker->memory_limit_by = slice_keep(message->memory_limit_by);
+    worker->cpu_limit_by = slice_keep(message->cpu_limit_by);
     keep_operators(worker, message);
     worker->slots = message->slots;
     worker->hand = message->slots;

@@ -182,11 +182,12 @@ struct worker {
     struct texts queues, labels, users; /* owned */
     struct operator_line *operators;    /* owned */
     uint32_t operator_count;
-    struct slice address;      /* owned; empty: on the master's host */
-    struct msg_heartbeat load; /* the last */
-    bool draining;             /* a person's wish, in its row */
-    bool removed;              /* its key is barred, in its row */
-    bool leaving;              /* its own, said in this session's heartbeats */
+    struct slice address;                       /* owned; empty: on the master's host */
+    struct slice memory_limit_by, cpu_limit_by; /* owned; empty: by nothing */
+    struct msg_heartbeat load;                  /* the last */
+    bool draining;                              /* a person's wish, in its row */
+    bool removed;                               /* its key is barred, in its row */
+    bool leaving;                               /* its own, said in this session's heartbeats */
     bool resting;     /* gave back what nobody asked for: no more until its next heartbeat */
     int64_t state_at; /* wall: since when it is in its state; 0: not known */
     struct member {

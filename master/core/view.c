@@ -116,6 +116,8 @@ bool core_view_worker(
         .operator_count = worker->operator_count,
         .load = worker->load,
         .address = worker->address,
+        .memory_limit_by = worker->memory_limit_by,
+        .cpu_limit_by = worker->cpu_limit_by,
         .removed = worker->removed && worker->running + worker->in_hand + worker->noops == 0,
     };
     return true;

@@ -87,6 +87,8 @@ void worker_free_description(struct worker *worker)
     slice_free(&worker->host);
     slice_free(&worker->software);
     slice_free(&worker->address);
+    slice_free(&worker->memory_limit_by);
+    slice_free(&worker->cpu_limit_by);
     texts_free(&worker->queues);
     texts_free(&worker->labels);
     texts_free(&worker->users);

@@ -251,6 +251,8 @@ static struct worker_line line_of(const struct worker_view *view)
         .disk_bytes = view->load.disk_bytes,
         .disk_free = view->load.disk_free,
         .address = view->address,
+        .memory_limit_by = view->memory_limit_by,
+        .cpu_limit_by = view->cpu_limit_by,
     };
     line.operators.items = (struct operator_line *)(uintptr_t)view->operators;
     line.operators.count = view->operator_count;

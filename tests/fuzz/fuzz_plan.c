@@ -36,7 +36,8 @@ static size_t walk(const struct plan *plan)
         const struct plan_body *body = plan_body(plan, i);
         sum += walk_strings(plan, body->arguments) + walk_strings(plan, body->env) +
                walk_strings(plan, body->artifacts) + plan_string(plan, body->text).length +
-               walk_strings(plan, plan_labels(plan, i)) + plan_string(plan, body->run_as).length;
+               walk_strings(plan, plan_labels(plan, i)) + plan_string(plan, body->run_as).length +
+               (size_t)plan_limits(plan, i).memory_bytes;
         for (uint32_t j = plan->successor_starts[i]; j < plan->successor_starts[i + 1]; j++)
             sum += plan->tasks[plan->successors[j]].retries;
         for (uint32_t j = plan->predecessor_starts[i]; j < plan->predecessor_starts[i + 1]; j++)

@@ -1,6 +1,7 @@
 """The systemd units: systemd understands them, and they say what lets tasks outlive the agent."""
 
 import configparser
+import re
 import shutil
 import subprocess
 
@@ -37,6 +38,12 @@ def test_unit_of_a_worker_lets_tasks_outlive_the_agent():
     assert {key: service[key] for key in wanted} == wanted
     # A worker that was sent away is not started again and again.
     assert "4" in service["RestartPreventExitStatus"].split()
+
+
+def test_drop_in_for_limits_names_the_cgroup_that_the_runner_leaves_out():
+    text = (ROOT / "deploy/systemd/limits.conf").read_text()
+    leaf = re.search(r"^DelegateSubgroup=(.+)$", text, re.M).group(1)
+    assert f'LEAF[] = "/{leaf}"' in (ROOT / "worker/runner/cgroup.c").read_text()
 
 
 @pytest.mark.parametrize("name", UNITS)

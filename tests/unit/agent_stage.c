@@ -148,6 +148,10 @@ uint64_t stage_hello(struct stage *stage)
 {
     struct msg_runner_hello message = {
         .version = PROTOCOL_VERSION, .instance = stage->instance, .queues = !stage->old_runner};
+    if (!stage->old_runner) {
+        message.memory_limit_by = slice_of("cgroup");
+        message.cpu_limit_by = slice_of("affinity");
+    }
     runner_says(stage, MESSAGE_runner_hello, &message);
     return nonce_of(stage);
 }

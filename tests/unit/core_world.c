@@ -463,6 +463,8 @@ void fake_send_register(struct core_world *world, struct fake *fake, uint64_t no
         .queues = {&queue, 1},
         .now = now,
         .cluster = slice_of(fake->cluster),
+        .memory_limit_by = slice_of("cgroup"),
+        .cpu_limit_by = slice_of("affinity"),
     };
     message.labels = listed(fake->labels, labels);
     message.users = listed(fake->users, users);

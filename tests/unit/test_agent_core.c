@@ -32,6 +32,32 @@ static void agent_result_is_told_only_when_it_is_on_disk(void **state)
     assert_non_null(effect_of(stage, AGENT_DROP));
 }
 
+static void agent_hands_limits_on_and_says_how_its_runner_keeps_them(void **state)
+{
+    struct stage *stage = *state;
+    runner_listed(stage, stage_hello(stage));
+    const struct msg_register *message = told(stage, MESSAGE_register);
+    assert_true(slice_is(message->memory_limit_by, "cgroup"));
+    assert_true(slice_is(message->cpu_limit_by, "affinity"));
+    registered(stage, NULL, 0);
+    struct msg_assign order = {.id = A,
+        .kind = OPERATOR_BASH,
+        .stamp = stage->now_ms,
+        .lease_ms = LEASE_MS,
+        .memory_bytes = 5000000000,
+        .cpu_permille = 1500};
+    master_orders(stage, MESSAGE_assign, &order);
+    prepared(stage, A, REASON_NONE);
+    const struct msg_runner_start *start = ordered(stage, MESSAGE_runner_start);
+    assert_int_equal(start->memory_bytes, 5000000000);
+    assert_int_equal(start->cpu_permille, 1500);
+    /* One of another version takes its place. */
+    stage->old_runner = true;
+    runner_listed(stage, stage_hello(stage));
+    message = told(stage, MESSAGE_register);
+    assert_int_equal(message->memory_limit_by.length, 0);
+}
+
 static void agent_starts_in_order_and_no_more_than_its_slots(void **state)
 {
     struct stage *stage = *state;
@@ -585,6 +611,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, stage_setup, stage_teardown)
     const struct CMUnitTest tests[] = {
         TEST(agent_result_is_told_only_when_it_is_on_disk),
+        TEST(agent_hands_limits_on_and_says_how_its_runner_keeps_them),
         TEST(agent_starts_in_order_and_no_more_than_its_slots),
         TEST(agent_noop_is_answered_at_once_and_leaves_nothing),
         TEST(agent_end_means_what_the_runner_says),

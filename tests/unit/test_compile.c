@@ -227,6 +227,8 @@ static void compile_unknown_keys_get_the_right_word(void **state)
         {"tasks:\n  a: {noop: , task_id: b}\n", "2:15 a task's name is its key under tasks"},
         {"tasks:\n  a: {noop: , postgres_conn_id: b}\n", "2:15 \"connection\""},
         {"tasks:\n  a: {noop: , trigger: b}\n", "2:15 \"trigger_rule\""},
+        {"tasks:\n  a: {noop: , cpu: b}\n", "2:15 \"cpu\" is called \"cpus\" here"},
+        {"tasks:\n  a: {noop: , resources: b}\n", "2:15 write memory: 512MiB and cpus: 1.5"},
         {"tasks:\n  a: {noop: , retries_delay: b}\n", "2:15 \"retry_delay\""},
         {"tasks:\n  a: {noop: , schedule: b}\n", "2:15 at the top of the file"},
         {"x-mine: {a: 1}\ntasks:\n  x-more: 1\n  a: {noop: , x-b: 2}\n", ""},
@@ -237,9 +239,9 @@ static void compile_unknown_keys_get_the_right_word(void **state)
 static void compile_keys_of_later_versions_are_named(void **state)
 {
     (void)state;
-    static const char *const task_keys[] = {"pool", "pool_slots", "slots", "cpus", "memory",
-        "expand", "poke_interval", "poke_timeout", "depends_on_past", "wait_for_downstream",
-        "on_failure", "on_success", "on_retry", "group", "setup", "teardown", "doc_md"};
+    static const char *const task_keys[] = {"pool", "pool_slots", "slots", "expand",
+        "poke_interval", "poke_timeout", "depends_on_past", "wait_for_downstream", "on_failure",
+        "on_success", "on_retry", "group", "setup", "teardown", "doc_md"};
     static const char *const dag_keys[] = {
         "doc_md", "dagrun_timeout", "fail_fast", "logical_date", "on_failure", "on_success"};
     char yaml[200];

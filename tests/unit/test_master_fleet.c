@@ -50,6 +50,21 @@ static struct fake *fake_with(
     return fake;
 }
 
+static void fleet_limits_go_with_the_task_and_their_means_are_shown(void **state)
+{
+    struct core_world *world = *state;
+    struct fake *fake = fake_up(world, 2);
+    (void)world_submit(world, LEASE "tasks:\n  a: {bash: run, memory: 512MiB, cpus: 1.5}\n"
+                                    "  b: {bash: run}\n");
+    assert_int_equal(fake_assign(fake, 0)->memory_bytes, 512ull * 1024 * 1024);
+    assert_int_equal(fake_assign(fake, 0)->cpu_permille, 1500);
+    assert_int_equal(fake_assign(fake, 1)->memory_bytes, 0);
+    assert_int_equal(fake_assign(fake, 1)->cpu_permille, 0);
+    struct worker_view view = view_of(world, fake);
+    assert_true(slice_is(view.memory_limit_by, "cgroup"));
+    assert_true(slice_is(view.cpu_limit_by, "affinity"));
+}
+
 /* ---- labels and users ---- */
 
 static void fleet_task_with_labels_goes_to_a_worker_that_has_them_all(void **state)
@@ -403,6 +418,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(fleet_limits_go_with_the_task_and_their_means_are_shown),
         TEST(fleet_task_with_labels_goes_to_a_worker_that_has_them_all),
         TEST(fleet_task_of_a_user_goes_where_that_user_is_listed),
         TEST(fleet_task_that_nobody_can_take_holds_up_no_other),

@@ -292,6 +292,37 @@ static void plan_labels_and_users_are_kept(void **state)
     buffer_fini(&bytes);
 }
 
+/* Puts the checksum right again, so that what lies behind it is tried. */
+static void seal(struct buffer *bytes)
+{
+    struct plan_header *header = (void *)bytes->data;
+    plan_checksum(buffer_slice(bytes), header->version, header->checksum);
+}
+
+static void plan_limits_are_kept(void **state)
+{
+    (void)state;
+    struct buffer bytes = {0};
+    struct plan plan;
+    compile(
+        "default_args: {memory: 512MiB, cpus: 1.5}\ntasks:\n  a: {bash: ls}\n"
+        "  b: {bash: ls, memory: none, cpus: 0.333}\n  c: {bash: ls, memory: 4097KiB, cpus: }\n",
+        &bytes, &plan);
+    assert_int_equal(plan_limits(&plan, 0).memory_bytes, 512ull * 1024 * 1024);
+    assert_int_equal(plan_limits(&plan, 0).cpu_permille, 1500);
+    assert_int_equal(plan_limits(&plan, 1).memory_bytes, 0);
+    assert_int_equal(plan_limits(&plan, 1).cpu_permille, 333);
+    assert_int_equal(plan_limits(&plan, 2).memory_bytes, 4097 * 1024);
+    assert_int_equal(plan_limits(&plan, 2).cpu_permille, 0);
+    /* What stands there in a plan of version 3 is no limit. */
+    ((struct plan_header *)(void *)bytes.data)->version = 3;
+    seal(&bytes);
+    assert_int_equal(plan_open(buffer_slice(&bytes), &plan, NULL), 0);
+    assert_int_equal(plan_limits(&plan, 0).memory_bytes, 0);
+    assert_int_equal(plan_limits(&plan, 0).cpu_permille, 0);
+    buffer_fini(&bytes);
+}
+
 /* Runs that a master of version 1 left open go on. */
 static void plan_of_version_1_is_read(void **state)
 {
@@ -365,13 +396,6 @@ static void plan_with_any_byte_changed_is_refused(void **state)
     }
     assert_int_equal(plan_open(buffer_slice(&bytes), &plan, NULL), 0);
     buffer_fini(&bytes);
-}
-
-/* Puts the checksum right again, so that what lies behind it is tried. */
-static void seal(struct buffer *bytes)
-{
-    struct plan_header *header = (void *)bytes->data;
-    plan_checksum(buffer_slice(bytes), header->version, header->checksum);
 }
 
 static size_t walk_list(const struct plan *plan, struct plan_list list, bool strings)
@@ -524,7 +548,7 @@ static void plan_of_a_later_version_is_named(void **state)
     compile(example, &bytes, &plan);
     bytes.data[offsetof(struct plan_header, version)] = PLAN_VERSION + 1;
     assert_int_equal(plan_open(buffer_slice(&bytes), &plan, &error), ERR_VERSION);
-    assert_string_equal(error.text, "the plan is of version 4, this reeve reads 3");
+    assert_string_equal(error.text, "the plan is of version 5, this reeve reads 4");
     buffer_fini(&bytes);
 }
 
@@ -544,6 +568,7 @@ int main(void)
         cmocka_unit_test(plan_keys_of_the_dag_are_kept),
         cmocka_unit_test(plan_keys_of_tasks_are_merged),
         cmocka_unit_test(plan_labels_and_users_are_kept),
+        cmocka_unit_test(plan_limits_are_kept),
         cmocka_unit_test(plan_of_version_1_is_read),
         cmocka_unit_test(plan_equal_bodies_are_stored_once),
         cmocka_unit_test(plan_same_text_has_the_same_hash),

@@ -53,6 +53,12 @@ static void connect_says_hello(void **state)
     assert_int_equal(hello->instance, 42);
     assert_int_equal(hello->pid, 4711);
     assert_memory_equal(hello->boot.ptr, BOOT, RUNNER_BOOT_BYTES);
+    assert_int_equal(hello->memory_limit_by.length, 0);
+    runner_core_set_limits(stage->core, (struct runner_limits){"cgroup", "affinity"});
+    step(stage, (struct runner_event){.kind = RUNNER_EVENT_CONNECTED});
+    hello = sent(stage, MESSAGE_runner_hello);
+    assert_true(slice_is(hello->memory_limit_by, "cgroup"));
+    assert_true(slice_is(hello->cpu_limit_by, "affinity"));
 }
 
 static void exit_code_is_said_when_the_tree_is_empty(void **state)
@@ -91,6 +97,37 @@ static void signal_is_told_by_name(void **state)
     assert_int_equal(end->exit_code, -1);
     assert_int_equal(end->signal, SIGSEGV);
     assert_true(slice_is(end->error, "ended by signal SIGSEGV"));
+}
+
+/* Which error is said of an end for want of memory, over a limit of 64 MiB or not. */
+static void expect_memory_error(struct stage *stage, bool over_limit, const char *error)
+{
+    struct msg_runner_start body = order(stage, A);
+    body.memory_bytes = 64 * 1024 * 1024;
+    run(stage, body);
+    step(stage, (struct runner_event){.kind = RUNNER_EVENT_EXITED,
+                    .id = A,
+                    .status = 137 << 8,
+                    .out_of_memory = true,
+                    .over_limit = over_limit,
+                    .memory_peak = 67108864});
+    step(stage, (struct runner_event){.kind = RUNNER_EVENT_EMPTY, .id = A});
+    const struct msg_runner_exited *end = sent(stage, MESSAGE_runner_exited);
+    assert_int_equal(end->reason, REASON_OUT_OF_MEMORY);
+    assert_int_equal(end->exit_code, 137);
+    assert_true(slice_is(end->error, error));
+}
+
+static void out_of_its_own_memory_names_the_limit(void **state)
+{
+    expect_memory_error(*state, true,
+        "killed: it needed more than its memory limit of 64MiB (peak 64MiB); raise `memory`, or "
+        "let it use less");
+}
+
+static void out_of_the_machines_memory_blames_no_limit(void **state)
+{
+    expect_memory_error(*state, false, "killed by the kernel: out of memory");
 }
 
 static void out_of_memory_is_told_apart_from_a_signal(void **state)
@@ -504,6 +541,8 @@ int main(void)
         TEST(exit_code_zero_has_no_error),
         TEST(signal_is_told_by_name),
         TEST(out_of_memory_is_told_apart_from_a_signal),
+        TEST(out_of_its_own_memory_names_the_limit),
+        TEST(out_of_the_machines_memory_blames_no_limit),
         TEST(spawn_failure_ends_without_a_process),
         TEST(late_spawn_failure_clears_the_tree_first),
         TEST(doubled_start_is_ignored_in_every_state),

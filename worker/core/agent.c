@@ -102,6 +102,8 @@ void agent_destroy(struct agent *agent)
     free_texts(&agent->labels);
     free_texts(&agent->users);
     free_operators(agent);
+    slice_free(&agent->memory_limit_by);
+    slice_free(&agent->cpu_limit_by);
     slice_free(&agent->name);
     slice_free(&agent->host);
     slice_free(&agent->software);

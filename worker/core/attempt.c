@@ -201,6 +201,8 @@ void take_assign(struct agent *agent, const struct msg_assign *assign)
     held->lease_ms = assign->lease_ms;
     held->kill_grace_ms = assign->kill_grace_ms;
     held->timeout_ms = assign->timeout_ms;
+    held->memory_bytes = assign->memory_bytes;
+    held->cpu_permille = assign->cpu_permille;
     held->operator= assign->kind == OPERATOR_PROGRAM;
     held->cookie = make_cookie(assign);
     struct agent_effect *effect = add_effect(agent, AGENT_PREPARE);
@@ -288,6 +290,8 @@ static void start(struct agent *agent, struct held *held)
         .lease_ms = held->lease_ms,
         .kill_grace_ms = held->kill_grace_ms,
         .timeout_ms = held->timeout_ms,
+        .memory_bytes = held->memory_bytes,
+        .cpu_permille = held->cpu_permille,
         .cookie = arena_copy(&agent->effects->arena, held->cookie),
         .operator= held->operator, };
     tell_runner(agent, MESSAGE_runner_start, &message, sizeof message);
@@ -508,6 +512,10 @@ static void take_hello(struct agent *agent, const struct msg_runner_hello *messa
     agent->instance = message->instance;
     agent->ahead = message->queues ? agent->slots * HAND_SLOTS_MAX : 0;
     agent->runner_knows_operators = message->operators;
+    slice_free(&agent->memory_limit_by);
+    slice_free(&agent->cpu_limit_by);
+    agent->memory_limit_by = slice_keep(message->memory_limit_by);
+    agent->cpu_limit_by = slice_keep(message->cpu_limit_by);
     session_begin(agent);
 }
 

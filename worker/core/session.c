@@ -99,6 +99,8 @@ static void send_register(struct agent *agent)
         .cluster = agent->cluster,
         .labels = agent->labels,
         .users = agent->users,
+        .memory_limit_by = agent->memory_limit_by,
+        .cpu_limit_by = agent->cpu_limit_by,
     };
     if (agent->runner_knows_operators) {
         message.operators.items = agent->operators;

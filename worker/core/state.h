@@ -46,6 +46,8 @@ struct held {
     uint64_t instance; /* of the runner that has or had it */
     uint64_t stamp;    /* that its assignment rests on */
     uint64_t lease_ms, kill_grace_ms, timeout_ms;
+    uint64_t memory_bytes; /* its limits; 0: none */
+    uint32_t cpu_permille;
     struct slice cookie;             /* owned: the encoded assign but for text, arguments and env */
     struct slice result;             /* owned: the encoded msg_ended, from COLLECTING's end on */
     struct msg_runner_exited exited; /* its text is owned by exit_error */
@@ -76,6 +78,7 @@ struct agent {
     struct operator_line *operators;            /* owned */
     uint32_t operator_count;
     bool runner_knows_operators;
+    struct slice memory_limit_by, cpu_limit_by; /* owned; the runner's */
     uint32_t slots;
     uint64_t epoch, leader;
     uint64_t dead[DEAD_RUNNERS_MAX]; /* of which the master does not know, the last one last */

@@ -31,10 +31,26 @@ static void on_listed(struct host *host)
     leaving_listed(host);
 }
 
+static void log_limits(const struct msg_runner_hello *hello)
+{
+    struct slice memory = hello->memory_limit_by;
+    if (memory.length == 0)
+        log_warn("the runner is an older one: it does not limit the memory and cpus of tasks");
+    else if (slice_is(memory, "rlimit"))
+        log_info("`memory` limits each process of a task, not all of them together: no cgroup with "
+                 "the memory controller may be used here; `cpus` by %.*s",
+            SLICE_PRINT(hello->cpu_limit_by));
+    else
+        log_info("`memory` limits a whole task by %.*s, `cpus` by %.*s", SLICE_PRINT(memory),
+            SLICE_PRINT(hello->cpu_limit_by));
+}
+
 static void take_message(struct host *host, const struct message *message, int fds[2])
 {
     if (message->body == NULL)
         return;
+    if (message->number == MESSAGE_runner_hello)
+        log_limits(message->body);
     if (message->number == MESSAGE_runner_holds)
         adopt(host, message->body, fds);
     host_step(host, (struct agent_event){.kind = AGENT_EVENT_RUNNER, .runner = *message});

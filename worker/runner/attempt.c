@@ -160,6 +160,7 @@ struct attempt *attempt_add(struct runner_core *core, const struct msg_runner_st
     attempt->lease_ms = start->lease_ms;
     attempt->grace_ms = start->kill_grace_ms;
     attempt->timeout_ms = start->timeout_ms;
+    attempt->memory_bytes = start->memory_bytes;
     attempt->operator= start->operator;
     attempt->cookie_length = start->cookie.length < RUNNER_COOKIE_MAX_BYTES
                                  ? start->cookie.length

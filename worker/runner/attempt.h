@@ -45,12 +45,15 @@ struct attempt {
     enum life state;
     uint32_t reason; /* why it was asked to end, or not to start; NONE: it was not */
     bool out_of_memory;
+    bool over_limit;
     bool operator; /* it has a socket as descriptor 3 */
     uint64_t stamp;
     uint64_t lease_ms;
     uint64_t grace_ms;
     uint64_t timeout_ms;
-    uint64_t kill_at; /* from LIFE_TERMINATING on */
+    uint64_t memory_bytes; /* its limit; 0: none */
+    uint64_t memory_peak;  /* when it went beyond; 0: not known */
+    uint64_t kill_at;      /* from LIFE_TERMINATING on */
     uint64_t pid;
     uint64_t started_at;
     char *cookie;
@@ -77,6 +80,7 @@ struct runner_core {
     struct wheel_timer alone; /* RUNNER_ALONE_MAX_MS after the agent was lost */
     uint64_t alone_since;
     bool connected;
+    struct runner_limits limits;
     bool stopping;     /* no attempt starts any more */
     bool stopping_now; /* and ends need not be forgotten before the runner ends */
     bool ended;

@@ -4,11 +4,13 @@
 #include "common/memory.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/magic.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,41 +19,85 @@
 #include <unistd.h>
 
 enum {
-    NAME_TEXT_MAX = 80,
     FREE_MAX = 64, /* empty ones that are kept for the next attempts */
 };
 
-static void name_instance(uint64_t instance, char name[NAME_TEXT_MAX])
+static const char LEAF[] = "/reeve-worker";
+
+int cgroup_write(int fd, const char *file, const char *format, ...)
 {
-    (void)snprintf(name, NAME_TEXT_MAX, "reeve-%016" PRIx64, instance);
+    char text[64];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    int own = openat(fd, file, O_WRONLY | O_CLOEXEC);
+    int code = own < 0 ? errno : 0;
+    if (own >= 0 && write(own, text, (size_t)length) != length)
+        code = errno;
+    if (own >= 0)
+        (void)close(own);
+    return code;
 }
 
-/* The caller's path in the v2 hierarchy ("/" or "/a/b"); false: it is in none. */
-static bool own_path(char path[PATH_MAX])
+void cgroup_name_instance(uint64_t instance, char name[CGROUP_NAME_MAX])
+{
+    (void)snprintf(name, CGROUP_NAME_MAX, "reeve-%016" PRIx64, instance);
+}
+
+/* Whether a line "4:memory,x:/path" of /proc/self/cgroup is the controller's; "0::" is version 2's.
+ */
+static bool line_is_of(const char *controllers, size_t length, const char *controller)
+{
+    if (controller == NULL)
+        return length == 0;
+    size_t wanted = strlen(controller);
+    for (size_t at = 0; at < length;) {
+        size_t word = strcspn(controllers + at, ",:");
+        if (word == wanted && memcmp(controllers + at, controller, word) == 0)
+            return true;
+        at += word + 1;
+    }
+    return false;
+}
+
+bool cgroup_own_path(const char *controller, char *path)
 {
     FILE *file = fopen("/proc/self/cgroup", "re");
     if (file == NULL)
         return false;
     bool found = false;
-    char line[PATH_MAX + 8];
+    char line[PATH_MAX + 128];
     while (!found && fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, "0::/", 4) != 0)
-            continue;
         line[strcspn(line, "\n")] = '\0';
-        (void)snprintf(path, PATH_MAX, "%.*s", PATH_MAX - 1, line + 3);
+        char *controllers = strchr(line, ':');
+        char *own = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
+        if (own == NULL || own[1] != '/' ||
+            !line_is_of(controllers + 1, (size_t)(own - controllers - 1), controller))
+            continue;
+        (void)snprintf(path, PATH_MAX, "%.*s", PATH_MAX - 1, own + 1);
         found = true;
     }
     (void)fclose(file);
     return found;
 }
 
-/* The caller's own cgroup, or -1. */
+/* Its parent, when it is the leaf that agent and runner were put into. */
+static void leave_leaf(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (slash != NULL && strcmp(slash, LEAF) == 0)
+        slash[slash == path] = '\0';
+}
+
+/* The caller's own cgroup, or what that is the leaf of; or -1. */
 static int own_open(void)
 {
     static const char *const roots[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
     char path[PATH_MAX];
-    if (!own_path(path))
+    if (!cgroup_own_path(NULL, path))
         return -1;
+    leave_leaf(path);
     for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
         struct statfs fs;
         char full[PATH_MAX + 32];
@@ -65,24 +111,33 @@ static int own_open(void)
 
 static int instance_find(int own, uint64_t instance)
 {
-    char name[NAME_TEXT_MAX];
-    name_instance(instance, name);
+    char name[CGROUP_NAME_MAX];
+    cgroup_name_instance(instance, name);
     return openat(own, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* To what will be made in the instance's folder. */
+static bool controller_give(int base, int instance, const char *controller)
+{
+    return cgroup_write(base, "cgroup.subtree_control", "%s", controller) == 0 &&
+           cgroup_write(instance, "cgroup.subtree_control", "%s", controller) == 0;
 }
 
 void cgroups_init(struct cgroups *cgroups, uint64_t instance)
 {
-    char name[NAME_TEXT_MAX];
+    char name[CGROUP_NAME_MAX];
     int own = own_open();
     *cgroups = (struct cgroups){.fd = -1, .instance = instance};
     if (own < 0)
         return;
-    name_instance(instance, name);
+    cgroup_name_instance(instance, name);
     if (mkdirat(own, name, 0755) == 0)
         cgroups->fd = instance_find(own, instance);
     /* cgroup.kill came with Linux 5.14; without it a cgroup is no better than the sweep. */
     bool usable = cgroups->fd >= 0 && faccessat(cgroups->fd, "cgroup.kill", W_OK, 0) == 0 &&
                   faccessat(own, "cgroup.procs", W_OK, 0) == 0;
+    cgroups->memory = usable && controller_give(own, cgroups->fd, "+memory");
+    cgroups->cpu = usable && controller_give(own, cgroups->fd, "+cpu");
     (void)close(own);
     if (!usable)
         cgroups_fini(cgroups);
@@ -90,23 +145,23 @@ void cgroups_init(struct cgroups *cgroups, uint64_t instance)
 
 static void instance_remove(uint64_t instance)
 {
-    char name[NAME_TEXT_MAX];
+    char name[CGROUP_NAME_MAX];
     int own = own_open();
     if (own < 0)
         return;
-    name_instance(instance, name);
+    cgroup_name_instance(instance, name);
     (void)unlinkat(own, name, AT_REMOVEDIR);
     (void)close(own);
 }
 
-static void name_number(uint32_t number, char name[NAME_TEXT_MAX])
+static void name_number(uint32_t number, char name[CGROUP_NAME_MAX])
 {
-    (void)snprintf(name, NAME_TEXT_MAX, "%u", number);
+    (void)snprintf(name, CGROUP_NAME_MAX, "%u", number);
 }
 
 static void cgroup_destroy(struct cgroups *cgroups, struct cgroup *cgroup)
 {
-    char name[NAME_TEXT_MAX];
+    char name[CGROUP_NAME_MAX];
     (void)close(cgroup->events_fd);
     (void)close(cgroup->fd);
     name_number(cgroup->number, name);
@@ -138,21 +193,28 @@ static int64_t number_find(const char *text, const char *name)
     return -1;
 }
 
-static int64_t oom_kills_read(int fd)
+int64_t cgroup_read_number(int fd, const char *file, const char *name)
 {
     char text[1024];
-    int file = openat(fd, "memory.events", O_RDONLY | O_CLOEXEC);
-    if (file < 0)
+    int own = openat(fd, file, O_RDONLY | O_CLOEXEC);
+    if (own < 0)
         return -1;
-    ssize_t length = read(file, text, sizeof text - 1);
-    (void)close(file);
+    ssize_t length = read(own, text, sizeof text - 1);
+    (void)close(own);
     text[length > 0 ? length : 0] = '\0';
-    return number_find(text, "oom_kill");
+    if (name != NULL)
+        return number_find(text, name);
+    return text[0] >= '0' && text[0] <= '9' ? strtoll(text, NULL, 10) : -1;
+}
+
+static int64_t oom_kills_read(int fd)
+{
+    return cgroup_read_number(fd, "memory.events", "oom_kill");
 }
 
 static struct cgroup *cgroup_create(struct cgroups *cgroups)
 {
-    char name[NAME_TEXT_MAX];
+    char name[CGROUP_NAME_MAX];
     name_number(cgroups->made, name);
     if (mkdirat(cgroups->fd, name, 0755) != 0)
         return NULL;
@@ -180,7 +242,7 @@ struct cgroup *cgroup_take(struct cgroups *cgroups)
 
 void cgroup_give_back(struct cgroups *cgroups, struct cgroup *cgroup)
 {
-    if (cgroup->killed || cgroups->free_count >= FREE_MAX) {
+    if (cgroup->killed || cgroup->limited || cgroups->free_count >= FREE_MAX) {
         cgroup_destroy(cgroups, cgroup);
         return;
     }
@@ -216,11 +278,44 @@ bool cgroup_is_empty(const struct cgroup *cgroup)
     return events_say_empty(cgroup->events_fd);
 }
 
-int cgroup_ran_out_of_memory(const struct cgroup *cgroup)
+/* A file that this kernel lacks bounds nothing more than those it has. */
+static int write_if_there(int fd, const char *file, const char *text)
+{
+    int code = cgroup_write(fd, file, "%s", text);
+    return code == ENOENT ? 0 : code;
+}
+
+int cgroup_limit(struct cgroup *cgroup, uint64_t memory_bytes, uint32_t cpu_permille)
+{
+    int code = 0;
+    cgroup->limited = true;
+    if (memory_bytes > 0) {
+        code = cgroup_write(cgroup->fd, "memory.max", "%" PRIu64, memory_bytes);
+        if (code == 0)
+            code = write_if_there(cgroup->fd, "memory.swap.max", "0");
+        /* All of it, as the main process without its children is of no use, nor the reverse. */
+        if (code == 0)
+            code = write_if_there(cgroup->fd, "memory.oom.group", "1");
+    }
+    if (code == 0 && cpu_permille > 0)
+        code = cgroup_write(cgroup->fd, "cpu.max", "%" PRIu64 " %d",
+            (uint64_t)cpu_permille * CGROUP_CPU_PERIOD_US / 1000, CGROUP_CPU_PERIOD_US);
+    return code;
+}
+
+struct memory_end cgroup_memory_end(const struct cgroup *cgroup)
 {
     if (cgroup->oom_kills < 0)
-        return -1;
-    return oom_kills_read(cgroup->fd) > cgroup->oom_kills;
+        return (struct memory_end){0};
+    int64_t peak = cgroup->limited ? cgroup_read_number(cgroup->fd, "memory.peak", NULL) : -1;
+    bool killed = oom_kills_read(cgroup->fd) > cgroup->oom_kills;
+    return (struct memory_end){
+        .known = true,
+        .killed = killed,
+        .by_limit =
+            killed && cgroup->limited && cgroup_read_number(cgroup->fd, "memory.events", "oom") > 0,
+        .peak_bytes = peak > 0 ? (uint64_t)peak : 0,
+    };
 }
 
 /* ---- a dead runner's ---- */
@@ -241,7 +336,7 @@ static bool wait_until_empty(int fd, uint64_t until_ms)
     return empty;
 }
 
-static void remove_below(int fd)
+void cgroup_remove_below(int fd)
 {
     DIR *folder = fdopendir(dup(fd));
     struct dirent *entry;
@@ -267,7 +362,7 @@ int cgroup_sweep(uint64_t instance, uint64_t until_ms, struct error *error)
         code = error_set(error, ERR_TIMEOUT,
             "processes in the cgroup of the ended runner %016" PRIx64 " cannot be killed",
             instance);
-    remove_below(fd);
+    cgroup_remove_below(fd);
     (void)close(fd);
     instance_remove(instance);
     return code;

@@ -171,6 +171,8 @@ static void take_connected(struct runner_core *core, struct runner_effects *effe
         .pid = core->pid,
         .queues = true,
         .operators = true,
+        .memory_limit_by = slice_of(core->limits.memory_by),
+        .cpu_limit_by = slice_of(core->limits.cpu_by),
     };
     (void)effect_send(core, effects, MESSAGE_runner_hello, &hello, sizeof hello);
 }
@@ -307,6 +309,11 @@ struct runner_core *runner_core_create(
     wheel_init(&core->wheel, now_ms);
     alone_begin(core);
     return core;
+}
+
+void runner_core_set_limits(struct runner_core *core, struct runner_limits limits)
+{
+    core->limits = limits;
 }
 
 void runner_core_destroy(struct runner_core *core)

@@ -81,7 +81,8 @@ enum runner_event_kind {
     RUNNER_EVENT_SPAWN_FAILED,
     /*
      * The main process was reaped: `id`, `status` as waitpid gives it, `cpu_us`, `max_rss_kb`, and
-     * `out_of_memory` when the kernel killed it for want of memory. Once for each SPAWNED.
+     * `out_of_memory` when the kernel killed it for want of memory, or of its own limit
+     * (`over_limit`). Once for each SPAWNED.
      */
     RUNNER_EVENT_EXITED,
     /*
@@ -106,6 +107,8 @@ struct runner_event {
     struct slice text; /* one line for a person */
     int status;
     bool out_of_memory;
+    bool over_limit;      /* with out_of_memory: its own limit's, not the machine's */
+    uint64_t memory_peak; /* bytes, likewise; 0: not known */
     uint64_t cpu_us;
     uint64_t max_rss_kb;
 };
@@ -160,6 +163,13 @@ void runner_effects_fini(struct runner_effects *effects);
 struct runner_core *runner_core_create(
     uint64_t instance, const unsigned char boot[RUNNER_BOOT_BYTES], uint64_t pid, uint64_t now_ms);
 void runner_core_destroy(struct runner_core *core);
+
+/* By what the io bounds tasks, as runner_hello says it; borrowed for good. Before the first step.
+ */
+struct runner_limits {
+    const char *memory_by, *cpu_by;
+};
+void runner_core_set_limits(struct runner_core *core, struct runner_limits limits);
 
 /* Appends what is to be done. An answer of the io that the table has as illegal aborts; nothing an
  * agent says can. */

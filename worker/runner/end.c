@@ -3,6 +3,7 @@
 #include "common/duration.h"
 #include "common/limits.h"
 #include "common/memory.h"
+#include "common/size.h"
 
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -36,6 +37,23 @@ static void error_of_status(struct attempt *attempt)
         attempt->error = xasprintf("ended by signal %u", end->signal);
 }
 
+/* The machine's want, or its own limit's. */
+static void error_of_memory(struct attempt *attempt)
+{
+    char limit[SIZE_TEXT_MAX];
+    char peak[SIZE_TEXT_MAX];
+    size_format(attempt->memory_bytes, limit);
+    size_format(attempt->memory_peak / 1024 * 1024, peak);
+    free(attempt->error);
+    if (!attempt->over_limit)
+        attempt->error = xasprintf("killed by the kernel: out of memory");
+    else
+        attempt->error = xasprintf("killed: it needed more than its memory limit of %s%s%s%s; "
+                                   "raise `memory`, or let it use less",
+            limit, attempt->memory_peak > 0 ? " (peak " : "", attempt->memory_peak > 0 ? peak : "",
+            attempt->memory_peak > 0 ? ")" : "");
+}
+
 /* The one line for a person. Reasons that came with a runner_kill are told better by whoever gave
  * them. */
 static void error_of_end(struct attempt *attempt)
@@ -48,7 +66,7 @@ static void error_of_end(struct attempt *attempt)
         error_of_duration(attempt, "killed: nobody renewed its lease for", attempt->lease_ms);
         break;
     case REASON_OUT_OF_MEMORY:
-        end_put_error(attempt, slice_of("killed by the kernel: out of memory"));
+        error_of_memory(attempt);
         break;
     case REASON_EXIT_CODE:
     case REASON_SIGNAL:
@@ -63,9 +81,9 @@ static uint32_t reason_of_end(const struct attempt *attempt)
 {
     if (attempt->reason != REASON_NONE)
         return attempt->reason;
-    if (attempt->end.signal == 0)
-        return REASON_EXIT_CODE;
-    return attempt->out_of_memory ? REASON_OUT_OF_MEMORY : REASON_SIGNAL;
+    if (attempt->out_of_memory)
+        return REASON_OUT_OF_MEMORY;
+    return attempt->end.signal == 0 ? REASON_EXIT_CODE : REASON_SIGNAL;
 }
 
 void end_add_usage(struct attempt *attempt, const struct runner_event *event)
@@ -108,6 +126,8 @@ void end_note(struct attempt *attempt, const struct runner_event *event)
     else
         end->signal = (uint32_t)WTERMSIG(event->status);
     attempt->out_of_memory = event->out_of_memory;
+    attempt->over_limit = event->over_limit && attempt->memory_bytes > 0;
+    attempt->memory_peak = event->memory_peak;
     end->reason = reason_of_end(attempt);
     error_of_end(attempt);
 }

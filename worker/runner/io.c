@@ -423,6 +423,7 @@ int runner_open(const char *folder, uint64_t instance, bool use_cgroups, struct 
     }
     runner->processes = processes_create(instance, use_cgroups);
     runner->core = runner_core_create(instance, boot, (uint64_t)getpid(), clock_boot_ms());
+    runner_core_set_limits(runner->core, processes_limits(runner->processes));
     *ret_runner = runner;
     return 0;
 }

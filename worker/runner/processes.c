@@ -61,11 +61,18 @@ struct processes *processes_create(uint64_t instance, bool use_cgroups)
     processes->cgroups.fd = -1;
     if (use_cgroups)
         cgroups_try(processes);
+    processes->cgroups.instance = instance;
+    bounds_init(&processes->bounds, &processes->cgroups, use_cgroups);
     char path[64];
     (void)snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)processes->self);
     processes->children_fd = open(path, O_RDONLY | O_CLOEXEC);
     processes->oom_kills = oom_kills_read();
     return processes;
+}
+
+struct runner_limits processes_limits(const struct processes *processes)
+{
+    return bounds_words(&processes->bounds);
 }
 
 /* The task's ends go with it: what never ran writes nothing, and what ran has its own. */
@@ -111,11 +118,14 @@ void processes_destroy(struct processes *processes)
         return;
     for (struct task *task = processes->tasks; task != NULL;) {
         struct task *next = task->next;
+        if (!task->over)
+            bound_end(&processes->bounds, &task->bound);
         if (task->cgroup != NULL)
             cgroup_give_back(&processes->cgroups, task->cgroup);
         task_free(task);
         task = next;
     }
+    bounds_fini(&processes->bounds);
     cgroups_fini(&processes->cgroups);
     if (processes->children_fd >= 0)
         (void)close(processes->children_fd);
@@ -142,6 +152,7 @@ static struct task *task_add(
 {
     struct task *task = xcalloc(1, sizeof *task);
     task->id = id;
+    task->bound = (struct bound){.v1 = {-1, -1}};
     task->pipe = fds->pipe[0];
     task->channel = fds->channel[0];
     task->failure_fd = -1;
@@ -177,6 +188,7 @@ static void task_end(struct processes *processes, struct task *task)
     (void)table_remove(&processes->by_serial, task->serial);
     if (task_of_session(processes, task->session) == task)
         (void)table_remove(&processes->by_session, (uint64_t)task->session);
+    bound_end(&processes->bounds, &task->bound);
     if (task->cgroup != NULL)
         cgroup_give_back(&processes->cgroups, task->cgroup);
     task->cgroup = NULL;
@@ -193,6 +205,7 @@ void processes_keep(
     birth->order.output = fds->pipe[1];
     birth->order.channel = fds->channel[1];
     birth->order.cgroup_fd = -1;
+    birth->order.limits = (struct spawn_limits){start->memory_bytes, start->cpu_permille};
     if (start->secrets.length > 0)
         task->secrets = xstrndup(start->secrets.ptr, start->secrets.length);
     if (fds->pipe[0] < 0 || (start->operator&& fds->channel[1]<0)) {
@@ -218,7 +231,11 @@ static pid_t task_spawn(
         task->cgroup = cgroup_take(&processes->cgroups);
     if (task->cgroup != NULL)
         order->cgroup_fd = task->cgroup->fd;
-    return spawn(&processes->spawner, order, &task->failure_fd, ret_failure);
+    pid_t pid = -1;
+    if (bound_begin(&processes->bounds, task->cgroup, &task->bound, order, ret_failure))
+        pid = spawn(&processes->spawner, order, &task->failure_fd, ret_failure);
+    bound_entered(order);
+    return pid;
 }
 
 pid_t processes_spawn(
@@ -297,15 +314,20 @@ int processes_channel(const struct processes *processes, struct attempt_id id)
 
 /* ---- reaping ---- */
 
-/* A SIGKILL that was not ours: did the kernel need memory? By the attempt's own cgroup when it
-   counts that, else by the machine's counter, which may have counted a stranger. */
-static bool killed_for_memory(struct processes *processes, const struct task *task, int status)
+/* Did the kernel need memory? By the attempt's own cgroup when it counts that: then a failure that
+   follows from a process that was killed below the main one counts too. Else for a SIGKILL that was
+   not ours, by the machine's counter, which may have counted a stranger. */
+static bool killed_for_memory(struct processes *processes, const struct task *task, int status,
+    const struct memory_end *memory)
 {
-    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL || task->killed)
+    if (status == 0 || task->killed)
         return false;
-    int own = task->cgroup != NULL ? cgroup_ran_out_of_memory(task->cgroup) : -1;
-    if (own >= 0)
-        return own == 1;
+    if (memory->known && memory->by_limit)
+        return true;
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+        return false;
+    if (memory->known)
+        return memory->killed;
     int64_t before = processes->oom_kills;
     processes->oom_kills = oom_kills_read();
     return processes->oom_kills > before;
@@ -327,11 +349,14 @@ static void reap_main(
     (void)kill(-task->pid, SIGKILL);
     (void)wait4(task->pid, &status, __WALL, &usage);
     task->pid = 0;
+    const struct memory_end memory = bound_memory_end(&task->bound, task->cgroup);
     struct runner_event event = {
         .kind = RUNNER_EVENT_EXITED,
         .id = task->id,
         .status = status,
-        .out_of_memory = killed_for_memory(processes, task, status),
+        .out_of_memory = killed_for_memory(processes, task, status, &memory),
+        .over_limit = memory.by_limit,
+        .memory_peak = memory.peak_bytes,
         .cpu_us = usage_cpu_us(&usage),
         .max_rss_kb = (uint64_t)usage.ru_maxrss,
     };

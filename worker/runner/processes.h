@@ -38,6 +38,9 @@ struct processes *processes_create(uint64_t instance, bool use_cgroups);
 /* Leaves what runs alone; removes the cgroup when it is empty. */
 void processes_destroy(struct processes *processes);
 
+/* By what tasks are bounded here; for the core. */
+struct runner_limits processes_limits(const struct processes *processes);
+
 /* What comes with an order; -1: it did not. */
 struct order_fds {
     int pipe[2];    /* read end, write end */

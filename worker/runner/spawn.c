@@ -138,6 +138,25 @@ static bool user_become(const struct spawn_user *user, struct spawn_failure *fai
     return false;
 }
 
+static bool bounds_take(const struct spawn_order *order, struct spawn_failure *failure)
+{
+    bool taken = true;
+    for (uint32_t i = 0; taken && i < order->enter_count; i++)
+        taken = write(order->enter[i], "0", 1) == 1;
+    if (taken && order->data_bytes > 0) {
+        struct rlimit data = {order->data_bytes, order->data_bytes};
+        taken = setrlimit(RLIMIT_DATA, &data) == 0;
+    }
+    if (taken && order->processors != NULL)
+        taken = sched_setaffinity(0, sizeof *order->processors, order->processors) == 0;
+    if (taken)
+        return true;
+    failure->reason = REASON_WORKER_ERROR;
+    (void)snprintf(failure->text, sizeof failure->text, "cannot limit its memory or cpus here: %s",
+        strerrordesc_np(errno));
+    return false;
+}
+
 static void enter_and_become(const struct spawn_order *order, struct spawn_failure *failure)
 {
     if (!user_become(order->user, failure))
@@ -157,10 +176,12 @@ static int child_main(void *argument)
     const struct birth *birth = argument;
     struct spawn_failure *failure = birth->failure;
     (void)setsid();
+    bool bounded = bounds_take(birth->order, failure);
     files_arrange(birth);
     oom_score_raise(birth->spawner->oom_score);
     (void)setrlimit(RLIMIT_NOFILE, &birth->spawner->files);
-    enter_and_become(birth->order, failure);
+    if (bounded)
+        enter_and_become(birth->order, failure);
     if (birth->failure_fd >= 0)
         (void)!write(FAILURE_FD, failure, sizeof *failure);
     child_end(127);

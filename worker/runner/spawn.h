@@ -14,6 +14,7 @@
 
 #include "proto/proto.h"
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/resource.h>
@@ -33,6 +34,12 @@ struct spawn_user {
     size_t group_count;
 };
 
+/* What it may use; 0: no limit. */
+struct spawn_limits {
+    uint64_t memory_bytes;
+    uint32_t cpu_permille;
+};
+
 struct spawn_order {
     char *const *arguments; /* ends with NULL; argv[0] is looked up in the PATH of env */
     char *const *env;       /* ends with NULL */
@@ -40,6 +47,12 @@ struct spawn_order {
     int output;    /* becomes stdout and stderr */
     int channel;   /* becomes descriptor 3; -1: it has none */
     int cgroup_fd; /* where it is born; -1: where the runner is */
+    struct spawn_limits limits;
+    /* How they are kept, by bounds.c. */
+    int enter[2]; /* cgroup.procs that it writes itself into; owned by who made the order */
+    uint32_t enter_count;
+    uint64_t data_bytes;         /* RLIMIT_DATA; 0: as the runner's */
+    const cpu_set_t *processors; /* NULL: as the runner's */
     bool may_hang;
     const struct spawn_user *user; /* NULL: as the runner */
 };

@@ -2,7 +2,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
-#include "worker/runner/cgroup.h"
+#include "worker/runner/cgroup_v1.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -254,6 +254,8 @@ int sweep_instance(uint64_t instance, uint64_t timeout_ms, struct error *error)
         }
         sweep_kill(&sweep, until_ms);
     }
+    for (int kind = 0; kind < CGROUP_V1_COUNT; kind++)
+        cgroup_v1_remove_all((enum cgroup_v1_kind)kind, instance, -1);
     process_list_fini(&sweep.list);
     free(sweep.marked);
     buffer_fini(&sweep.scratch);

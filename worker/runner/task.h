@@ -6,6 +6,7 @@
 #define WORKER_RUNNER_TASK_H
 
 #include "common/table.h"
+#include "worker/runner/bounds.h"
 #include "worker/runner/cgroup.h"
 #include "worker/runner/mounts.h"
 #include "worker/runner/order.h"
@@ -30,6 +31,7 @@ struct task {
     int channel;               /* the agent's end of an operator's socket; -1: none */
     int failure_fd;            /* of a fork: why it did not become the program */
     struct cgroup *cgroup;     /* NULL: none */
+    struct bound bound;        /* of its memory and cpus, while it is not over */
     char *secrets;             /* a folder on memory that goes with it, or NULL */
     struct birth_order *birth; /* NULL: it was made, or has failed to be */
     bool over;                 /* nothing of it runs: it was not made yet, or EMPTY was said */
@@ -57,6 +59,7 @@ struct processes {
     struct mounts mounts;
     struct searches searches;
     struct cgroups cgroups;
+    struct bounds bounds;
     int children_fd; /* /proc/self/task/TID/children; -1: the kernel has none */
     int64_t oom_kills;
     struct task *tasks;
