@@ -116,6 +116,14 @@ int file_sync_folder(const char *path, struct error *error)
     return rc;
 }
 
+int file_sync_folder_of(const char *path, struct error *error)
+{
+    char *folder = folder_of(path);
+    int rc = file_sync_folder(folder, error);
+    free(folder);
+    return rc;
+}
+
 /* A new file with these bytes, on disk when this returns 0; on failure it is not there. */
 static int write_new(const char *path, struct slice bytes, mode_t mode, struct error *error)
 {

@@ -38,6 +38,8 @@ int file_replace(const char *path, struct slice bytes, mode_t mode, struct error
 
 /* fsync of a folder, so that names made in it last. */
 int file_sync_folder(const char *path, struct error *error);
+/* The same of the folder in which this path lies. */
+int file_sync_folder_of(const char *path, struct error *error);
 
 /*
  * Takes the lock file of a data directory (flock LOCK_EX|LOCK_NB on path, kept open, close-on-exec;

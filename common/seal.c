@@ -86,21 +86,12 @@ int seal_key_save_next(const char *path, const struct seal_key *key, struct erro
     return rc;
 }
 
-static int sync_folder_of(const char *path, struct error *error)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = slash != NULL ? xstrndup(path, (size_t)(slash - path)) : xstrdup(".");
-    int rc = file_sync_folder(folder, error);
-    free(folder);
-    return rc;
-}
-
 int seal_key_turn(const char *path, struct error *error)
 {
     char *next = xasprintf("%s.next", path);
     int rc = rename(next, path) == 0 ? 0 : error_set_errno(error, ERR_IO, errno, "%s", next);
     free(next);
-    return rc == 0 ? sync_folder_of(path, error) : rc;
+    return rc == 0 ? file_sync_folder_of(path, error) : rc;
 }
 
 int seal_key_settle(const char *path, const uint64_t *used, size_t count, struct error *error)
@@ -114,7 +105,7 @@ int seal_key_settle(const char *path, const uint64_t *used, size_t count, struct
     if (rc == 0 && sealed)
         rc = seal_key_turn(path, error);
     else if (rc == 0 || rc == ERR_CORRUPT)
-        rc = unlink(next) == 0 ? sync_folder_of(path, error)
+        rc = unlink(next) == 0 ? file_sync_folder_of(path, error)
                                : error_set_errno(error, ERR_IO, errno, "%s", next);
     else if (rc == ERR_NOT_FOUND)
         rc = 0;

@@ -1,6 +1,8 @@
 #include "proto/json.h"
 
 #include "common/clock.h"
+#include "common/hex.h"
+#include "common/memory.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -84,15 +86,10 @@ static json_t *bytes_json(struct slice bytes)
 {
     if (bytes.length == 0)
         return or_abort(json_null());
-    struct buffer hex = {0};
-    char *digits = buffer_reserve(&hex, bytes.length * 2);
-    for (size_t i = 0; i < bytes.length; i++) {
-        unsigned byte = (unsigned char)bytes.ptr[i];
-        digits[2 * i] = "0123456789abcdef"[byte >> 4];
-        digits[2 * i + 1] = "0123456789abcdef"[byte & 15];
-    }
-    json_t *json = or_abort(json_stringn(digits, bytes.length * 2));
-    buffer_fini(&hex);
+    char *digits = xmalloc(HEX_TEXT_SIZE(bytes.length));
+    hex_encode(bytes.ptr, bytes.length, digits);
+    json_t *json = or_abort(json_string(digits));
+    free(digits);
     return json;
 }
 

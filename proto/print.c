@@ -1,5 +1,7 @@
 #include "proto/proto.h"
 
+#include "common/hex.h"
+
 #include <inttypes.h>
 
 enum {
@@ -34,10 +36,9 @@ static void print_text(struct slice text, struct buffer *out)
 static void print_bytes(struct slice bytes, struct buffer *out)
 {
     size_t shown = bytes.length < BYTES_SHOWN_MAX ? bytes.length : BYTES_SHOWN_MAX;
-    buffer_append(out, "<", 1);
-    for (size_t i = 0; i < shown; i++)
-        buffer_printf(out, "%02x", (unsigned char)bytes.ptr[i]);
-    buffer_append(out, ">", 1);
+    char digits[HEX_TEXT_SIZE(BYTES_SHOWN_MAX)];
+    hex_encode(bytes.ptr, shown, digits);
+    buffer_printf(out, "<%s>", digits);
     if (shown < bytes.length)
         buffer_printf(out, "+%zu", bytes.length - shown);
 }

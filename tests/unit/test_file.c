@@ -328,6 +328,9 @@ static void file_sync_folder_of_none_is_an_error(void **state)
     assert_int_equal(file_sync_folder("none", NULL), ERR_NOT_FOUND);
     assert_int_equal(replace("x", "", NULL), 0);
     assert_int_equal(file_sync_folder("x", NULL), ERR_NOT_FOUND);
+    assert_int_equal(file_sync_folder_of("x", NULL), 0);
+    assert_int_equal(file_sync_folder_of("/x", NULL), 0);
+    assert_int_equal(file_sync_folder_of("none/x", NULL), ERR_NOT_FOUND);
 }
 
 static void file_lock_that_is_held_names_the_holder(void **state)
