@@ -43,7 +43,7 @@ PURE_EXCEPT = re.compile(r"proto/(json|protocol_page)\.")
 # A library's header and the only files that may know it.
 LIBRARIES = {
     r"czmq|zmq": r"common/transport/",
-    r"curl/": r"operators/spark/",
+    r"curl/": r"operators/common/http\.c|operators/spark/",
     r"libpq": r"operators/postgres/",
     r"msgpack": r"proto/",
     r"sodium": r"common/",
