@@ -356,6 +356,7 @@ static bool on_round(void *context)
         agent_read(runner);
     processes_clear(runner->processes, clock_boot_ms(), on_process, runner);
     agent_flush(runner);
+    processes_end_pipes(runner->processes);
     uint64_t core = runner_core_next_ms(runner->core);
     uint64_t processes = processes_next_ms(runner->processes);
     loop_set_timer(runner->loop, core < processes ? core : processes);

@@ -105,6 +105,8 @@ static void task_free(struct task *task)
     birth_end(task);
     if (task->pipe >= 0)
         (void)close(task->pipe);
+    if (task->output >= 0)
+        (void)close(task->output);
     if (task->channel >= 0)
         (void)close(task->channel);
     if (task->failure_fd >= 0)
@@ -129,6 +131,8 @@ void processes_destroy(struct processes *processes)
     cgroups_fini(&processes->cgroups);
     if (processes->children_fd >= 0)
         (void)close(processes->children_fd);
+    processes_end_pipes(processes);
+    free(processes->ended);
     census_fini(&processes->census);
     table_fini(&processes->by_session);
     table_fini(&processes->by_serial);
@@ -154,6 +158,7 @@ static struct task *task_add(
     task->id = id;
     task->bound = (struct bound){.v1 = {-1, -1}};
     task->pipe = fds->pipe[0];
+    task->output = -1;
     task->channel = fds->channel[0];
     task->failure_fd = -1;
     task->over = true;
@@ -192,6 +197,11 @@ static void task_end(struct processes *processes, struct task *task)
     if (task->cgroup != NULL)
         cgroup_give_back(&processes->cgroups, task->cgroup);
     task->cgroup = NULL;
+    if (task->output < 0)
+        return;
+    vector_reserve(&processes->ended, processes->ended_count, &processes->ended_capacity);
+    processes->ended[processes->ended_count++] = task->output;
+    task->output = -1;
 }
 
 /* ---- what the core asks ---- */
@@ -245,6 +255,10 @@ pid_t processes_spawn(
     assert(task != NULL && task->birth != NULL);
     task_begin(processes, task);
     pid_t pid = task_spawn(processes, task, ret_failure);
+    if (pid >= 0) {
+        task->output = task->birth->order.output;
+        task->birth->order.output = -1;
+    }
     birth_end(task);
     if (pid < 0) {
         task_end(processes, task);
@@ -298,6 +312,12 @@ void processes_forget(struct processes *processes, struct attempt_id id)
     if (task->next != NULL)
         task->next->previous = task->previous;
     task_free(task);
+}
+
+void processes_end_pipes(struct processes *processes)
+{
+    while (processes->ended_count > 0)
+        (void)close(processes->ended[--processes->ended_count]);
 }
 
 int processes_pipe(const struct processes *processes, struct attempt_id id)

@@ -59,6 +59,11 @@ void processes_terminate(struct processes *processes, struct attempt_id id);
 void processes_kill(struct processes *processes, struct attempt_id id);
 /* FORGET. */
 void processes_forget(struct processes *processes, struct attempt_id id);
+/*
+ * Lets go of the writing ends of what is over. Call when the ends have been told: an agent that
+ * hears of the end first takes what is in the pipe and is not woken a second time, by a hang-up.
+ */
+void processes_end_pipes(struct processes *processes);
 /* The read end of its pipe, still owned here; -1: there is none. */
 int processes_pipe(const struct processes *processes, struct attempt_id id);
 /* Likewise the agent's end of its socket. */

@@ -110,6 +110,12 @@ static bool is_absence(int number)
     return number == ENOENT || number == ENOTDIR || number == ENAMETOOLONG || number == ELOOP;
 }
 
+/* Asked first, as an exec of what is not there costs the kernel many times this. */
+static bool is_absent(const char *path)
+{
+    return access(path, F_OK) != 0 && is_absence(errno);
+}
+
 static void search(char *const *arguments, char *const *env, struct spawn_failure *failure)
 {
     char candidate[PATH_MAX];
@@ -119,7 +125,7 @@ static void search(char *const *arguments, char *const *env, struct spawn_failur
         size_t length = strcspn(folder, ":");
         int size = snprintf(candidate, sizeof candidate, "%.*s%s%s", (int)length, folder,
             length > 0 ? "/" : "./", arguments[0]);
-        if (size > 0 && size < PATH_MAX) {
+        if (size > 0 && size < PATH_MAX && !is_absent(candidate)) {
             (void)execve(candidate, arguments, env);
             int number = errno;
             if (number == EACCES && denied[0] == '\0')

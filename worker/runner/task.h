@@ -28,6 +28,7 @@ struct task {
     pid_t pid;     /* of the main process, until it is reaped; then 0 */
     pid_t session; /* the same number, as the session of its descendants, for good */
     int pipe;
+    int output; /* the writing end, while anything of it may run; -1: it is in `birth`, or let go */
     int channel;               /* the agent's end of an operator's socket; -1: none */
     int failure_fd;            /* of a fork: why it did not become the program */
     struct cgroup *cgroup;     /* NULL: none */
@@ -60,6 +61,8 @@ struct processes {
     struct searches searches;
     struct cgroups cgroups;
     struct bounds bounds;
+    int *ended; /* writing ends of what is over */
+    size_t ended_count, ended_capacity;
     int children_fd; /* /proc/self/task/TID/children; -1: the kernel has none */
     int64_t oom_kills;
     struct task *tasks;
