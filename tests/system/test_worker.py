@@ -13,6 +13,7 @@ import msgpack
 import pytest
 import zmq
 
+import faulty
 import ledger
 from reeve import PATIENCE, program, wait_until
 
@@ -307,3 +308,44 @@ def test_worker_whose_user_may_not_enter_the_masters_folder_is_told_so(cluster):
             pytest.skip("the programs lie where no other user may start them")
     assert done.returncode == 4, done.stderr
     assert "this user may not enter it" in done.stderr and "reeve token create --role worker" in done.stderr
+
+
+# ---- the folder of an attempt ----
+
+SEEN = "ls -A . .. ; stat -c %a . .."
+TRACES = {
+    "a file": "touch left",
+    "a file that it removes": "touch left && rm left",
+    "a folder": "mkdir left",
+    "a file beside its own": "touch ../left",
+    "an output": 'echo "n=1" > "$REEVE_OUTPUT"',
+    "a mode": "chmod 0755 .",
+    "a mode above": "chmod 0755 ..",
+    "old times": "touch left && touch -d @1 . ..",
+}
+WHY_NO_CLOCK = faulty.no_preload()
+
+
+@pytest.mark.skipif(WHY_NO_CLOCK is not None, reason=str(WHY_NO_CLOCK))
+def test_folder_that_serves_again_shows_nothing_of_the_attempt_before(cluster):
+    """By the worker's clock, a day ahead, every folder has been as it is for long. What leaves no trace lasts longer than
+    a tick of the file system's clock, so that no trace comes within the tick in which a folder was made."""
+    clock = faulty.Clock(cluster)
+    cluster.start_master()
+    with faulty.started_with(cluster, clock.env):
+        cluster.start_worker("w1", slots=1)
+    clock.step(86400)
+    wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 up")
+    tasks, before = {"first": {"bash": f"{SEEN}; sleep 0.1"}}, "first"
+    for number, trace in enumerate(TRACES.values()):
+        tasks[f"leaves{number}"] = {"bash": f"{SEEN}; {trace}", "needs": before}
+        before = f"sees{number}"
+        tasks[before] = {"bash": f"{SEEN}; sleep 0.1", "needs": f"leaves{number}"}
+    output = f"leaves{list(TRACES).index('an output')}"
+    tasks["reads"] = {"bash": 'echo "n is $N"', "env": {"N": f"{{{{ outputs.{output}.n }}}}"}, "needs": [before, output]}
+    run = cluster.submit(cluster.dag("traces", tasks))
+    cluster.finish(run)
+    seen = {name: cluster.ok("logs", f"{run}/{name}").splitlines() for name in tasks}
+    assert seen.pop("reads") == ["n is 1"]
+    for name, lines in seen.items():
+        assert lines == [".:", "", "..:", "files", "700", "700"], (name, lines)

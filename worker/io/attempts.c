@@ -280,7 +280,8 @@ void attempts_expire(struct attempts *attempts, uint64_t now_ms)
 
 void work_abandon(struct work *work)
 {
-    talk_forget(work->attempts->config.folder->said, &work->id);
+    if (!work->mute)
+        talk_forget(work->attempts->config.folder->said, &work->id);
     secrets_remove(&work->attempts->secrets, &work->id);
     work_folder_remove(work);
     work_free(work);

@@ -9,6 +9,8 @@
 #include "worker/io/secrets.h"
 #include "worker/io/talk.h"
 
+#include <time.h>
+
 /* What waits between PREPARE and START. */
 struct order {
     struct arena arena;
@@ -24,6 +26,19 @@ struct order {
     bool operator;
 };
 
+/* An attempt's folder and its files', by which is seen whether anything was put there. */
+struct place_stamp {
+    struct timespec folder, files; /* mtime */
+    struct timespec files_changed; /* ctime */
+};
+
+/* A folder that waits for another attempt. */
+struct spare {
+    char *path;
+    struct place_stamp stamp;
+    bool stamped;
+};
+
 struct collection;
 
 struct work {
@@ -33,9 +48,12 @@ struct work {
     uint64_t log_limit; /* 0: not known */
     int pipe;           /* the read end; -1: none, or it is at its end */
     bool watched;
-    bool blocked;          /* the disk is full: what the pipe holds waits there */
-    bool begun;            /* an earlier agent had it */
-    bool plain;            /* nothing was copied into its folder */
+    bool blocked; /* the disk is full: what the pipe holds waits there */
+    bool begun;   /* an earlier agent had it */
+    bool plain;   /* nothing was copied into its folder */
+    bool mute;    /* it is no operator's, and never was: nothing that it said is kept */
+    bool stamped; /* `stamp` is its folder's as it began, and any change would show */
+    struct place_stamp stamp;
     struct stream *stream; /* NULL while it has written nothing */
     uint64_t log_bytes;
     struct order *order;
@@ -52,7 +70,7 @@ enum { WORK_SPARES_MAX = 64 };
 struct attempts {
     struct attempts_config config;
     struct secrets secrets;
-    char *spares[WORK_SPARES_MAX]; /* folders that wait for another attempt */
+    struct spare spares[WORK_SPARES_MAX];
     size_t spare_count;
     struct names table;
     struct work *first;
@@ -76,7 +94,9 @@ void attempts_lack_room(struct attempts *attempts, const struct error *error);
 /* ---- work_folder.c ---- */
 
 /* The attempt's folder and its files/, empty. */
-int work_folder_make(struct attempts *attempts, const struct place *place, struct error *error);
+int work_folder_make(struct work *work, const struct place *place, struct error *error);
+/* False when nothing was put beside its files since the attempt began. */
+bool work_folder_may_hold(const struct work *work, const struct place *place);
 void work_folder_remove(struct work *work);
 void work_folder_remove_later(struct attempts *attempts, const char *name);
 /* Whether the disk takes so many bytes more, as far as can be known. */

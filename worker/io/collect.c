@@ -148,6 +148,8 @@ static int read_outputs(struct collection *collection)
     struct error *error = &collection->error;
     struct stat status;
     struct buffer text = {0};
+    if (!work_folder_may_hold(collection->work, &collection->place))
+        return 0;
     int fd = open_outputs(collection, error);
     if (fd < 0 && error->code != 0)
         return error->code;

@@ -35,6 +35,8 @@ struct leaving {
     char told[STOP_TEXT_MAX];
 };
 
+enum { HOST_RANDOMS = 64 };
+
 struct host {
     const struct options *options;
     const struct folder *folder;
@@ -54,6 +56,8 @@ struct host {
     struct runner_link runner;
     struct agent *agent;
     struct agent_effects effects;
+    uint64_t randoms[HOST_RANDOMS]; /* for steps to come */
+    size_t random_count;
     struct load_meter load;
     struct stop_port *stop_port;
     struct leaving leaving;

@@ -192,7 +192,7 @@ static int prepare(struct work *work, const struct msg_assign *assign, struct er
     const struct attempts_config *config = &work->attempts->config;
     struct order *order = work->order;
     size_t count = 0;
-    int rc = work_folder_make(work->attempts, &order->place, error);
+    int rc = work_folder_make(work, &order->place, error);
     if (rc == 0 && order->command.script.length > 0)
         rc = write_script(order, error);
     if (rc != 0)
@@ -251,6 +251,7 @@ void attempts_prepare(struct attempts *attempts, const struct msg_assign *assign
     work->order = order;
     work->log_limit = assign->log_limit;
     work->kill_grace_ms = assign->kill_grace_ms;
+    work->mute = assign->kind != OPERATOR_PROGRAM;
     place_make(&order->place, attempts->config.folder->work, &assign->id, &order->arena);
     struct command_base base = attempts->config.base;
     int rc = task_users_choose(attempts->config.users, assign->run_as, &order->user, &error);

@@ -1,10 +1,12 @@
 /*
  * An attempt's folder. Making and removing directories costs a file system more than all else that
  * a short task needs, so that a folder that its task left as it found it serves another attempt,
- * under that one's name.
+ * under that one's name. That it did is read from the folder, or seen by its times: a change gives
+ * it a later one, if that which it has is old enough.
  */
 #include "worker/io/attempts_state.h"
 
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/memory.h"
@@ -19,7 +21,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { PROBE_BYTES = 256 * 1024 };
+enum {
+    PROBE_BYTES = 256 * 1024,
+    /* No file system's clock is coarser than this. */
+    SETTLED_MS = 3000,
+};
 
 static void remove_tree(void *context)
 {
@@ -56,13 +62,66 @@ static bool is_untouched(const char *path, const char *only)
     return untouched;
 }
 
-static bool keep_as_spare(struct attempts *attempts, const struct place *place)
+static bool is_own_folder(const char *path, struct stat *ret_status)
 {
-    if (attempts->spare_count == WORK_SPARES_MAX || !is_untouched(place->files.ptr, NULL) ||
-        !is_untouched(place->folder.ptr, "files"))
+    return lstat(path, ret_status) == 0 && S_ISDIR(ret_status->st_mode) &&
+           ret_status->st_uid == geteuid() && (ret_status->st_mode & 07777) == 0700;
+}
+
+static bool look(const struct place *place, struct place_stamp *ret_stamp)
+{
+    struct stat folder;
+    struct stat files;
+    if (!is_own_folder(place->folder.ptr, &folder) || !is_own_folder(place->files.ptr, &files))
         return false;
-    attempts->spares[attempts->spare_count++] = xstrdup(place->folder.ptr);
+    *ret_stamp = (struct place_stamp){
+        .folder = folder.st_mtim, .files = files.st_mtim, .files_changed = files.st_ctim};
     return true;
+}
+
+static bool is_same(struct timespec one, struct timespec other)
+{
+    return one.tv_sec == other.tv_sec && one.tv_nsec == other.tv_nsec;
+}
+
+static bool is_same_stamp(const struct place_stamp *one, const struct place_stamp *other)
+{
+    return is_same(one->folder, other->folder) && is_same(one->files, other->files) &&
+           is_same(one->files_changed, other->files_changed);
+}
+
+static bool is_old(struct timespec time, uint64_t now_ms)
+{
+    return time.tv_sec > 0 && (uint64_t)time.tv_sec * 1000 + 1000 + SETTLED_MS <= now_ms;
+}
+
+static bool is_settled(const struct place_stamp *stamp)
+{
+    uint64_t now_ms = clock_wall_ms();
+    return is_old(stamp->folder, now_ms) && is_old(stamp->files, now_ms) &&
+           is_old(stamp->files_changed, now_ms);
+}
+
+static bool keep_as_spare(struct work *work, const struct place *place)
+{
+    struct attempts *attempts = work->attempts;
+    struct place_stamp stamp;
+    if (attempts->spare_count == WORK_SPARES_MAX || !look(place, &stamp))
+        return false;
+    bool unchanged = work->stamped && is_same_stamp(&work->stamp, &stamp);
+    if (!unchanged &&
+        (!is_untouched(place->files.ptr, NULL) || !is_untouched(place->folder.ptr, "files")))
+        return false;
+    attempts->spares[attempts->spare_count++] = (struct spare){
+        .path = xstrdup(place->folder.ptr), .stamp = stamp, .stamped = is_settled(&stamp)};
+    return true;
+}
+
+bool work_folder_may_hold(const struct work *work, const struct place *place)
+{
+    struct stat status;
+    return !work->stamped || lstat(place->folder.ptr, &status) != 0 ||
+           !is_same(status.st_mtim, work->stamp.folder);
 }
 
 void work_folder_remove(struct work *work)
@@ -72,18 +131,21 @@ void work_folder_remove(struct work *work)
     char name[ATTEMPT_NAME_MAX];
     place_make(&place, work->attempts->config.folder->work, &work->id, &arena);
     attempt_name(&work->id, name);
-    if (!work->plain || !keep_as_spare(work->attempts, &place))
+    if (!work->plain || !keep_as_spare(work, &place))
         work_folder_remove_later(work->attempts, name);
     arena_fini(&arena);
 }
 
-static bool take_spare(struct attempts *attempts, const struct place *place)
+static bool take_spare(struct work *work, const struct place *place)
 {
+    struct attempts *attempts = work->attempts;
     if (attempts->spare_count == 0)
         return false;
-    char *spare = attempts->spares[--attempts->spare_count];
-    bool taken = rename(spare, place->folder.ptr) == 0;
-    free(spare);
+    struct spare *spare = &attempts->spares[--attempts->spare_count];
+    bool taken = rename(spare->path, place->folder.ptr) == 0;
+    free(spare->path);
+    work->stamp = spare->stamp;
+    work->stamped = taken && spare->stamped;
     return taken;
 }
 
@@ -94,9 +156,9 @@ static int make_folder(const char *path, struct error *error)
     return error_set_errno(error, error_write_code(errno), errno, "%s", path);
 }
 
-int work_folder_make(struct attempts *attempts, const struct place *place, struct error *error)
+int work_folder_make(struct work *work, const struct place *place, struct error *error)
 {
-    if (take_spare(attempts, place))
+    if (take_spare(work, place))
         return 0;
     int rc = make_folder(place->folder.ptr, error);
     return rc == 0 ? make_folder(place->files.ptr, error) : rc;
@@ -120,5 +182,5 @@ bool work_folder_has_room(const struct attempts *attempts, uint64_t bytes)
 void work_folders_fini(struct attempts *attempts)
 {
     while (attempts->spare_count > 0)
-        free(attempts->spares[--attempts->spare_count]);
+        free(attempts->spares[--attempts->spare_count].path);
 }
