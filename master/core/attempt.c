@@ -215,7 +215,8 @@ static void add_lost_row(
 
 uint32_t attempt_next_number(const struct core *core, const struct run *run, uint32_t task)
 {
-    uint32_t from = run->order <= core->restored_order ? core->attempts_from : 0;
+    bool given = run->order <= core->restored_order && !MUTANT(RESTORE_NUMBERED);
+    uint32_t from = given ? core->attempts_from : 0;
     uint32_t last = run->tasks[task].attempt;
     return (last > from ? last : from) + 1;
 }

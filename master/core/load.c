@@ -237,7 +237,8 @@ void load_done(struct core *core)
         core->workers[attempt->worker]->state_at = core->now_wall;
     }
     if (core->restoring)
-        wheel_arm(&core->wheel, &core->restore.timer, core->now_ms + longest_wait_ms(core));
+        wheel_arm(&core->wheel, &core->restore.timer,
+            core->now_ms + (MUTANT(RESTORE_UNWAITED) ? 0 : longest_wait_ms(core)));
     for (uint32_t i = 0; i < core->dag_count; i++)
         dag_start_queued(core, i);
 }

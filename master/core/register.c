@@ -259,7 +259,7 @@ static bool settle_attempt(struct core *core, struct attempt *attempt,
     }
     if (!is_gone(attempt, message))
         return false;
-    if (core->restoring)
+    if (core->restoring && !MUTANT(RESTORE_BEGUN_DENIED))
         attempt_gone(core, attempt, REASON_WORKER_LOST,
             slice_of(
                 "it was over when an older store was restored: what became of it is not known"));

@@ -3,9 +3,9 @@
  * database would, and shares no code with the cores. DESIGN.md, The simulator, lists what must
  * hold.
  */
+#include "tests/sim/checker.h"
 #include "common/memory.h"
 #include "common/table.h"
-#include "tests/sim/world.h"
 
 #include <stdlib.h>
 
@@ -17,52 +17,6 @@ enum {
     KILL_GRACE_MS = 2000,
     /* In a good world a wish reaches whoever is there, or the lease runs out. */
     CANCEL_MS = 200000,
-};
-
-struct seen_attempt {
-    uint32_t state;
-    uint64_t instance; /* of the runner that spawned it; 0: none did */
-    bool there;        /* its process has not ended */
-    bool saved;        /* its result is on a disk */
-};
-
-/* What is durable of one task. */
-struct seen_task {
-    uint32_t alive;       /* processes that execute */
-    uint32_t last_number; /* the newest attempt that was ever spawned */
-    uint32_t end;         /* enum task_state, or 0 */
-    uint32_t round;
-    uint32_t failures; /* in this round */
-    bool cancel_wish;
-    uint64_t cancel_ms;
-    bool ruled;                    /* its trigger rule held by what was durable, in this round */
-    struct seen_attempt *attempts; /* by number - 1 */
-    size_t attempt_count, attempt_capacity;
-};
-
-struct seen_run {
-    uint64_t key;
-    const struct sim_run *plan;
-    uint32_t state;
-    uint32_t alive;
-    bool cancelled;
-    uint64_t cancelled_ms;
-    struct seen_task *tasks;
-};
-
-enum { WORKERS_MAX = 4 * HOSTS_MAX };
-
-struct checker {
-    struct seen_run runs[RUNS_MAX];
-    uint32_t run_count;
-    uint64_t epoch;
-    bool draining[WORKERS_MAX], removed[WORKERS_MAX]; /* by number */
-    struct table dead;                                /* instances of runners */
-    struct {
-        unsigned char key[32];
-        bool removed;
-    } peers[2 * HOSTS_MAX];
-    uint32_t peer_count;
 };
 
 /* ---- may it start? the rules, by their definitions ---- */
@@ -143,6 +97,7 @@ void checker_destroy(struct checker *checker)
             free(checker->runs[i].tasks[t].attempts);
         free(checker->runs[i].tasks);
     }
+    checker_forget_backup(checker);
     table_fini(&checker->dead);
     free(checker);
 }
@@ -155,7 +110,7 @@ static struct seen_run *seen_run(struct world *world, uint64_t key)
             return &checker->runs[i];
     }
     const struct sim_run *plan = workload_find(world, key);
-    if (checker->run_count == RUNS_MAX)
+    if (checker->run_count == SEEN_RUNS_MAX)
         violated(world, "more runs than were submitted");
     struct seen_run *run = &checker->runs[checker->run_count++];
     *run = (struct seen_run){
@@ -215,8 +170,10 @@ void checker_process_started(struct world *world, const struct process *process,
             plan->tasks[process->id.task].name, (unsigned long long)run->key);
     if (attempt->instance != 0)
         violated(world, "an attempt was started twice");
-    /* The loser of two may begin before its end comes to it. */
-    if (attempt->state != ATTEMPT_ASSIGNED && !(may_double && attempt->state == ATTEMPT_CANCELLED))
+    /* The loser of two may begin before its end comes to it, and what a store knew that was lost.
+     */
+    if (attempt->state != ATTEMPT_ASSIGNED && !attempt->undone &&
+        !(may_double && attempt->state == ATTEMPT_CANCELLED))
         violated(
             world, "an attempt was started whose assignment is not durable, or that had ended");
     if (process->id.attempt < task->last_number && !may_double)
@@ -268,8 +225,9 @@ void checker_cancels(struct world *world)
             continue;
         const struct seen_run *run = seen_run(world, process->id.run);
         const struct seen_task *task = &run->tasks[process->id.task];
-        uint64_t at_ms = run->cancelled ? run->cancelled_ms : task->cancel_ms;
-        if ((run->cancelled || task->cancel_wish) && world->now_ms > at_ms + CANCEL_MS)
+        bool whole = run->cancelled || run->vanished;
+        uint64_t at_ms = whole ? run->cancelled_ms : task->cancel_ms;
+        if ((whole || task->cancel_wish) && world->now_ms > at_ms + CANCEL_MS)
             violated(world, "%s of run %llx was cancelled %llu ms ago, and its process is there",
                 run->plan->tasks[process->id.task].name, (unsigned long long)run->key,
                 (unsigned long long)(world->now_ms - at_ms));
@@ -299,7 +257,8 @@ void checker_result_saved(struct world *world, const struct attempt_id *id)
 
 void checker_result_dropped(struct world *world, const struct attempt_id *id)
 {
-    if (seen_attempt(world, id)->state == ATTEMPT_ASSIGNED)
+    const struct seen_attempt *seen = seen_attempt(world, id);
+    if (seen->state == ATTEMPT_ASSIGNED && !seen->undone)
         violated(
             world, "a worker gave up the result of %u@%u, which no row has", id->task, id->attempt);
 }
@@ -444,6 +403,15 @@ static void see_attempt(struct world *world, const struct attempt_row *row)
         see_end(world, run, row);
 }
 
+/* Nothing is known of what a lost store had started, until its worker is heard. */
+static bool is_known_alive(const struct seen_task *task)
+{
+    uint32_t unknown = 0;
+    for (size_t i = 0; i < task->attempt_count; i++)
+        unknown += task->attempts[i].there && task->attempts[i].undone;
+    return task->alive > unknown;
+}
+
 static void see_span(struct world *world, const struct span_row *row)
 {
     struct seen_run *run = seen_run(world, row->run);
@@ -458,7 +426,7 @@ static void see_span(struct world *world, const struct span_row *row)
             run->tasks[i].ruled = false;
             run->tasks[i].cancel_wish = false;
             run->tasks[i].round++;
-            if (run->tasks[i].alive > 0 && !run->plan->tasks[i].idempotent)
+            if (is_known_alive(&run->tasks[i]) && !run->plan->tasks[i].idempotent)
                 violated(world, "task %u was reset while a process of it is alive", i);
             see_rule(run, i);
             see_rules_below(run, i);
@@ -477,8 +445,8 @@ static void check_started(struct world *world, const struct seen_run *run)
     uint32_t running = 1;
     for (uint32_t i = 0; i < world->checker->run_count; i++) {
         const struct seen_run *other = &world->checker->runs[i];
-        running +=
-            other != run && other->state == RUN_RUNNING && other->plan->dag == run->plan->dag;
+        running += other != run && !other->vanished && other->state == RUN_RUNNING &&
+                   other->plan->dag == run->plan->dag;
     }
     if (running > run->plan->max_active_runs)
         violated(world, "%u runs at once of a DAG that may have %u", running,
@@ -600,7 +568,8 @@ bool checker_all_ended(const struct world *world)
     if (world->checker->run_count < world->run_count)
         return false;
     for (uint32_t i = 0; i < world->checker->run_count; i++) {
-        if (!is_over(world->checker->runs[i].state))
+        const struct seen_run *run = &world->checker->runs[i];
+        if (run->vanished ? run->alive > 0 : !is_over(run->state))
             return false;
     }
     for (uint32_t i = 0; i < world->asked_count; i++) {
@@ -655,6 +624,12 @@ void checker_finish(struct world *world)
     for (uint32_t i = 0; i < world->run_count; i++) {
         if (!world->runs[i].acknowledged)
             violated(world, "a submit was never acknowledged");
-        check_run(world, &world->runs[i]);
+        if (!world->runs[i].vanished)
+            check_run(world, &world->runs[i]);
+    }
+    for (uint32_t i = 0; i < world->checker->run_count; i++) {
+        if (world->checker->runs[i].vanished && world->checker->runs[i].alive > 0)
+            violated(world, "a process of run %llx is alive, which went with a store",
+                (unsigned long long)world->checker->runs[i].key);
     }
 }

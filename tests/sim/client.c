@@ -2,7 +2,7 @@
  * People: they submit, and ask again until they are answered; they cancel, retry and mark; they
  * drain workers, and undrain them again; they let hosts join, and remove them.
  */
-#include "tests/sim/world.h"
+#include "tests/sim/checker.h"
 
 enum { GIVE_UP_MS = 300000, VISIT_MS = 20000 };
 

@@ -5,8 +5,8 @@
 #include "common/memory.h"
 #include "common/probe.h"
 #include "common/table.h"
+#include "tests/sim/checker.h"
 #include "tests/sim/notes.h"
-#include "tests/sim/world.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * What is done to hosts: agents and runners die and stand still, machines are paused and rebooted.
  */
 #include "common/probe.h"
-#include "tests/sim/world.h"
+#include "tests/sim/checker.h"
 
 void agent_pause(struct world *world, uint32_t index, uint64_t ms)
 {

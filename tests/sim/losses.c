@@ -4,7 +4,7 @@
  * And of doubles: an idempotent task has two attempts at most, and the second only after the host
  * of the first was silent.
  */
-#include "tests/sim/world.h"
+#include "tests/sim/checker.h"
 
 #include "common/limits.h"
 

@@ -4,7 +4,7 @@
  */
 #include "common/memory.h"
 #include "common/probe.h"
-#include "tests/sim/world.h"
+#include "tests/sim/checker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -154,7 +154,7 @@ static void commit_done(struct world *world, const struct happening *happening)
     struct effects *batch = pending->effects;
     for (size_t i = 0; i < batch->fact_count; i++)
         rows_apply(&master->rows, &batch->facts[i]);
-    if (!world->restore.reigns)
+    if (!world->restore.reigns || world->restore.for_good)
         checker_committed(world, batch->facts, batch->fact_count);
     if (fate != FATE_UNANSWERED)
         release(world, batch, fate == FATE_HALF ? batch->send_count / 2 : batch->send_count);
@@ -289,11 +289,11 @@ void master_start(struct world *world)
         .cluster = slice_of("00000000-0000-4000-8000-000000000001"),
         .now_ms = world->now_ms,
         .last_audit = rows_last_audit(&master->rows),
+        .last_order = rows_last_order(&master->rows),
+        .restoring = master->rows.restoring,
+        .restored_order = master->rows.restored_order,
+        .attempts_from = master->rows.attempts_from,
     };
-    for (size_t i = 0; i < master->rows.run_count; i++) {
-        if (master->rows.runs[i].order > config.last_order)
-            config.last_order = master->rows.runs[i].order;
-    }
     tell(world, "master starts, epoch %llu", (unsigned long long)master->rows.epoch);
     master->core = core_create(&config);
     master->batch = effects_create();

@@ -1,8 +1,8 @@
 /*
  * One seed from its beginning to its end.
  */
+#include "tests/sim/checker.h"
 #include "tests/sim/notes.h"
-#include "tests/sim/world.h"
 
 #include <stdlib.h>
 

@@ -4,8 +4,8 @@
  */
 #include "common/memory.h"
 #include "common/table.h"
+#include "tests/sim/checker.h"
 #include "tests/sim/notes.h"
-#include "tests/sim/world.h"
 
 #include <signal.h>
 

@@ -2,7 +2,7 @@
  * People who ask, all the time, what a run or one of its tasks waits for. They may ask in any state
  * of anything, and of what has not ended there is always something to say.
  */
-#include "tests/sim/world.h"
+#include "tests/sim/checker.h"
 
 enum { EVERY_MS = 20000 };
 

@@ -1,12 +1,14 @@
 /*
- * An older store is restored by mistake: for a while a master leads from it, which the fleet must
- * not follow, until the newer one is put back. Nothing that the older one records counts; people do
- * not ask it anything.
+ * An older store is restored: for a while a master leads from it, which the fleet must not follow,
+ * and people do not ask it anything. By mistake: then the newer one is put back, and nothing that
+ * the older one recorded counts. Or for good, because the newer one is lost: then a person accepts
+ * it (reeve-master --accept-restore), and what came after the copy does not count any more.
  */
 #include "common/memory.h"
-#include "tests/sim/world.h"
+#include "master/store/store.h"
+#include "tests/sim/checker.h"
 
-enum { RESTORED_PERCENT = 12, UNTIL_MS = 40000 };
+enum { RESTORED_PERCENT = 25, FOR_GOOD_PERCENT = 60, UNTIL_MS = 40000 };
 
 static void put_back(struct world *world, const struct happening *happening)
 {
@@ -21,6 +23,42 @@ static void put_back(struct world *world, const struct happening *happening)
     restore->newer = (struct rows){0};
     restore->reigns = false;
     master_start(world);
+}
+
+/* As the store has it: store_accept_restore. */
+static void accept(struct world *world, const struct happening *happening)
+{
+    (void)happening;
+    struct rows *rows = &world->master.rows;
+    tell(world, "a person accepts the older store");
+    master_end(world);
+    rows->epoch += STORE_RESTORE_GAP;
+    rows->attempts_from += STORE_RESTORE_GAP;
+    for (size_t i = 0; i < rows->dag_count; i++)
+        rows->dags[i].last_number += STORE_RESTORE_GAP;
+    rows->restored_order = rows_last_order(rows);
+    rows->restoring = true;
+    world->restore.reigns = false;
+    world->restore.for_good = false;
+    master_start(world);
+}
+
+/* Nobody remembers that he had taken a drain back. */
+static void undrain(struct world *world)
+{
+    const struct rows *rows = &world->master.rows;
+    for (size_t i = 0; i < rows->worker_count; i++) {
+        struct asked asked = {
+            .kind = EVENT_DRAIN, .run = rows->workers[i].key[0] - 1U, .only = true};
+        if (rows->workers[i].draining)
+            client_plan(world, draw_below(world, DICE_FAULTS, UNTIL_MS), asked);
+    }
+}
+
+/* Where hosts come and go by tokens, who of them the older store knows is another matter. */
+static bool is_for_good(struct world *world)
+{
+    return world->joins_wanted == 0 && draw_percent(world, DICE_FAULTS, FOR_GOOD_PERCENT);
 }
 
 static void restore_older(struct world *world, const struct happening *happening)
@@ -39,8 +77,14 @@ static void restore_older(struct world *world, const struct happening *happening
     restore->older = (struct rows){0};
     restore->reigns = true;
     restore->ever = true;
+    restore->for_good = is_for_good(world);
+    if (restore->for_good) {
+        checker_go_back(world);
+        undrain(world);
+    }
     master_start(world);
-    (void)plan_ahead(world, 5000 + draw_below(world, DICE_FAULTS, UNTIL_MS), put_back);
+    uint64_t after_ms = draw_below(world, DICE_FAULTS, UNTIL_MS);
+    (void)plan_ahead(world, 5000 + after_ms, restore->for_good ? accept : put_back);
 }
 
 static void back_up(struct world *world, const struct happening *happening)
@@ -50,6 +94,7 @@ static void back_up(struct world *world, const struct happening *happening)
         return;
     tell(world, "somebody copies the store");
     rows_copy(&world->restore.older, &world->master.rows);
+    checker_keep(world);
     (void)plan_ahead(world, 10000 + draw_below(world, DICE_FAULTS, 2 * UNTIL_MS), restore_older);
 }
 

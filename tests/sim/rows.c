@@ -154,6 +154,14 @@ uint64_t rows_last_audit(const struct rows *rows)
     return rows->audit_count > 0 ? rows->audits[rows->audit_count - 1].number : 0;
 }
 
+uint64_t rows_last_order(const struct rows *rows)
+{
+    uint64_t last = 0;
+    for (size_t i = 0; i < rows->run_count; i++)
+        last = rows->runs[i].order > last ? rows->runs[i].order : last;
+    return last;
+}
+
 static void *copy_of(const void *items, size_t count, size_t size)
 {
     void *copy = xcalloc(count, size);
@@ -168,13 +176,20 @@ static void *copy_of(const void *items, size_t count, size_t size)
 
 void rows_copy(struct rows *to, const struct rows *from)
 {
-    *to = (struct rows){.epoch = from->epoch, .leader = from->leader};
+    *to = (struct rows){
+        .epoch = from->epoch,
+        .leader = from->leader,
+        .restored_order = from->restored_order,
+        .attempts_from = from->attempts_from,
+        .restoring = from->restoring,
+    };
     COPY(dag);
     COPY(worker);
     COPY(session);
     COPY(run);
     COPY(attempt);
     COPY(span);
+    COPY(note);
     COPY(request);
     COPY(peer);
     COPY(token);
@@ -214,6 +229,8 @@ void rows_apply(struct rows *rows, const struct fact *fact)
         apply_token(rows, &fact->token);
         break;
     case FACT_RESTORED:
+        rows->restoring = false;
+        break;
     case FACT_NOTE:
         apply_note(rows, &fact->note);
         break;

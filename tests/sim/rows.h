@@ -33,11 +33,16 @@ struct rows {
     struct arena arena;      /* their texts */
     struct names attempt_at; /* an attempt's id -> its place */
     uint64_t epoch, leader;
+    /* Of a restored store that was accepted: see core_config. */
+    uint64_t restored_order;
+    uint32_t attempts_from;
+    bool restoring;
 };
 /* The texts stay with `from`, which must live as long. */
 void rows_copy(struct rows *to, const struct rows *from);
 void rows_apply(struct rows *rows, const struct fact *fact);
 uint64_t rows_last_audit(const struct rows *rows);
+uint64_t rows_last_order(const struct rows *rows);
 void rows_fini(struct rows *rows);
 
 #endif

@@ -228,7 +228,7 @@ void workload_make(struct world *world, struct sim_run *run, uint32_t number)
 struct sim_run *workload_find(struct world *world, uint64_t key)
 {
     for (uint32_t i = 0; i < world->run_count; i++) {
-        if (world->runs[i].key == key)
+        if (world->runs[i].key == key || (world->runs[i].before == key && key != 0))
             return &world->runs[i];
     }
     violated(world, "a run that nobody submitted: %llx", (unsigned long long)key);

@@ -192,7 +192,9 @@ struct seen_losses {
 
 struct sim_run {
     uint64_t request;
-    uint64_t key; /* once acknowledged; else 0 */
+    uint64_t key;    /* once submitted; else 0 */
+    uint64_t before; /* the key that went with a store, when it was not acknowledged then */
+    bool vanished;   /* it was acknowledged, and went with a store */
     char *plan_bytes;
     size_t plan_length;
     struct plan plan;
@@ -216,11 +218,12 @@ struct asked {
     bool undone; /* DRAIN: its undoing is planned */
 };
 
-/* A store that is restored though it is older, and put back: restore.c. */
+/* A store that is restored though it is older, and put back or accepted: restore.c. */
 struct restore {
     struct rows older, newer; /* the copy; what is set aside while the copy reigns */
     bool reigns;
-    bool heard; /* and its master has heard of a higher epoch */
+    bool for_good; /* what it records counts: the newer one is lost */
+    bool heard;    /* and its master has heard of a higher epoch */
     bool ever;
 };
 
@@ -433,41 +436,5 @@ void workload_process(
 #define ENDLESS UINT64_MAX
 struct sim_run *workload_find(struct world *world, uint64_t key);
 void workload_fini(struct world *world);
-
-/* ---- checker.c: sees what the world sees; shares no code with the cores ---- */
-
-struct checker *checker_create(void);
-void checker_destroy(struct checker *checker);
-/* `now_ms` by the clock of its host. */
-void checker_process_started(struct world *world, const struct process *process, uint64_t now_ms);
-void checker_process_ended(struct world *world, const struct process *process);
-/* A process executes nothing while its host stands still, and what its runner leaves of it then
- * goes on. */
-void checker_process_frozen(struct world *world, const struct process *process);
-void checker_process_thawed(struct world *world, const struct process *process);
-/* This runner is dead: what it ran may be said to have never been. */
-void checker_runner_died(struct world *world, uint64_t instance);
-/* A result is on its worker's disk, and is removed from it. */
-void checker_result_saved(struct world *world, const struct attempt_id *id);
-void checker_result_dropped(struct world *world, const struct attempt_id *id);
-/* What a person cancelled is not there for ever. */
-void checker_cancels(struct world *world);
-/* Facts became durable. */
-void checker_committed(struct world *world, const struct fact *facts, size_t count);
-/* losses.c: new rows of attempts, and tasks that a span names. */
-void losses_see_attempt(struct world *world, const struct attempt_row *row);
-/* A second attempt of an idempotent task, beside one whose process is on this host, or NULL. */
-void losses_see_double(struct world *world, const struct attempt_row *row, const struct host *host);
-/* What the master sends at once: acknowledgements of heartbeats. */
-void losses_see_sent(struct world *world, uint64_t peer, struct slice frame);
-void losses_see_span(struct world *world, const struct span_row *row, uint32_t task);
-void checker_epoch(struct world *world, uint64_t epoch);
-/* After the last fault and the time for recovery. */
-void checker_finish(struct world *world);
-/* ---- questions.c: somebody asks what something waits for ---- */
-
-void questions_begin(struct world *world);
-/* True when every acknowledged run has ended. */
-bool checker_all_ended(const struct world *world);
 
 #endif
