@@ -147,100 +147,89 @@ static int load_runs(struct store *store, sqlite3_stmt *statement,
     return rc;
 }
 
-static int load_dags(struct store *store, const struct store_loader *loader, struct arena *arena,
-    struct error *error)
+/* ---- what is not of a run ---- */
+
+struct loading {
+    const struct store_loader *loader;
+    struct arena *arena;
+};
+
+static int take_dag(const struct loading *loading, sqlite3_stmt *row, struct error *error)
 {
-    sqlite3_stmt *statement = store->reads[READ_DAGS];
-    struct dag_row row;
-    int rc;
-    while ((rc = store_next_row(store, statement, error)) == 1) {
-        rc = read_dag(statement, arena, &row, error);
-        if (rc != 0)
-            break;
-        loader->dag(loader->context, &row);
-    }
-    (void)sqlite3_reset(statement);
+    struct dag_row dag;
+    int rc = read_dag(row, loading->arena, &dag, error);
+    if (rc == 0)
+        loading->loader->dag(loading->loader->context, &dag);
     return rc;
 }
 
-static int load_workers(struct store *store, const struct store_loader *loader, struct arena *arena,
-    struct error *error)
+static int take_worker(const struct loading *loading, sqlite3_stmt *row, struct error *error)
 {
-    sqlite3_stmt *statement = store->reads[READ_WORKERS];
-    struct worker_row row;
-    int rc;
-    while ((rc = store_next_row(store, statement, error)) == 1) {
-        rc = read_worker(statement, arena, &row, error);
-        if (rc != 0)
-            break;
-        loader->worker(loader->context, &row);
-    }
-    (void)sqlite3_reset(statement);
+    struct worker_row worker;
+    int rc = read_worker(row, loading->arena, &worker, error);
+    if (rc == 0)
+        loading->loader->worker(loading->loader->context, &worker);
     return rc;
 }
 
-static int load_sessions(
-    struct store *store, const struct store_loader *loader, struct error *error)
+static int take_token(const struct loading *loading, sqlite3_stmt *row, struct error *error)
 {
-    sqlite3_stmt *statement = store->reads[READ_SESSIONS];
-    struct session_row row;
-    int rc;
-    while ((rc = store_next_row(store, statement, error)) == 1) {
-        rc = read_session(statement, &row, error);
-        if (rc != 0)
-            break;
-        loader->session(loader->context, &row);
-    }
-    (void)sqlite3_reset(statement);
+    struct token_row token;
+    int rc = read_token(row, loading->arena, &token, error);
+    if (rc == 0 && loading->loader->token != NULL)
+        loading->loader->token(loading->loader->context, &token);
     return rc;
 }
 
-static int load_peers(struct store *store, const struct store_loader *loader, struct arena *arena,
-    struct error *error)
+static int take_peer(const struct loading *loading, sqlite3_stmt *row, struct error *error)
 {
-    sqlite3_stmt *statement = store->reads[READ_PEERS];
-    struct peer_row row;
-    int rc;
-    while ((rc = store_next_row(store, statement, error)) == 1) {
-        rc = read_peer(statement, arena, &row, error);
-        if (rc != 0)
-            break;
-        if (loader->peer != NULL)
-            loader->peer(loader->context, &row);
-    }
-    (void)sqlite3_reset(statement);
+    struct peer_row peer;
+    int rc = read_peer(row, loading->arena, &peer, error);
+    if (rc == 0 && loading->loader->peer != NULL)
+        loading->loader->peer(loading->loader->context, &peer);
     return rc;
 }
 
-static int load_tokens(struct store *store, const struct store_loader *loader, struct arena *arena,
-    struct error *error)
+static int take_connection(const struct loading *loading, sqlite3_stmt *row, struct error *error)
 {
-    sqlite3_stmt *statement = store->reads[READ_TOKENS];
-    struct token_row row;
-    int rc;
-    while ((rc = store_next_row(store, statement, error)) == 1) {
-        rc = read_token(statement, arena, &row, error);
-        if (rc != 0)
-            break;
-        if (loader->token != NULL)
-            loader->token(loader->context, &row);
-    }
-    (void)sqlite3_reset(statement);
+    struct connection_row connection;
+    int rc = read_connection(row, loading->arena, &connection, error);
+    if (rc == 0 && loading->loader->connection != NULL)
+        loading->loader->connection(loading->loader->context, &connection);
     return rc;
 }
 
-static int load_connections(struct store *store, const struct store_loader *loader,
-    struct arena *arena, struct error *error)
+static int take_session(const struct loading *loading, sqlite3_stmt *row, struct error *error)
 {
-    sqlite3_stmt *statement = store->reads[READ_CONNECTIONS];
-    struct connection_row row;
+    struct session_row session;
+    int rc = read_session(row, &session, error);
+    if (rc == 0)
+        loading->loader->session(loading->loader->context, &session);
+    return rc;
+}
+
+/* Workers come before their sessions. */
+static const struct table_load {
+    enum read_statement statement;
+    int (*take)(const struct loading *loading, sqlite3_stmt *row, struct error *error);
+} table_loads[] = {
+    {READ_DAGS, take_dag},
+    {READ_WORKERS, take_worker},
+    {READ_TOKENS, take_token},
+    {READ_PEERS, take_peer},
+    {READ_CONNECTIONS, take_connection},
+    {READ_SESSIONS, take_session},
+};
+
+static int load_table(struct store *store, const struct table_load *table,
+    const struct loading *loading, struct error *error)
+{
+    sqlite3_stmt *statement = store->reads[table->statement];
     int rc;
     while ((rc = store_next_row(store, statement, error)) == 1) {
-        rc = read_connection(statement, arena, &row, error);
+        rc = table->take(loading, statement, error);
         if (rc != 0)
             break;
-        if (loader->connection != NULL)
-            loader->connection(loader->context, &row);
     }
     (void)sqlite3_reset(statement);
     return rc;
@@ -249,17 +238,10 @@ static int load_connections(struct store *store, const struct store_loader *load
 int store_load(struct store *store, const struct store_loader *loader, struct error *error)
 {
     struct arena arena = {0};
-    int rc = load_dags(store, loader, &arena, error);
-    if (rc == 0)
-        rc = load_workers(store, loader, &arena, error);
-    if (rc == 0)
-        rc = load_tokens(store, loader, &arena, error);
-    if (rc == 0)
-        rc = load_peers(store, loader, &arena, error);
-    if (rc == 0)
-        rc = load_connections(store, loader, &arena, error);
-    if (rc == 0)
-        rc = load_sessions(store, loader, error);
+    const struct loading loading = {loader, &arena};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof table_loads / sizeof table_loads[0]; i++)
+        rc = load_table(store, &table_loads[i], &loading, error);
     arena_reset(&arena);
     if (rc == 0)
         rc = load_runs(store, store->reads[READ_LIVE_RUNS], loader, &arena, error);
