@@ -4,7 +4,8 @@
 install(TARGETS reeve reeve-master reeve-worker reeve-runner DESTINATION bin)
 install(TARGETS reeve-op-postgres reeve-op-probe reeve-op-spark DESTINATION lib/reeve/operators)
 install(PROGRAMS operators/python/reeve-op-python DESTINATION lib/reeve/operators)
-install(DIRECTORY operators/python/reeve DESTINATION lib/reeve/python FILES_MATCHING PATTERN "*.py")
+# From the build, where it lies compiled.
+install(DIRECTORY "${CMAKE_BINARY_DIR}/lib/reeve/python/reeve" DESTINATION lib/reeve/python)
 install(DIRECTORY docs dags DESTINATION share/doc/reeve PATTERN "__pycache__" EXCLUDE)
 install(FILES README.md LICENSE DESTINATION share/doc/reeve)
 

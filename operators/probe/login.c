@@ -1,5 +1,6 @@
 #include "operators/probe/login.h"
 
+#include "common/beside.h"
 #include "common/memory.h"
 
 #include <errno.h>
@@ -25,18 +26,6 @@ struct answer {
     char error[OPERATOR_ERROR_MAX_BYTES + 1];
     bool retry;
 };
-
-/* In this program's own folder; false when it is not there. */
-static bool find_program(char *path, size_t size)
-{
-    ssize_t length = readlink("/proc/self/exe", path, size - 1);
-    if (length <= 0)
-        return false;
-    path[length] = '\0';
-    char *name = strrchr(path, '/') + 1;
-    size_t room = size - (size_t)(name - path);
-    return (size_t)snprintf(name, room, "%s", program) < room && access(path, X_OK) == 0;
-}
 
 /* The line that a worker would send it: this task's own, with another question. */
 static char *task_line(const struct operator_task *task, const json_t *connection)
@@ -133,8 +122,8 @@ int login_try(const struct operator_link *link, const json_t *connection, struct
     bool *ret_retry, struct error *error)
 {
     struct answer answer = {.retry = false};
-    char path[4096];
-    if (!find_program(path, sizeof path)) {
+    char path[PATH_MAX];
+    if (path_beside(program, path, NULL) != 0 || access(path, X_OK) != 0) {
         buffer_printf(reached, "; no login was tried: this worker has no %s", program);
         return 0;
     }
