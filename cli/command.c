@@ -289,9 +289,44 @@ const struct command *command_find(const char *name)
     return NULL;
 }
 
+/* What other tools call it: Airflow, a shell, a service manager. */
+static const char *known_elsewhere(const char *name)
+{
+    static const char *const words[][2] = {
+        {"trigger", "submit"},
+        {"start", "submit"},
+        {"clear", "retry"},
+        {"rerun", "retry"},
+        {"kill", "cancel"},
+        {"stop", "cancel"},
+        {"list", "runs"},
+        {"ls", "runs"},
+        {"ps", "status"},
+        {"show", "status"},
+        {"log", "logs"},
+        {"tail", "logs"},
+        {"check", "validate"},
+        {"lint", "validate"},
+        {"test", "run"},
+        {"skip", "mark"},
+        {"why", "explain"},
+        {"login", "join"},
+        {"nodes", "workers"},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(words[i][0], name) == 0)
+            return words[i][1];
+    }
+    return NULL;
+}
+
 int command_unknown(const char *name, struct error *error)
 {
     const char *names[ROW_COUNT + 1];
+    const char *here = known_elsewhere(name);
+    if (here != NULL)
+        return error_set(
+            error, ERR_USAGE, "unknown command \"%s\": it is called `reeve %s` here", name, here);
     for (size_t i = 0; i < ROW_COUNT; i++)
         names[i] = rows[i].name;
     names[ROW_COUNT] = NULL;

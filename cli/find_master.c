@@ -94,7 +94,11 @@ static int explain(
         else
             buffer_printf(&text, ": %s", state_text(search, i));
     }
-    if (joined)
+    if (code == ERR_DENIED)
+        buffer_append_text(&text, "\nits folder is another user's: run this as that user, or let "
+                                  "them make you a token (`reeve token create --role operator`) "
+                                  "for `reeve join`");
+    else if (joined)
         buffer_append_text(&text, "\n`reeve masters` lists what was joined from here");
     else
         buffer_append_text(&text, "\nstart one with `reeve standalone`, or `reeve-master --data "

@@ -375,15 +375,25 @@ static void draw_head(
 static void draw_row(const struct progress_view *view, const char *name, const char *state,
     struct slice rest, struct buffer *out)
 {
-    enum { NAME_COLUMNS = 24, STATE_COLUMNS = 13 };
+    enum { NAME_COLUMNS = 24, STATE_COLUMNS = 13, AROUND = 4, NAME_LEAST = 6 };
     size_t left = view->columns;
     struct buffer text = {0};
-    buffer_printf(&text, "  %-*s ", NAME_COLUMNS, name);
+    if (left >= NAME_COLUMNS + STATE_COLUMNS + AROUND) {
+        buffer_printf(&text, "  %-*s ", NAME_COLUMNS, name);
+    } else {
+        /* On a narrow terminal what became of a task matters more than the end of its name. */
+        bool least = left < NAME_LEAST + STATE_COLUMNS + AROUND;
+        size_t room = least ? NAME_LEAST : left - STATE_COLUMNS - AROUND;
+        buffer_printf(
+            &text, "  %-*.*s ", (int)room, (int)printable_cut(slice_of(name), room).length, name);
+    }
     append_cut(buffer_slice(&text), &left, out);
     if (left > STATE_COLUMNS) {
         append_coloured(view, state, STATE_COLUMNS, out);
         left -= STATE_COLUMNS;
         append_cut(rest, &left, out);
+    } else if (left >= strlen(state)) {
+        append_coloured(view, state, 0, out);
     }
     buffer_append_text(out, "\n");
     buffer_fini(&text);

@@ -117,7 +117,7 @@ int selector_parse(
         return error_set(error, ERR_USAGE,
             "\"%s\": what changes something needs the run's number, as in %.*s/17 (`reeve runs` "
             "lists them)",
-            text, SLICE_PRINT(dag));
+            text, SLICE_PRINT(slice_is(dag, "last") ? slice_of("DAG") : dag));
     (void)snprintf(selector.run, sizeof selector.run, "%.*s%s%.*s", SLICE_PRINT(dag),
         selector.numbered ? "/" : "", SLICE_PRINT(number));
     *ret_selector = selector;

@@ -73,6 +73,9 @@ static int submit(const struct arguments *arguments, struct item *item, struct e
     int status = STATUS_OK;
     if (rc == 0) {
         print_run(arguments, run, existing);
+        /* It runs, whoever hears of it. */
+        if (fflush(stdout) != 0 || ferror(stdout))
+            terminal_say("%s was submitted", run);
         if (arguments_flag(arguments, "wait"))
             status = waiting_for_run(client, run, !existing, arguments);
     }

@@ -41,12 +41,6 @@ static bool is_same(const struct stat *a, const struct stat *b)
            a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-static int fail(const struct bundle_walk *walk, struct slice path, struct error *error)
-{
-    int code = errno == EACCES || errno == EPERM ? ERR_DENIED : ERR_IO;
-    return error_set_errno(error, code, errno, "%s/%s", walk->folder, path.ptr);
-}
-
 static int changed(const struct bundle_walk *walk, struct slice path, struct error *error)
 {
     return error_set(
@@ -83,7 +77,7 @@ static int take_open_file(const struct bundle_sink *sink, const struct bundle_wa
     struct stat before, after;
     time_t now = time(NULL);
     if (fstat(fd, &before) != 0)
-        return fail(walk, entry->path, error);
+        return bundle_walk_fail(walk, entry->path.ptr, error);
     if (!is_same(&before, &entry->status))
         return changed(walk, entry->path, error);
     int rc = sink->take_file(sink->context, fd, BUNDLE_MAX_BYTES, file, error);
@@ -114,7 +108,7 @@ static int take_file(const struct bundle_sink *sink, const struct bundle_walk *w
     if (fd < 0 && (errno == ENOENT || errno == ELOOP || errno == ENOTDIR))
         return changed(walk, entry->path, error);
     if (fd < 0)
-        return fail(walk, entry->path, error);
+        return bundle_walk_fail(walk, entry->path.ptr, error);
     int rc = take_open_file(sink, walk, entry, fd, file, error);
     (void)close(fd);
     return rc;

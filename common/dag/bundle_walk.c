@@ -20,10 +20,13 @@ enum {
 
 static const char advice[] = "put the DAG in a folder of its own, or set `files`";
 
-static int fail(const struct bundle_walk *walk, const char *path, struct error *error)
+int bundle_walk_fail(const struct bundle_walk *walk, const char *path, struct error *error)
 {
-    int code = errno == EACCES || errno == EPERM ? ERR_DENIED : ERR_IO;
-    return error_set_errno(error, code, errno, "%s/%s", walk->folder, path);
+    if (errno != EACCES && errno != EPERM)
+        return error_set_errno(error, ERR_IO, errno, "%s/%s", walk->folder, path);
+    return error_set_errno(error, ERR_DENIED, errno,
+        "%s/%s: would travel with the run (`files` and .reeveignore say what does)", walk->folder,
+        path);
 }
 
 static int refuse_size(const struct bundle_walk *walk, struct error *error)
@@ -115,11 +118,12 @@ static int find_is_dag(struct bundle_walk *walk, int parent, const struct bundle
     int fd = openat(parent, slash != NULL ? slash + 1 : entry->path.ptr,
         O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
-        return fail(walk, entry->path.ptr, error);
+        return bundle_walk_fail(walk, entry->path.ptr, error);
     struct buffer text = {0};
     int rc = 0;
     if (!read_all(fd, BUNDLE_MAX_BYTES, &text))
-        rc = errno == EFBIG ? refuse_size(walk, error) : fail(walk, entry->path.ptr, error);
+        rc = errno == EFBIG ? refuse_size(walk, error)
+                            : bundle_walk_fail(walk, entry->path.ptr, error);
     if (rc == 0) {
         *ret_is_dag = dag_is_dag(buffer_slice(&text));
         fact = (struct seen_fact){.sniffed = true, .is_dag = *ret_is_dag};
@@ -154,7 +158,7 @@ static int enter(struct bundle_walk *walk, int parent, const char *name,
             error, ERR_REFUSED, "%s/%s: too deep; %s", walk->folder, entry->path.ptr, advice);
     int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return fail(walk, entry->path.ptr, error);
+        return bundle_walk_fail(walk, entry->path.ptr, error);
     struct slice prefix = arena_printf(&walk->arena, "%s/", entry->path.ptr);
     return walk_folder(walk, fd, prefix, depth + 1, error);
 }
@@ -165,7 +169,7 @@ static int take_name(struct bundle_walk *walk, int parent, struct slice prefix, 
     struct bundle_entry entry;
     entry.path = arena_printf(&walk->arena, "%.*s%s", SLICE_PRINT(prefix), name);
     if (fstatat(parent, name, &entry.status, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? 0 : fail(walk, entry.path.ptr, error);
+        return errno == ENOENT ? 0 : bundle_walk_fail(walk, entry.path.ptr, error);
     bool is_folder = S_ISDIR(entry.status.st_mode);
     if (slice_equal(entry.path, walk->own) || !is_wanted(walk, entry.path, is_folder) ||
         ignore_list_matches(&walk->ignored, entry.path, is_folder))
@@ -193,7 +197,7 @@ static int read_ignored(struct bundle_walk *walk, int fd, struct slice prefix, s
     int rc = 0;
     if (file < 0 || !read_all(file, IGNORE_FILE_MAX_BYTES, &text)) {
         struct slice path = arena_printf(&walk->arena, "%.*s.reeveignore", SLICE_PRINT(prefix));
-        rc = fail(walk, path.ptr, error);
+        rc = bundle_walk_fail(walk, path.ptr, error);
     } else {
         /* The patterns borrow the text. */
         ignore_list_add(
@@ -211,7 +215,7 @@ static int walk_folder(
 {
     DIR *folder = fdopendir(fd);
     if (folder == NULL) {
-        int rc = fail(walk, prefix.ptr, error);
+        int rc = bundle_walk_fail(walk, prefix.ptr, error);
         (void)close(fd);
         return rc;
     }
@@ -227,7 +231,7 @@ static int walk_folder(
             rc = take_name(walk, fd, prefix, item->d_name, depth, error);
     }
     if (rc == 0 && errno != 0)
-        rc = fail(walk, prefix.ptr, error);
+        rc = bundle_walk_fail(walk, prefix.ptr, error);
     walk->ignored.count = ignored;
     (void)closedir(folder);
     return rc;
@@ -238,7 +242,7 @@ static int take_own(struct bundle_walk *walk, struct error *error)
 {
     struct bundle_entry own = {.path = walk->own};
     if (fstatat(walk->fd, own.path.ptr, &own.status, 0) != 0)
-        return fail(walk, own.path.ptr, error);
+        return bundle_walk_fail(walk, own.path.ptr, error);
     if (!S_ISREG(own.status.st_mode))
         return error_set(
             error, ERR_REFUSED, "%s/%s: not a regular file", walk->folder, own.path.ptr);
@@ -265,11 +269,11 @@ int bundle_walk_run(struct bundle_walk *walk, struct error *error)
 {
     walk->fd = open(walk->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (walk->fd < 0)
-        return fail(walk, "", error);
+        return bundle_walk_fail(walk, "", error);
     int rc = take_own(walk, error);
     int fd = rc == 0 ? fcntl(walk->fd, F_DUPFD_CLOEXEC, 0) : -1;
     if (rc == 0 && fd < 0)
-        rc = fail(walk, "", error);
+        rc = bundle_walk_fail(walk, "", error);
     if (rc == 0)
         rc = walk_folder(walk, fd, slice_make("", 0), 1, error);
     return rc != 0 ? rc : check_only(walk, error);

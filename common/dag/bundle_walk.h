@@ -32,6 +32,8 @@ struct bundle_walk {
 
 /* Fills entries; everything else is the caller's to set. bundle_walk_fini, also after an error. */
 int bundle_walk_run(struct bundle_walk *walk, struct error *error);
+/* What errno says of a path of the folder. */
+int bundle_walk_fail(const struct bundle_walk *walk, const char *path, struct error *error);
 void bundle_walk_fini(struct bundle_walk *walk);
 
 #endif

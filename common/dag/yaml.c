@@ -49,6 +49,8 @@ static const char *plain_problem(const char *problem)
         {"found unexpected end of stream", "the file ends inside quotes"},
         {"found unknown escape character",
             "an unknown escape in double quotes; single quotes take \"\\\" as it is"},
+        {"did not find expected hexdecimal number",
+            "an unknown escape in double quotes; single quotes take \"\\\" as it is"},
         {"found undefined tag handle", "tags (!) are not supported"},
         {"block sequence entries are not allowed in this context",
             "a list cannot begin here; put it on a line of its own"},

@@ -248,9 +248,18 @@ static struct slice newcomer(const struct event *event)
     return named ? event->join.name : (struct slice){NULL, 0};
 }
 
+/* "skipped: loaded by hand": what a person said of a task. */
+static void append_mark(const struct event *event, struct buffer *text)
+{
+    buffer_append_text(text, task_state_name(event->change.state));
+    if (event->change.note.length > 0)
+        buffer_printf(text, ": %.*s", SLICE_PRINT(event->change.note));
+}
+
 void audit_change(struct core *core, const struct event *event)
 {
     const struct outcome *outcome = &core->outcome;
+    struct buffer mark = {0};
     if (!outcome->changed && !outcome->refused)
         return;
     struct audit_row row = {
@@ -265,8 +274,13 @@ void audit_change(struct core *core, const struct event *event)
         count_refusal(core, &row);
         return;
     }
+    if (event->kind == EVENT_MARK) {
+        append_mark(event, &mark);
+        row.text = buffer_slice(&mark);
+    }
     row.number = ++core->audit.last_number;
     write_row(core, &row);
+    buffer_fini(&mark);
 }
 
 void audit_reported(struct core *core, const struct event *event)

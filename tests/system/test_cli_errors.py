@@ -145,3 +145,29 @@ def test_hint_comes_after_what_was_printed(started):
     both = subprocess.run([reeve.program("reeve"), "status", run], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           env=started.env, check=True).stdout.splitlines()
     assert both[0].startswith(f"{run}  failed") and both[-1] == f"reeve: see `reeve logs {run} --failed`"
+
+
+@pytest.mark.parametrize("word, here", [("trigger", "submit"), ("clear", "retry"), ("kill", "cancel"), ("list", "runs")])
+def test_commands_of_other_tools_are_told_by_the_name_they_have_here(cluster, word, here):
+    result = cluster.reeve(word)
+    assert result.status == 2 and f'"{word}": it is called `reeve {here}` here' in result.err
+
+
+def test_change_of_the_last_run_asks_for_a_number_that_can_be_one(cluster):
+    result = cluster.reeve("cancel", "last")
+    assert result.status == 2 and "as in DAG/17" in result.err
+
+
+def test_submit_whose_answer_nobody_hears_says_what_it_made(started):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([reeve.program("reeve"), "submit", str(started.dag("d", {"a": {"noop": None}}))], env=started.env,
+                              stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1 and "d/1 was submitted" in done.stderr and "No space left" in done.stderr
+    started.finish("d/1")
+
+
+def test_configuration_of_a_worker_is_printed_before_it_joined(cluster):
+    done = subprocess.run([reeve.program("reeve-worker"), "--data", str(cluster.folder / "w"), "--slots", "3", "--print-config"],
+                          env=cluster.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "slots = 3  (from --slots)" in done.stdout, done.stdout + done.stderr
+    assert not (cluster.folder / "w").exists()

@@ -119,6 +119,24 @@ static void progress_block_shows_what_runs_and_what_failed(void **state)
     buffer_fini(&out);
 }
 
+static void progress_block_on_a_narrow_terminal_cuts_names_and_keeps_states(void **state)
+{
+    struct buffer out = {0};
+    (void)state;
+    see_run(RUN_RUNNING, 6, NULL, 0);
+    (void)see_task("a_task_with_a_long_name", TASK_FAILED, 1, "exited with 3");
+    (void)see_task("load", TASK_RUNNING, 1, "");
+    draw(40, 20, &out);
+    assert_non_null(strstr(buffer_text(&out), "  a_task_with_a_long_name failed       e\n"));
+    draw(30, 20, &out);
+    assert_non_null(strstr(buffer_text(&out), "  a_task_with_a failed       "));
+    assert_non_null(strstr(buffer_text(&out), "  load          running      "));
+    draw(20, 20, &out);
+    assert_non_null(strstr(buffer_text(&out), "  a_task failed\n"));
+    assert_non_null(strstr(buffer_text(&out), "  load   running\n"));
+    buffer_fini(&out);
+}
+
 static void progress_block_fits_any_terminal(void **state)
 {
     struct buffer out = {0};
@@ -229,6 +247,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(progress_foreign_text_is_made_printable, setup, teardown),
         cmocka_unit_test_setup_teardown(
             progress_block_shows_what_runs_and_what_failed, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            progress_block_on_a_narrow_terminal_cuts_names_and_keeps_states, setup, teardown),
         cmocka_unit_test_setup_teardown(progress_block_fits_any_terminal, setup, teardown),
         cmocka_unit_test_setup_teardown(
             progress_failure_that_is_retried_leaves_the_block, setup, teardown),

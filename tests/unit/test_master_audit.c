@@ -73,6 +73,7 @@ static void audit_every_change_has_a_row_in_its_own_batch(void **state)
     assert_int_equal(audit_facts(world), 1);
     world_mark(world, run, 0, TASK_FAILED);
     assert_row(world_last_audit(world), "mark", "test/1/a");
+    assert_true(slice_is(world_last_audit(world)->text, "failed"));
     world_retry(world, run, TASK_ALL, false);
     assert_row(world_last_audit(world), "retry", "test/1");
     world_cancel(world, run, TASK_ALL);

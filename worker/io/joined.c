@@ -205,7 +205,7 @@ int options_complete(struct options *options, const char *path, struct error *er
     if (rc != 0)
         return rc;
     if (options->master == NULL && options->joined.address_count == 0 && options->token == NULL &&
-        !options->stop)
+        !options->stop && !options->common.print_config)
         return error_set(error, ERR_USAGE,
             "%s has not joined a master yet: give --join TOKEN (of reeve token create), or --join "
             "DIR, the master's folder on this host",

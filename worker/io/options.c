@@ -432,6 +432,8 @@ static void print_join(const struct options *options, struct buffer *out)
     } else if (joined->address_count > 0) {
         buffer_printf(out, "join = cluster %s at %s  (from its join)\n", joined->cluster,
             joined->addresses[0]);
+    } else if (options->token == NULL) {
+        buffer_append_text(out, "join =   (it has not joined a master yet)\n");
     } else {
         buffer_printf(
             out, "join = a token of cluster %s  (from --join)\n", options->token->cluster);
