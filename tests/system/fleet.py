@@ -207,7 +207,7 @@ class Desk:
         self.env = {**fleet.env, "HOME": str(place)}
         del self.env["REEVE_DATA"]
 
-    def reeve(self, *arguments, seconds=60):
+    def reeve(self, *arguments, seconds=120):
         words = ["nsenter", f"--target={self.pid}", "--mount", "--net", f"--wd={self.place}", "--",
                  program("reeve"), *map(str, arguments)]
         done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=self.env,

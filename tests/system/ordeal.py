@@ -51,11 +51,11 @@ class Ordeal:
 
     def finish(self, client, one_attempt=True):
         """The run must succeed, be the one that was acknowledged, and have done all once; gives its tasks."""
-        client.process.wait(timeout=90 * PATIENCE)
+        client.process.wait(timeout=180 * PATIENCE)
         run = wait_until(lambda: self.submitted(client), what="an accepted submit")
         said = client.said.read_text().split("\n", 1)[0]
         assert not re.fullmatch(r"d\d+/\d+", said) or said == run, f"{said} was acknowledged, and then it was {run}"
-        self.cluster.finish(run, seconds=90)
+        self.cluster.finish(run)
         tasks = self.cluster.tasks(run)
         self.expected += [(run, name) for name in NAMES]
         self.lost += [(run, name, a["attempt"]) for name, task in tasks.items() for a in task["attempts"]

@@ -31,7 +31,7 @@ Result = collections.namedtuple("Result", "status out err")
 PATIENCE = float(os.environ.get("RV_PATIENCE", "1"))
 
 
-def wait_until(condition, seconds=30, what="the condition"):
+def wait_until(condition, seconds=60, what="the condition"):
     """The first true value of condition(); AssertionError when the deadline passes without one."""
     deadline = time.monotonic() + seconds * PATIENCE
     while True:
@@ -286,7 +286,7 @@ class Cluster:
 
     # ---- the command line ----
 
-    def reeve(self, *arguments, seconds=60, stdin="", **env):
+    def reeve(self, *arguments, seconds=120, stdin="", **env):
         """Runs `reeve ARGUMENTS` to its end."""
         done = subprocess.run(
             [program("reeve"), *map(str, arguments)], input=stdin, capture_output=True, text=True, errors="replace",
@@ -305,7 +305,7 @@ class Cluster:
     def submit(self, file, *arguments):
         return self.ok("submit", file, *arguments).strip()
 
-    def finish(self, run, status=0, seconds=60):
+    def finish(self, run, status=0, seconds=180):
         """Waits for the run's end, which must be as expected."""
         result = self.reeve("wait", run, seconds=seconds)
         assert result.status == status, (

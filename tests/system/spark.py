@@ -71,10 +71,10 @@ class Cluster:
     def begin(self, rest):
         self.start("master.Master", "--host", "127.0.0.1", "--port", self.port, "--webui-port", self.web,
                    SPARK_MASTER_OPTS=f"-Dspark.master.rest.enabled={str(rest).lower()} -Dspark.master.rest.port={self.rest_port}")
-        reeve.wait_until(lambda: self.page() is not None, seconds=90)
+        reeve.wait_until(lambda: self.page() is not None, seconds=240)
         self.start("worker.Worker", "--host", "127.0.0.1", "--webui-port", reeve.free_port(), "--cores", 2, "--memory", "2g", "-d",
                    self.folder / "work", f"spark://127.0.0.1:{self.port}")
-        reeve.wait_until(lambda: self.page()["aliveworkers"] == 1, seconds=90)
+        reeve.wait_until(lambda: self.page()["aliveworkers"] == 1, seconds=240)
 
     def environment(self, **more):
         return reeve.clean_environment(SPARK_LOCAL_IP="127.0.0.1", SPARK_HOME=self.home, PYSPARK_PYTHON=sys.executable,

@@ -73,7 +73,7 @@ def test_13_retry_that_waits_over_a_restart_under_another_wall_clock_waits_at_mo
         cluster.kill("master")
         clock.step(step_s)
         cluster.start_master()
-    cluster.finish(run, seconds=40)
+    cluster.finish(run)
     first, second = cluster.tasks(run)["a"]["attempts"]
     assert (first["state"], second["state"]) == ("failed", "success")
     days = [datetime.datetime.fromisoformat(a["assigned_at"].replace("Z", "+00:00")) for a in (first, second)]

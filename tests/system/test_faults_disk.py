@@ -75,7 +75,7 @@ class Strikes(Ordeal):
         self.disk.fail(kind, error, nth=nth)
         client = self.begin_under(kind)
         process = self.cluster.processes[self.victim]
-        wait_until(lambda: process.poll() is not None or client.process.poll() is not None, seconds=60,
+        wait_until(lambda: process.poll() is not None or client.process.poll() is not None, seconds=120,
                    what=f"an end of {self.victim} or of the run, {kind} {nth} gives {errno.errorcode[error]}")
         self.disk.mend()
         died = process.poll() is not None

@@ -61,7 +61,7 @@ def test_12_link_that_is_cut_in_one_direction_alone_loses_and_doubles_nothing(cl
         cluster.mend_one_way(source, target)
         cluster.finish(run)
         assert check(cluster, run, path) == [], "no lease has run out"
-        wait_until(lambda: cluster.workers()["w1"]["state"] == "up", seconds=60, what="w1 up again")
+        wait_until(lambda: cluster.workers()["w1"]["state"] == "up", what="w1 up again")
 
 
 def test_12_links_that_are_cut_and_healed_one_after_another_converge(cluster):
@@ -89,6 +89,6 @@ def test_12_links_that_are_cut_and_healed_one_after_another_converge(cluster):
         for cut in dice.sample(cuts, len(cuts)):
             cluster.mend_some(*cut)
             time.sleep(dice.random())
-    cluster.finish(run, seconds=120)
+    cluster.finish(run)
     check(cluster, run, path)
-    wait_until(lambda: cluster.workers_up() == {"w1", "w2", "w3"}, seconds=60, what="all up again")
+    wait_until(lambda: cluster.workers_up() == {"w1", "w2", "w3"}, what="all up again")

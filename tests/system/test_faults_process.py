@@ -106,7 +106,7 @@ def test_05_10_11_stopped_or_dead_past_the_lease_then_continued(cluster):
     kept, late, left = (placed[name] for name in ("w1", "w2", "w3"))
     wait_until(lambda: not alive(kept[1]), seconds=LEASE_S + 30, what="the end of what only the runner can end")
     assert lines_in(path) == 3, "no later attempt has begun by then"
-    cluster.finish(run, seconds=90)
+    cluster.finish(run)
     assert alive(late[1]) and alive(left[1]), "who is stopped or dead kills nothing"
     before = cluster.tasks(run)
     # Clocks of two hosts are trusted to a second: till then it would be "may have".
@@ -141,7 +141,7 @@ def test_09_master_stopped_past_every_lease_and_continued_loses_and_doubles_noth
     wait_until(lambda: not any(alive(pid) for _, pid in placed.values()), seconds=LEASE_S + 30, what="the leases' end")
     time.sleep(LEASE_S / 5 + 6)  # and the margin of the master, too
     started.processes["master"].send_signal(signal.SIGCONT)
-    started.finish(run, seconds=90)
+    started.finish(run)
     tasks = started.tasks(run)
     assert all([a["state"] for a in task["attempts"]] == ["lost", "success"] for task in tasks.values())
     wrong = ledger.check(ledger.read(path), expected=[(run, t) for t in tasks], lost=[(run, t, 1) for t in tasks])

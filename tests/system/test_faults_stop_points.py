@@ -103,7 +103,7 @@ class Deaths(Ordeal):
         self.end_all()
         self.start_armed(f"{point}:{passes}")
         client = self.begin(**self.load_for(name))
-        wait_until(lambda: self.process.poll() is not None or client.process.poll() is not None, seconds=60,
+        wait_until(lambda: self.process.poll() is not None or client.process.poll() is not None, seconds=120,
                    what=f"a death at point {point}, pass {passes}, or the run's end")
         died = self.revive()
         self.cluster.processes["master"].send_signal(signal.SIGCONT)

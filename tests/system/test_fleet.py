@@ -128,7 +128,7 @@ def test_traffic_holds_no_plain_text_of_a_command_or_a_log(cluster):
 def run_from(desk, name, files, **tasks):
     """The run of a DAG whose files lie on the desk, once it has succeeded."""
     run = desk.ok("submit", desk.dag(name, tasks, files=files)).strip()
-    desk.fleet.finish(run, seconds=120)
+    desk.fleet.finish(run)
     return run
 
 
@@ -300,7 +300,7 @@ def test_addresses_of_a_token_are_tried_in_turn(cluster):
     addresses = ["tcp://10.213.0.250:7411", f"tcp://{host}:9", f"tcp://{host}:7411"]
     cluster.start_master(*(word for address in addresses for word in ("--advertise", address)))
     cluster.start_worker("w1")
-    wait_until(lambda: cluster.workers_up() == {"w1"}, seconds=60, what="w1 up")
+    wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 up")
     assert f"registered with the master at {addresses[2]}" in cluster.log_of("w1")
     assert cluster.log_of("w1").count("no answer from") <= 4, cluster.log_of("w1")
     run = cluster.submit(cluster.dag("d", {"a": {"bash": "echo said"}}))
@@ -335,9 +335,9 @@ def test_removed_key_ends_its_agent_with_status_4_and_its_tasks_run_until_their_
     assert pair.processes["w1"].wait(timeout=30 * PATIENCE) == 4, "the handshake is refused too"
     said = [line for line in pair.log_of("w1").splitlines() if "does not admit this worker" in line]
     assert len(said) == 2 and all("2 tasks go on until their lease" in line for line in said), pair.log_of("w1")
-    wait_until(lambda: not pids & set(pair.processes_left()), seconds=40, what="the end of their lease")
+    wait_until(lambda: not pids & set(pair.processes_left()), seconds=90, what="the end of their lease")
     gate.touch()
-    pair.finish(run, seconds=120)
+    pair.finish(run)
     tasks = pair.tasks(run)
     assert all([a["state"] for a in tasks[name]["attempts"]] == ["lost", "success"] for name in mine)
     check(pair, run, path, lost=[(name, 1) for name in mine])
@@ -446,7 +446,7 @@ def test_36_rebooted_host_speaks_for_itself_and_the_lease_runs_out(pair):
     wait_until(lambda: state_of(pair, "w1") == "up", what="w1 up after its reboot")
     assert all(pair.tasks(run)[name]["attempts"][0]["state"] != "lost" for name in lost)
     gate.touch()
-    pair.finish(run, seconds=120)
+    pair.finish(run)
     assert time.monotonic() - cut_at > 19
     tasks = pair.tasks(run)
     assert all([a["state"] for a in tasks[name]["attempts"]] == ["lost", "success"] for name in lost)

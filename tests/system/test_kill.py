@@ -69,8 +69,8 @@ def test_work_survives_fifty_rounds_of_kills(started):
         packages = started.submit(ROOT / "dags/packages/packages.yaml")
         for _ in range(dice.randrange(1, 4)):
             kill_something(started, dice, path, TASKS // 2)
-        started.finish(run, seconds=120)
-        started.finish(packages, seconds=120)
+        started.finish(run)
+        started.finish(packages)
         lost += lost_attempts(started, run)
         runs.append(run)
         wrong = ledger.check(ledger.read(path), expected=[(r, t) for r in runs for t in parents], lost=lost,

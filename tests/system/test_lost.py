@@ -99,7 +99,7 @@ def test_10_stopped_agent_its_runner_kills_in_time_and_on_lost_says_what_comes_n
     assert "else it is held in" in text
     assert "reeve workers --lost w1" in text
     wait_until(lambda: {name: task["state"] for name, task in cluster.tasks(run).items()} ==
-               {"fails": "failed", "waits": "held", "again": "success"}, seconds=OVER_S + 20, what="what on_lost says")
+               {"fails": "failed", "waits": "held", "again": "success"}, seconds=OVER_S + 60, what="what on_lost says")
     assert cluster.tasks(run)["fails"]["reason"] == "worker_lost"
     assert "reeve mark" in cluster.ok("explain", f"{run}/waits")
     cluster.processes["w1"].send_signal(signal.SIGCONT)
@@ -119,7 +119,7 @@ def test_held_task_is_held_still_after_a_restart_and_goes_again_when_it_is_named
     run = on_first(cluster, "d", {"waits": {"bash": body, "on_lost": "hold", **SHORT}})
     second_worker(cluster)
     end_host(cluster, "w1")
-    wait_until(lambda: state(cluster, run, "waits") == "held", seconds=OVER_S + 20, what="held")
+    wait_until(lambda: state(cluster, run, "waits") == "held", seconds=OVER_S + 60, what="held")
     cluster.kill("master")
     cluster.start_master()
     assert state(cluster, run, "waits") == "held"
@@ -138,7 +138,7 @@ def test_idempotent_task_goes_on_elsewhere_within_seconds_and_the_first_end_coun
     run = on_first(cluster, "d", {"twice": {"bash": body, "idempotent": True, "lease": "5m"}})
     second_worker(cluster)
     freeze(cluster, "w1")
-    cluster.finish(run, seconds=120)
+    cluster.finish(run)
     first, second = cluster.tasks(run)["twice"]["attempts"]
     assert (first["state"], first["reason"]) == ("cancelled", "superseded") and second["state"] == "success"
     pid = starts(path, "twice")[0].pid
