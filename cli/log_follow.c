@@ -299,6 +299,8 @@ static void take_data(
         stream->tail = 0;
     if (data->skipped > 0)
         log_say_skipped(following->job, &stream->choice, data->skipped);
+    if (data->damaged && data->data.length > 0)
+        log_say_damaged(following->job, &stream->choice, data);
     log_lines_take(&stream->lines, data, &out);
     if (data->expired)
         log_say_expired(following->job, &stream->choice);

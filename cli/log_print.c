@@ -19,6 +19,14 @@ void log_say_skipped(const struct log_job *job, const struct log_choice *choice,
         choice->id.attempt, (unsigned long long)bytes);
 }
 
+void log_say_damaged(
+    const struct log_job *job, const struct log_choice *choice, const struct msg_log_data *data)
+{
+    terminal_say("%s/%s@%u: bytes %llu-%llu of this log are damaged on the master's disk", job->run,
+        choice->task, choice->id.attempt, (unsigned long long)data->offset,
+        (unsigned long long)(data->offset + data->data.length - 1));
+}
+
 void log_say_expired(const struct log_job *job, const struct log_choice *choice)
 {
     terminal_say("%s/%s@%u: its log has expired, the master keeps it no longer", job->run,
@@ -49,6 +57,8 @@ static int read_on(struct client *client, const struct log_job *job,
     const struct msg_log_data *data = body;
     if (data->skipped > 0)
         log_say_skipped(job, choice, data->skipped);
+    if (data->damaged && data->data.length > 0)
+        log_say_damaged(job, choice, data);
     if (data->expired)
         log_say_expired(job, choice);
     log_lines_take(lines, data, &out);

@@ -41,6 +41,9 @@ char *log_label(const struct log_job *job, const struct log_choice *choice);
 /* Says that the log's limit cut bytes out. */
 void log_say_skipped(const struct log_job *job, const struct log_choice *choice, uint64_t bytes);
 /* Says that the master has removed the log. */
+/* All of its data. */
+void log_say_damaged(
+    const struct log_job *job, const struct log_choice *choice, const struct msg_log_data *data);
 void log_say_expired(const struct log_job *job, const struct log_choice *choice);
 
 #endif

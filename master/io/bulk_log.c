@@ -163,6 +163,7 @@ static bool answer_read(
             .known = piece.known,
             .skipped = piece.skipped,
             .expired = piece.expired,
+            .damaged = piece.damaged,
         };
         body.marks.items = piece.marks;
         body.marks.count = piece.mark_count < MARKS_SHOWN_MAX ? piece.mark_count : MARKS_SHOWN_MAX;

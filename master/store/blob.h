@@ -93,6 +93,7 @@ struct log_piece {
     bool known;       /* a byte of it has ever arrived, or it is finished */
     bool expired;     /* it was there, and was removed (log_expire) */
     bool complete;    /* nothing follows next */
+    bool damaged;     /* the disk has changed some of data: it is not what was kept */
     struct log_mark *marks; /* in the arena */
     uint32_t mark_count;
 };

@@ -84,6 +84,7 @@ static int append_data(struct log_file *file, struct slice data, struct error *e
         rc = file_write_all(file->log_fd, data.ptr, data.length, error);
     if (rc == 0) {
         file->bytes += data.length;
+        log_file_sum(file, data);
         return 0;
     }
     /* What got in of it would be counted at the next start, and is right, but this process has said
@@ -123,7 +124,7 @@ static int append_marks(
     if (first)
         file->first_at = used > 0 ? selected[0].at : clock_wall_ms();
     /* The first byte's own mark needs no index. */
-    if (used > 1 || (used == 1 && !(first && file->index_fd < 0)))
+    if (used > 1 || file->new_sum_count > 0 || (used == 1 && !(first && file->index_fd < 0)))
         rc = log_file_add_marks(file, selected, used, error);
     free(selected);
     return rc;
@@ -237,20 +238,50 @@ static void read_marks(
     }
 }
 
+/* How many of `length` bytes that begin at `at` are alike true or damaged; `stretches` begins where
+ * the first one's stretch does. */
+static size_t count_alike(const struct log_file *file, uint64_t at, struct slice stretches,
+    size_t length, bool *ret_damaged)
+{
+    uint64_t begin = at - at % LOG_SUM_BYTES;
+    size_t alike = 0;
+    for (size_t i = 0; i < stretches.length && alike < length; i += LOG_SUM_BYTES) {
+        size_t rest = stretches.length - i;
+        struct slice stretch =
+            slice_make(stretches.ptr + i, rest < LOG_SUM_BYTES ? rest : LOG_SUM_BYTES);
+        bool damaged = !log_file_is_true(file, begin + i, stretch);
+        if (i == 0)
+            *ret_damaged = damaged;
+        else if (damaged != *ret_damaged)
+            return alike;
+        uint64_t end = begin + i + stretch.length - at;
+        alike = end < length ? (size_t)end : length;
+    }
+    return alike;
+}
+
+/* Whole stretches are read, for their sums. */
 static int read_piece(const struct log_file *file, const struct log_range *range,
     struct buffer *out, struct log_piece *piece, struct error *error)
 {
     struct extent extent = find_extent(file, range->offset);
     size_t wanted = extent.count < range->limit ? (size_t)extent.count : range->limit;
-    ssize_t got = 0;
-    if (wanted > 0)
-        got = pread(file->log_fd, buffer_reserve(out, wanted), wanted, (off_t)extent.at);
-    if (got < 0 || (wanted > 0 && got == 0))
-        return error_set_errno(error, ERR_IO, got < 0 ? errno : EIO, "%s: read failed", file->path);
-    out->length += (size_t)got;
+    uint64_t before = extent.at % LOG_SUM_BYTES, end = extent.at + wanted;
+    end += (LOG_SUM_BYTES - end % LOG_SUM_BYTES) % LOG_SUM_BYTES;
+    size_t whole = (size_t)((end < file->bytes ? end : file->bytes) - (extent.at - before));
+    if (wanted > 0) {
+        char *bytes = buffer_reserve(out, whole);
+        ssize_t got = pread(file->log_fd, bytes, whole, (off_t)(extent.at - before));
+        if (got != (ssize_t)whole)
+            return error_set_errno(
+                error, ERR_IO, got < 0 ? errno : EIO, "%s: read failed", file->path);
+        wanted = count_alike(file, extent.at, slice_make(bytes, whole), wanted, &piece->damaged);
+        memmove(bytes, bytes + before, wanted);
+        out->length += wanted;
+    }
     piece->offset = range->offset + extent.skipped;
     piece->skipped = extent.skipped;
-    piece->next = piece->offset + (uint64_t)got;
+    piece->next = piece->offset + wanted;
     piece->complete = file->complete && piece->next >= log_file_length(file);
     return 0;
 }
@@ -276,15 +307,6 @@ int log_read(struct blob_store *store, const struct log_range *range, struct are
         *ret_piece = piece;
     log_file_release(store, file);
     return rc;
-}
-
-/* The offset in the stream of a byte of the file. */
-static uint64_t stream_offset(const struct log_file *file, uint64_t at)
-{
-    uint64_t skipped = 0;
-    for (size_t i = 0; i < file->gap_count && file->gaps[i].offset - skipped <= at; i++)
-        skipped += file->gaps[i].skipped;
-    return at + skipped;
 }
 
 /* Where in the file the last `lines` lines begin. A newline at the very end begins no line. */
@@ -329,7 +351,7 @@ int log_tail_offset(struct blob_store *store, const struct attempt_id *id, uint6
     if (lines > 0)
         rc = find_tail(file, lines, &at, error);
     if (rc == 0)
-        *ret_offset = at == 0 ? 0 : stream_offset(file, at);
+        *ret_offset = at == 0 ? 0 : log_file_stream_offset(file, at);
     log_file_release(store, file);
     return rc;
 }

@@ -21,7 +21,7 @@ enum {
 };
 
 static const char index_magic[LOG_INDEX_HEAD_BYTES + 1] = "REEVIDX1";
-static const char trailer_magic[sizeof((struct log_trailer){0}.magic) + 1] = "REEVEND1";
+static const char trailer_magic[sizeof((struct log_trailer){0}.magic) + 1] = "REEVEND2";
 
 static uint64_t check_of_record(const struct log_record *record)
 {
@@ -82,6 +82,14 @@ static bool take_record(struct log_file *file, const struct log_record *record)
         vector_reserve(&file->gaps, file->gap_count, &file->gap_capacity);
         file->gaps[file->gap_count++] = (struct log_gap){record->offset, record->value};
         file->skipped += record->value;
+        return true;
+    }
+    if (record->kind == LOG_RECORD_SUM) {
+        uint64_t end = ((uint64_t)file->sum_count + 1) * LOG_SUM_BYTES;
+        if (record->offset - file->skipped != end)
+            return false;
+        vector_reserve(&file->sums, file->sum_count, &file->sum_capacity);
+        file->sums[file->sum_count++] = record->value;
         return true;
     }
     if (record->kind != LOG_RECORD_MARK || record->offset < file->marked)
@@ -177,14 +185,88 @@ static size_t begin_records(
 int log_file_add_marks(
     struct log_file *file, const struct log_mark *marks, uint32_t count, struct error *error)
 {
-    struct log_record *records = xcalloc((size_t)count + 1, sizeof *records);
-    size_t used = begin_records(file, marks[0].offset == 0, records);
-    for (uint32_t i = 0; i < count; i++)
+    size_t sums = 0, most = (size_t)count + file->new_sum_count + 1;
+    struct log_record *records = xcalloc(most, sizeof *records);
+    size_t used = begin_records(file, count > 0 && marks[0].offset == 0, records);
+    for (uint32_t i = 0; i < count; i++) {
+        while (sums < file->new_sum_count && file->new_sums[sums].offset <= marks[i].offset)
+            records[used++] = file->new_sums[sums++];
         records[used++] = (struct log_record){
             .offset = marks[i].offset, .value = (uint64_t)marks[i].at, .kind = LOG_RECORD_MARK};
+    }
+    while (sums < file->new_sum_count)
+        records[used++] = file->new_sums[sums++];
     int rc = append_records(file, records, used, error);
+    if (rc == 0)
+        file->new_sum_count = 0;
     free(records);
     return rc;
+}
+
+/* ---- checksums ---- */
+
+uint64_t log_file_stream_offset(const struct log_file *file, uint64_t at)
+{
+    uint64_t skipped = 0;
+    for (size_t i = 0; i < file->gap_count && file->gaps[i].offset - skipped <= at; i++)
+        skipped += file->gaps[i].skipped;
+    return at + skipped;
+}
+
+static size_t whole_stretches(const struct log_file *file)
+{
+    return file->sum_count + file->new_sum_count;
+}
+
+void log_file_sum(struct log_file *file, struct slice data)
+{
+    for (size_t at = 0; at < data.length;) {
+        at += log_sum_add(&file->tail, data.ptr + at, data.length - at);
+        if (file->tail.bytes < LOG_SUM_BYTES)
+            break;
+        uint64_t end = ((uint64_t)whole_stretches(file) + 1) * LOG_SUM_BYTES;
+        vector_reserve(&file->new_sums, file->new_sum_count, &file->new_sum_capacity);
+        /* A gap at its end comes after it. */
+        file->new_sums[file->new_sum_count++] = (struct log_record){
+            .offset = log_file_stream_offset(file, end - 1) + 1,
+            .value = log_sum_value(&file->tail),
+            .kind = LOG_RECORD_SUM,
+        };
+        file->tail = (struct log_sum){0};
+    }
+}
+
+/* What the file has behind the sums of its index. */
+static int sum_rest(struct log_file *file, struct error *error)
+{
+    uint64_t at = (uint64_t)file->sum_count * LOG_SUM_BYTES;
+    char *bytes = at < file->bytes ? xmalloc(LOG_SUM_BYTES) : NULL;
+    int rc = 0;
+    file->tail = (struct log_sum){0};
+    file->new_sum_count = 0;
+    while (rc == 0 && at < file->bytes) {
+        uint64_t left = file->bytes - at;
+        size_t wanted = left < LOG_SUM_BYTES ? (size_t)left : LOG_SUM_BYTES;
+        if (pread(file->log_fd, bytes, wanted, (off_t)at) != (ssize_t)wanted)
+            rc = fail(file, error);
+        else
+            log_file_sum(file, slice_make(bytes, wanted));
+        at += wanted;
+    }
+    free(bytes);
+    return rc;
+}
+
+bool log_file_is_true(const struct log_file *file, uint64_t at, struct slice bytes)
+{
+    uint64_t stretch = at / LOG_SUM_BYTES, value = log_sum_of(bytes.ptr, bytes.length);
+    if (stretch < file->sum_count)
+        return file->sums[stretch] == value;
+    if (stretch < whole_stretches(file))
+        return file->new_sums[stretch - file->sum_count].value == value;
+    if (stretch != file->bytes / LOG_SUM_BYTES)
+        return true;
+    return value == (file->complete ? file->tail_sum : log_sum_value(&file->tail));
 }
 
 static int sync_descriptor(const struct log_file *file, int fd, struct error *error)
@@ -220,9 +302,12 @@ int log_file_add_gap(
     struct blob_store *store, struct log_file *file, uint64_t skipped, struct error *error)
 {
     struct log_record records[2] = {0};
+    /* The sums that stand before it in the file stand before it in the index. */
+    int rc = file->new_sum_count > 0 ? log_file_add_marks(file, NULL, 0, error) : 0;
     size_t used = begin_records(file, false, records);
     records[used++] = (struct log_record){log_file_length(file), skipped, LOG_RECORD_GAP, 0};
-    int rc = sync_descriptor(file, file->log_fd, error);
+    if (rc == 0)
+        rc = sync_descriptor(file, file->log_fd, error);
     if (rc == 0)
         rc = append_records(file, records, used, error);
     if (rc == 0)
@@ -236,14 +321,20 @@ int log_file_add_gap(
 
 int log_file_seal(struct log_file *file, struct error *error)
 {
-    struct log_trailer trailer = {.length = log_file_length(file), .first_at = file->first_at};
+    struct log_trailer trailer = {.length = log_file_length(file),
+        .first_at = file->first_at,
+        .sum = log_sum_value(&file->tail)};
     memcpy(trailer.magic, trailer_magic, sizeof trailer.magic);
     trailer.check = check_of_trailer(&trailer);
+    int rc = file->new_sum_count > 0 ? log_file_add_marks(file, NULL, 0, error) : 0;
+    if (rc != 0)
+        return rc;
     if (fchmod(file->log_fd, 0400) != 0)
         return fail(file, error);
-    int rc = write_at(file, file->log_fd, &trailer, sizeof trailer, file->bytes, error);
+    rc = write_at(file, file->log_fd, &trailer, sizeof trailer, file->bytes, error);
     if (rc == 0) {
         file->complete = true;
+        file->tail_sum = trailer.sum;
         return 0;
     }
     if (ftruncate(file->log_fd, (off_t)file->bytes) != 0 || fchmod(file->log_fd, 0600) != 0)
@@ -267,7 +358,7 @@ static void forget_index(struct log_file *file)
         (void)close(file->index_fd);
     file->index_fd = -1;
     file->index_bytes = file->skipped = file->marked = 0;
-    file->gap_count = 0;
+    file->gap_count = file->sum_count = 0;
     file->first_at = 0;
 }
 
@@ -290,6 +381,7 @@ static int load_sealed(struct log_file *file, uint64_t size, struct error *error
     if (trailer.length == log_file_length(file)) {
         file->complete = true;
         file->first_at = trailer.first_at;
+        file->tail_sum = trailer.sum;
     }
     return 0;
 }
@@ -331,6 +423,8 @@ static int load(struct log_file *file, struct error *error)
             return rc;
     }
     int rc = load_index(file, true, error);
+    if (rc == 0)
+        rc = sum_rest(file, error);
     if (file->first_at == 0 && file->bytes > 0)
         file->first_at = modified;
     return rc;
@@ -346,6 +440,8 @@ static void destroy(struct log_file *file)
         (void)close(file->index_fd);
     (void)pthread_mutex_destroy(&file->mutex);
     free(file->gaps);
+    free(file->sums);
+    free(file->new_sums);
     free(file->path);
     free(file);
 }

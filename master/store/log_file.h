@@ -13,11 +13,16 @@
  * each with a check; a torn tail is cut off. Marks may be lost with their tail. A gap may not, or
  * the bytes after it would stand at wrong offsets: what comes before it, then the gap, is synced
  * before a byte after it is written.
+ *
+ * A checksum for each LOG_SUM_BYTES of the file is a record too, written with the marks of the
+ * append that filled them; that of the last, shorter stretch lies in the trailer, and until then in
+ * memory. Sums that a torn tail took along are made again from the file.
  */
 #ifndef MASTER_STORE_LOG_FILE_H
 #define MASTER_STORE_LOG_FILE_H
 
 #include "master/store/blob_store.h"
+#include "master/store/log_sum.h"
 
 #include <assert.h>
 
@@ -26,11 +31,11 @@ struct log_gap {
     uint64_t skipped;
 };
 
-enum log_record_kind { LOG_RECORD_MARK = 1, LOG_RECORD_GAP = 2 };
+enum log_record_kind { LOG_RECORD_MARK = 1, LOG_RECORD_GAP = 2, LOG_RECORD_SUM = 3 };
 
 struct log_record {
-    uint64_t offset; /* in the stream */
-    uint64_t value;  /* a mark: wall time; a gap: bytes skipped */
+    uint64_t offset; /* in the stream; a sum's: where its bytes end */
+    uint64_t value;  /* a mark: wall time; a gap: bytes skipped; a sum: itself */
     uint32_t kind;
     uint32_t check;
 };
@@ -41,10 +46,11 @@ struct log_trailer {
     char magic[8];
     uint64_t length; /* of the stream */
     int64_t first_at;
+    uint64_t sum; /* of the bytes behind the last whole LOG_SUM_BYTES */
     uint64_t check;
 };
 
-static_assert(sizeof(struct log_trailer) == 32, "log_trailer is on disk");
+static_assert(sizeof(struct log_trailer) == 40, "log_trailer is on disk");
 
 enum { LOG_INDEX_HEAD_BYTES = 8 };
 
@@ -58,8 +64,14 @@ struct log_file {
     struct log_gap *gaps;  /* ascending */
     size_t gap_count, gap_capacity;
     uint64_t index_bytes;
-    uint64_t marked;  /* offset of the last mark */
-    int64_t first_at; /* wall time of the first byte; 0: none came */
+    uint64_t *sums; /* of the file's stretches that stand in the index, in their order */
+    size_t sum_count, sum_capacity;
+    struct log_record *new_sums; /* that do not stand there yet */
+    size_t new_sum_count, new_sum_capacity;
+    struct log_sum tail; /* of what follows them, while it grows */
+    uint64_t tail_sum;   /* likewise, when it is complete */
+    uint64_t marked;     /* offset of the last mark */
+    int64_t first_at;    /* wall time of the first byte; 0: none came */
     bool complete, synced;
     uint32_t users; /* under the store's mutex, as last_use and removed */
     bool removed;   /* it is not among the open logs any more */
@@ -83,7 +95,16 @@ bool log_is_expired(const struct blob_store *store, const struct attempt_id *id)
 void log_file_remove(struct blob_store *store, const struct attempt_id *id);
 void log_file_release(struct blob_store *store, struct log_file *file);
 
-/* Appends marks to the index, which is made if need be. */
+/* Takes bytes that were appended to the file into its checksums. */
+void log_file_sum(struct log_file *file, struct slice data);
+/* Whether bytes of the file, LOG_SUM_BYTES from the start of a stretch or fewer at its end, are
+ * what was written. True where no sum stands for them. */
+bool log_file_is_true(const struct log_file *file, uint64_t at, struct slice bytes);
+/* The offset in the stream of a byte of the file. */
+uint64_t log_file_stream_offset(const struct log_file *file, uint64_t at);
+
+/* Appends marks, and the sums that came with their bytes, to the index, which is made if need be.
+ */
 int log_file_add_marks(
     struct log_file *file, const struct log_mark *marks, uint32_t count, struct error *error);
 /* Appends a gap at the present end, synced. */

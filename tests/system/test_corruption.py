@@ -159,3 +159,27 @@ def test_master_with_a_damaged_blob_names_it_or_does_not_need_it(interrupted):
             kept.put_back()
     assert named == 2
     go_on(cluster)
+
+
+def test_flipped_byte_of_a_kept_log_is_told_and_the_rest_is_read(started):
+    """On the master's disk; the worker has no copy any more."""
+    run = started.submit(started.dag("d", {"a": {"bash": "seq 100000 120000"}}))
+    started.finish(run)
+    whole = started.ok("logs", f"{run}/a")
+    assert whole.count("\n") == 20001
+    (path,) = [path for path in started.data.glob("logs/*/*.log")]
+    wait_until(lambda: not path.stat().st_mode & 0o200, what="a log that is complete")
+    content = path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(flip(20000)(content))
+    path.chmod(0o400)
+    read = started.reeve("logs", f"{run}/a")
+    assert read.status == 0
+    assert f"{run}/a@1: bytes 16384-32767 of this log are damaged on the master's disk\n" in read.err
+    assert read.err.count("damaged") == 1
+    assert len(read.out) == len(whole) and sum(a != b for a, b in zip(read.out, whole, strict=True)) == 1
+    path.chmod(0o600)
+    path.write_bytes(content)
+    path.chmod(0o400)
+    read = started.reeve("logs", f"{run}/a")
+    assert "damaged" not in read.err and read.out == whole

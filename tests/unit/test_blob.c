@@ -8,6 +8,7 @@
 #include "common/file.h"
 #include "common/memory.h"
 #include "master/store/blob.h"
+#include "master/store/log_sum.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -428,11 +429,13 @@ static void log_finished_empty_is_known(void **state)
 }
 
 /* What is on disk after a crash between the steps of log_finish. */
+enum { TRAILER_BYTES = 40 };
+
 static void log_seal_without_its_trailer_is_not_complete(void **state)
 {
     struct fixture *fixture = *state;
     char *path = log_path(fixture, "log");
-    for (size_t torn = 0; torn <= 32; torn++) {
+    for (size_t torn = 0; torn <= TRAILER_BYTES; torn++) {
         struct buffer text = {0};
         for (int i = 0; i < 30; i++)
             buffer_printf(&text, "line %d\n", i);
@@ -443,8 +446,8 @@ static void log_seal_without_its_trailer_is_not_complete(void **state)
         open_blobs(fixture);
         bool complete;
         uint64_t length = length_of(fixture, &complete);
-        assert_true(complete == (torn == 32));
-        assert_true(length <= text.length && length + 32 >= text.length);
+        assert_true(complete == (torn == TRAILER_BYTES));
+        assert_true(length <= text.length && length + TRAILER_BYTES >= text.length);
         if (!complete) {
             append(fixture, length, 0, text.data + length, 1000);
             assert_int_equal(log_finish(fixture->store, &id, text.length, NULL), 0);
@@ -470,9 +473,97 @@ static void log_that_prints_a_trailer_is_not_complete(void **state)
     assert_int_equal(chmod(path, 0600), 0);
     open_blobs(fixture);
     bool complete;
-    assert_int_equal(length_of(fixture, &complete), 33);
+    assert_int_equal(length_of(fixture, &complete), 1 + TRAILER_BYTES);
     assert_false(complete);
     free(path);
+}
+
+/* ---- checksums ---- */
+
+static void flip_byte(const struct fixture *fixture, const char *ending, off_t at)
+{
+    char *path = log_path(fixture, ending);
+    struct stat status;
+    char byte;
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(chmod(path, 0600), 0);
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0 && pread(fd, &byte, 1, at) == 1);
+    byte ^= 4;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(chmod(path, status.st_mode & 0777), 0);
+    free(path);
+}
+
+/* Reads all of it; returns how many bytes were said to be damaged, *ret_first where they begin. */
+static uint64_t read_damaged(struct fixture *fixture, uint64_t length, uint64_t *ret_first)
+{
+    uint64_t damaged = 0, offset = 0;
+    while (offset < length) {
+        struct log_piece piece = read_at(fixture, offset, 5000);
+        assert_true(piece.next > offset);
+        if (piece.damaged && damaged == 0)
+            *ret_first = piece.offset;
+        damaged += piece.damaged ? piece.next - piece.offset : 0;
+        offset = piece.next;
+    }
+    return damaged;
+}
+
+enum { LARGE = 3 * LOG_SUM_BYTES + 1234, GAP_AT = LOG_SUM_BYTES + 100, GAP_BYTES = 7000 };
+
+/* With a cut part in the second stretch of the file, in appends of all sizes. */
+static void append_large(struct fixture *fixture)
+{
+    static const size_t sizes[] = {1, 7, 4096, 30000, 100};
+    char *text = xmalloc(LARGE + 1);
+    size_t at = 0, limit = GAP_AT;
+    for (size_t i = 0; i < LARGE; i++)
+        text[i] = (char)('a' + i % 23);
+    for (size_t i = 0; at < LARGE; i++) {
+        size_t length = sizes[i % 5] < limit - at ? sizes[i % 5] : limit - at;
+        uint64_t skipped = at == GAP_AT ? GAP_BYTES : 0;
+        uint64_t offset = at > GAP_AT ? at + GAP_BYTES : at;
+        struct log_mark mark = {offset + skipped, (int64_t)(1000 + i)};
+        struct log_chunk chunk = {offset, skipped, slice_make(text + at, length), &mark, 1};
+        assert_int_equal(log_append(fixture->store, &id, &chunk, NULL), 0);
+        at += length;
+        if (at == GAP_AT)
+            limit = LARGE;
+        if (i % 4 == 3)
+            reopen(fixture);
+    }
+    free(text);
+}
+
+static void log_flipped_byte_is_told_and_the_rest_is_read(void **state)
+{
+    static const off_t flips[] = {
+        0, LOG_SUM_BYTES - 1, LOG_SUM_BYTES, 2 * LOG_SUM_BYTES + 5, 3 * LOG_SUM_BYTES, LARGE - 1};
+    struct fixture *fixture = *state;
+    uint64_t first = 0;
+    append_large(fixture);
+    assert_int_equal(read_damaged(fixture, LARGE + GAP_BYTES, &first), 0);
+    for (int sealed = 0; sealed < 2; sealed++) {
+        if (sealed)
+            assert_int_equal(log_finish(fixture->store, &id, LARGE + GAP_BYTES, NULL), 0);
+        reopen(fixture);
+        assert_int_equal(read_damaged(fixture, LARGE + GAP_BYTES, &first), 0);
+        for (size_t i = 0; i < sizeof flips / sizeof flips[0]; i++) {
+            uint64_t begin = (uint64_t)(flips[i] - flips[i] % LOG_SUM_BYTES);
+            uint64_t rest = LARGE - begin;
+            flip_byte(fixture, "log", flips[i]);
+            assert_int_equal(read_damaged(fixture, LARGE + GAP_BYTES, &first),
+                rest < LOG_SUM_BYTES ? rest : LOG_SUM_BYTES);
+            assert_int_equal(first, begin > GAP_AT ? begin + GAP_BYTES : begin);
+            flip_byte(fixture, "log", flips[i]);
+        }
+    }
+    /* What stands in no sum any more cannot be told, and is read. */
+    flip_byte(fixture, "idx", 8 + 24);
+    reopen(fixture);
+    (void)read_damaged(fixture, LARGE, &first);
 }
 
 static void log_torn_index_keeps_what_agrees(void **state)
@@ -659,6 +750,7 @@ int main(void)
         TEST(log_finished_empty_is_known),
         TEST(log_seal_without_its_trailer_is_not_complete),
         TEST(log_that_prints_a_trailer_is_not_complete),
+        TEST(log_flipped_byte_is_told_and_the_rest_is_read),
         TEST(log_torn_index_keeps_what_agrees),
         TEST(log_flipped_index_is_survived),
         TEST(log_cut_file_goes_on_from_what_is_there),
