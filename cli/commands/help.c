@@ -1,6 +1,6 @@
 /* reeve help, reeve version. All help comes from the table of commands. */
-#include "cli/command.h"
 #include "cli/help.h"
+#include "cli/command.h"
 #include "cli/terminal.h"
 
 #include <string.h>

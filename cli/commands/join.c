@@ -1,7 +1,7 @@
 /* reeve join, masters: the masters on other hosts that this user speaks to. */
+#include "cli/join.h"
 #include "cli/command.h"
 #include "cli/document.h"
-#include "cli/join.h"
 #include "cli/table_view.h"
 #include "cli/terminal.h"
 #include "common/memory.h"

@@ -1,7 +1,7 @@
 #include "operators/spark/standalone.h"
 
-#include "operators/spark/child.h"
 #include "operators/common/http.h"
+#include "operators/spark/child.h"
 
 #include <stdio.h>
 #include <stdlib.h>
