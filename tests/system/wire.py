@@ -32,10 +32,10 @@ Message = collections.namedtuple("Message", "number name numbered fields")
 
 
 def read_messages():
-    """({name: Message}, {record: [Field]}) of messages.def."""
+    """({name: Message}, {record: [Field]}) of messages.def and the part of it that it includes."""
     records, messages, fields = {}, {}, []
     line = re.compile(r"^(\w+)\(([^,)]*)(?:, *([^,)]*))?(?:, *([^,)]*))?(?:, *([^,)]*))?")
-    for text in (PROTO / "messages.def").read_text().splitlines():
+    for text in "".join((PROTO / name).read_text() for name in ("messages.def", "runner.def")).splitlines():
         found = line.match(text)
         if not found:
             continue
