@@ -2,6 +2,7 @@
 docs/dag-file.md, Memory and processors."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -126,3 +127,29 @@ def test_without_cgroups_a_task_runs_on_as_many_processors(bare):
     _, name = run(bare, "pinned", {"one": {"exec": count, "cpus": 0.3}, "all": {"exec": count}}, status=0)
     assert bare.ok("logs", f"{name}/one").strip() == "1"
     assert int(bare.ok("logs", f"{name}/all")) == len(os.sched_getaffinity(0))
+
+
+def test_cgroups_are_made_beside_the_leaf_that_holds_agent_and_runner():
+    """As systemd's DelegateSubgroup has it: the unit's own cgroup holds no process, and could hand controllers on."""
+    unit = next((root for root in map(pathlib.Path, ("/sys/fs/cgroup/unified", "/sys/fs/cgroup"))
+                 if (root / "cgroup.controllers").exists()), pathlib.Path("/")) / f"rv{os.getpid()}"
+    try:
+        (unit / "reeve-worker").mkdir(parents=True)
+    except OSError as error:
+        pytest.skip(f"no cgroup v2 that may be used: {error}")
+    cluster = Cluster()
+    try:
+        cluster.start_master()
+        cluster.spawn("w1", "sh", "-c", f'echo $$ >{unit}/reeve-worker/cgroup.procs && exec "$@"', "sh",
+                      program("reeve-worker"), "--data", str(cluster.folder / "w1"), "--join", str(cluster.data), "--name",
+                      "w1")
+        wait_until(lambda: cluster.workers_up() == {"w1"}, what="the worker")
+        _, name = run(cluster, "where", {"own": {"bash": "grep ^0: /proc/self/cgroup"}}, status=0)
+        instance = next((cluster.folder / "w1").glob("**/runner-*.sock")).name[len("runner-"):-len(".sock")]
+        assert f"/{unit.name}/reeve-{instance}/" in cluster.ok("logs", f"{name}/own")
+        cluster.stop_worker("w1")
+        assert not (unit / f"reeve-{instance}").exists(), "the runner removed its own"
+    finally:
+        cluster.close()
+        for folder in [*unit.glob("*/"), unit]:
+            folder.rmdir()

@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 enum {
-    FREE_MAX = 64, /* empty ones that are kept for the next attempts */
+    FREE_MAX = 64,  /* empty ones that are kept for the next attempts */
+    MOVES_MAX = 10, /* readings of a container's processes: one may fork while it is moved */
 };
 
 static const char LEAF[] = "/reeve-worker";
@@ -116,6 +117,64 @@ static int instance_find(int own, uint64_t instance)
     return openat(own, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+static bool holds_no_process(int fd)
+{
+    char first;
+    int file = openat(fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    bool empty = file >= 0 && read(file, &first, 1) == 0;
+    if (file >= 0)
+        (void)close(file);
+    return empty;
+}
+
+static void move_all(int from, int to)
+{
+    char line[32];
+    int fd = openat(from, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    FILE *file = fd >= 0 ? fdopen(fd, "re") : NULL;
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        (void)cgroup_write(to, "cgroup.procs", "%s", line);
+    if (file != NULL)
+        (void)fclose(file);
+    else if (fd >= 0)
+        (void)close(fd);
+}
+
+/*
+ * A container with a cgroup namespace of its own: nobody else is in its root, which is none of the
+ * host's. What runs there, this process and its agent among them, goes into the leaf, when that
+ * gains something. Where the tree is read-only, as engines have it by default, nothing happens.
+ */
+static void container_enter_leaf(int base)
+{
+    char path[PATH_MAX];
+    char offered[512] = "";
+    int file = openat(base, "cgroup.controllers", O_RDONLY | O_CLOEXEC);
+    if (file >= 0) {
+        (void)!read(file, offered, sizeof offered - 1);
+        (void)close(file);
+    }
+    if (!cgroup_own_path(NULL, path) || strcmp(path, "/") != 0 ||
+        faccessat(base, "cgroup.type", F_OK, 0) != 0 || strstr(offered, "memory") == NULL)
+        return;
+    if (mkdirat(base, LEAF + 1, 0755) != 0 && errno != EEXIST)
+        return;
+    int leaf = openat(base, LEAF + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; leaf >= 0 && i < MOVES_MAX && !holds_no_process(base); i++)
+        move_all(base, leaf);
+    if (leaf >= 0)
+        (void)close(leaf);
+}
+
+/*
+ * A cgroup that hands a controller on takes no process in any more, but for the root of all: then
+ * systemd could not start an agent again beside its runner. Some would hand on cpu all the same.
+ */
+static bool may_give(int base)
+{
+    return holds_no_process(base) || faccessat(base, "cgroup.type", F_OK, 0) != 0;
+}
+
 /* To what will be made in the instance's folder. */
 static bool controller_give(int base, int instance, const char *controller)
 {
@@ -130,14 +189,16 @@ void cgroups_init(struct cgroups *cgroups, uint64_t instance)
     *cgroups = (struct cgroups){.fd = -1, .instance = instance};
     if (own < 0)
         return;
+    container_enter_leaf(own);
     cgroup_name_instance(instance, name);
     if (mkdirat(own, name, 0755) == 0)
         cgroups->fd = instance_find(own, instance);
     /* cgroup.kill came with Linux 5.14; without it a cgroup is no better than the sweep. */
     bool usable = cgroups->fd >= 0 && faccessat(cgroups->fd, "cgroup.kill", W_OK, 0) == 0 &&
                   faccessat(own, "cgroup.procs", W_OK, 0) == 0;
-    cgroups->memory = usable && controller_give(own, cgroups->fd, "+memory");
-    cgroups->cpu = usable && controller_give(own, cgroups->fd, "+cpu");
+    bool gives = usable && may_give(own);
+    cgroups->memory = gives && controller_give(own, cgroups->fd, "+memory");
+    cgroups->cpu = gives && controller_give(own, cgroups->fd, "+cpu");
     (void)close(own);
     if (!usable)
         cgroups_fini(cgroups);

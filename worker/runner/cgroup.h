@@ -7,7 +7,8 @@
  *
  * BASE is OWN, or its parent when OWN is called "reeve-worker" (systemd's DelegateSubgroup): a
  * cgroup that holds processes cannot give its children the memory controller, so whoever wants
- * that keeps agent and runner in such a leaf. Controllers are asked for and may be refused.
+ * that keeps agent and runner in such a leaf; in a container the runner does it itself. Controllers
+ * are asked for and may be refused.
  *
  * OWN is the cgroup in the v2 hierarchy of whoever calls, also in the hybrid layout
  * (/sys/fs/cgroup/unified). An agent that is to sweep for its runner must therefore live in the
