@@ -49,6 +49,7 @@ struct supervision {
     struct loop *loop;
     enum phase phase;
     uint64_t phase_ends_ms;
+    bool reported, told_to_end; /* to who ordered all this; by them */
     struct child master;
     bool served; /* the master was ready once */
     uint32_t master_deaths;
@@ -62,6 +63,7 @@ static void report(struct supervision *supervision, const char *name, const char
     int length = snprintf(text, sizeof text, "%s %s %d\n", name, what, number);
     if (length > 0)
         (void)!write(supervision->report_fd, text, (size_t)length);
+    supervision->reported = true;
 }
 
 /* In the new process: the standard streams, the signals, and away. */
@@ -354,6 +356,7 @@ static void on_order(void *context, int fd, uint32_t events)
         enter(supervision, PHASE_OVER, 0);
     else
         end_workers(supervision);
+    supervision->told_to_end = length == 0 || order != SUPERVISE_START_WORKERS;
 }
 
 static int prepare_child(struct supervision *supervision, struct child *child)
@@ -414,6 +417,9 @@ static void finish(struct supervision *supervision)
         close_child(&supervision->workers[i]);
         close_child(&supervision->stoppers[i]);
     }
+    /* Who was told that something ended reads in its log why, before the folder goes. */
+    while (supervision->reported && !supervision->told_to_end && supervision->order->remove != NULL)
+        on_order(supervision, supervision->order_fd, 0);
     if (supervision->order->remove != NULL)
         (void)file_remove_tree(supervision->order->remove, NULL);
     loop_destroy(supervision->loop);

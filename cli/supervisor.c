@@ -75,7 +75,21 @@ int supervisor_start(
     return rc;
 }
 
-void supervisor_read_report(const struct supervisor *supervisor, char *text, size_t size)
+/* What a program's exit status stands for. */
+static int code_of(const char *report)
+{
+    static const char words[] = " ended with status ";
+    static const int codes[] = {ERR_USAGE, ERR_UNSUPPORTED, ERR_DENIED, ERR_NOT_FOUND, ERR_REFUSED};
+    const char *at = strstr(report, words);
+    long status = at != NULL ? strtol(at + strlen(words), NULL, 10) : 0;
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        if (error_exit_status(codes[i]) == status)
+            return codes[i];
+    }
+    return ERR_IO;
+}
+
+int supervisor_read_report(const struct supervisor *supervisor, char *text, size_t size)
 {
     ssize_t length;
     do {
@@ -83,14 +97,15 @@ void supervisor_read_report(const struct supervisor *supervisor, char *text, siz
     } while (length < 0 && errno == EINTR);
     text[length > 0 ? length : 0] = '\0';
     text[strcspn(text, "\n")] = '\0';
+    return code_of(text);
 }
 
 static int report_error(const struct supervisor *supervisor, struct error *error)
 {
-    char text[400];
-    supervisor_read_report(supervisor, text, sizeof text);
+    char text[SUPERVISOR_REPORT_MAX];
+    int code = supervisor_read_report(supervisor, text, sizeof text);
     return error_set(
-        error, ERR_IO, "%s", text[0] != '\0' ? text : "the supervisor of the processes ended");
+        error, code, "%s", text[0] != '\0' ? text : "the supervisor of the processes ended");
 }
 
 static int wait_ready(

@@ -45,15 +45,17 @@ struct supervisor {
 int supervisor_start(
     const struct supervisor_order *order, struct supervisor *ret_supervisor, struct error *error);
 /*
- * Until the master's control.sock is there: 0. ERR_IO with what the supervisor reported when
- * something ended, ERR_TIMEOUT after a minute. Call it before any signal is caught.
+ * Until the master's control.sock is there: 0. What the supervisor reported, with its code, when
+ * something ended; ERR_TIMEOUT after a minute. Call it before any signal is caught.
  */
 int supervisor_wait_ready(
     const struct supervisor *supervisor, const char *master, struct error *error);
 /* Once the master is ready. */
 void supervisor_start_workers(const struct supervisor *supervisor);
-/* What the supervisor reported, into text; empty when nothing. Does not wait. */
-void supervisor_read_report(const struct supervisor *supervisor, char *text, size_t size);
+/* What the supervisor reported, into text; empty when nothing. Does not wait. Returns the ERR_ code
+ * of the exit status in it, ERR_IO when there is none. */
+enum { SUPERVISOR_REPORT_MAX = 400 };
+int supervisor_read_report(const struct supervisor *supervisor, char *text, size_t size);
 /* Ends all and waits for it; SIGINT, SIGTERM or SIGHUP meanwhile ends all at once. `now`: at once.
  */
 void supervisor_end(struct supervisor *supervisor, bool now);

@@ -71,7 +71,8 @@ static uint32_t slot_count(const struct arguments *arguments)
     return cpus > 0 ? (uint32_t)cpus : 1;
 }
 
-/* The last lines of what the master printed: why it did not start. */
+/* The last lines of what a program printed: why it did not start. A full disk takes no log either.
+ */
 static void show_log(const struct local *local, const char *name)
 {
     struct buffer text = {0};
@@ -87,17 +88,20 @@ static void show_log(const struct local *local, const char *name)
             terminal_say("%s: %.*s", name, (int)(end - at), text.data + at);
         }
     }
+    if (text.length == 0)
+        terminal_say("%s left no log in %s: is that disk full? $XDG_RUNTIME_DIR names another",
+            name, local->logs);
     buffer_fini(&text);
 }
 
 /* Why the processes are no more. */
 static int broken(const struct local *local, struct error *error)
 {
-    char report[400];
-    supervisor_read_report(&local->supervisor, report, sizeof report);
+    char report[SUPERVISOR_REPORT_MAX];
+    int code = supervisor_read_report(&local->supervisor, report, sizeof report);
     show_log(local, "master");
     show_log(local, "w1");
-    return error_set(error, ERR_IO, "%s", report[0] != '\0' ? report : "its processes ended");
+    return error_set(error, code, "%s", report[0] != '\0' ? report : "its processes ended");
 }
 
 /* Every queue that a task of the plan names: the one worker serves them all. Strings of the plan.

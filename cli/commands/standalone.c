@@ -76,21 +76,25 @@ static int wait_answer(const struct supervisor *supervisor, const char *folder, 
     if (rc == 0)
         rc = client_ask(client, MESSAGE_ping, &ping, MESSAGE_pong, &body, error);
     if (rc == 0 && ((const struct msg_pong *)body)->started_at < started_at)
-        rc = error_set(error, ERR_REFUSED, "%s: a master that was there before has it", folder);
+        rc = error_set(error, ERR_REFUSED,
+            "%s: a master that was there before has it: `reeve submit` uses that one as it is; "
+            "else end it, or name another folder with --data",
+            folder);
     session_close(client);
     return rc;
 }
 
-/* What it ended of itself, or with what signal; the exit status. */
+/* What it ended of itself, or with what signal; the exit status, which is a program's own where one
+ * ended: that of a master whose port is taken, say. */
 static int tell_end(const struct supervisor *supervisor, int signal)
 {
-    char report[400];
-    supervisor_read_report(supervisor, report, sizeof report);
+    char report[SUPERVISOR_REPORT_MAX];
+    int code = supervisor_read_report(supervisor, report, sizeof report);
     if (report[0] != '\0')
         terminal_say("%s", report);
     else
         terminal_say("ending the workers and the master; Ctrl-C again ends all at once");
-    return signal != 0 ? STATUS_SIGNAL + signal : error_exit_status(ERR_IO);
+    return signal != 0 ? STATUS_SIGNAL + signal : error_exit_status(code);
 }
 
 static int run(const struct supervisor_order *order, struct error *error)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -349,4 +350,14 @@ def test_standalone_starts_a_killed_master_again_and_the_task_goes_on(cluster):
     assert cluster.reeve("logs", f"{run}/a").out.splitlines() == ["begun", "gone on", "ended"]
     own.send_signal(signal.SIGINT)
     assert own.wait(timeout=60) == 130
+    assert not cluster.processes_left()
+
+
+def test_standalone_whose_port_is_taken_ends_as_its_master_does(cluster):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        result = cluster.reeve("standalone", "--data", cluster.data, "--listen", address)
+    assert result.status == 7 and "the port is taken" in result.err, result.err
     assert not cluster.processes_left()

@@ -100,3 +100,19 @@ def test_what_needs_more_than_there_will_be_does_not_come_again_each_second(tigh
     wait_until(lambda: tight.log_of("w1", 1000).count("no more tasks are taken") == 4, what="tries")
     assert "disk" in note_of(tight, "w1")
     assert len(tight.tasks(run)["a"]["attempts"]) <= 8
+
+
+@pytest.mark.parametrize("room", [0, 20_000], ids=["none", "enough_for_a_log"])
+def test_run_on_a_full_disk_says_so_and_leaves_nothing(cluster, room):
+    file = cluster.dag("d", {"a": {"noop": None}})
+    folder = small_disk(cluster, "full", "2m")
+    try:
+        fill(folder)
+        with open(folder / "filler", "r+b") as filler:
+            filler.truncate((folder / "filler").stat().st_size - room)
+        result = cluster.reeve("run", file, XDG_RUNTIME_DIR=folder)
+        assert result.status == 7 and "full" in result.err, result.err
+        assert [path.name for path in folder.iterdir()] == ["filler"]
+    finally:
+        cluster.end_all()
+        subprocess.run(["umount", "-l", folder], check=False)
