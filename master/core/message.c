@@ -122,11 +122,11 @@ static struct msg_ended checked(const struct msg_ended *message)
     return ended;
 }
 
-/* What was said by, or of, a task that was given secrets. */
+/* What was said by, or of, a task that was given secrets. The message itself lies in the scratch
+ * arena, with the rest of its frame. */
 static void mask_secrets(struct core *core, const struct attempt *attempt, struct msg_ended *ended)
 {
     const struct run *run = &core->runs[attempt->run];
-    arena_reset(&core->scratch);
     ended->error = connections_mask(core, &run->plan, attempt->task, ended->error);
     ended->outputs = connections_mask_json(core, &run->plan, attempt->task, ended->outputs);
 }

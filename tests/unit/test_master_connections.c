@@ -156,6 +156,11 @@ static void connection_secrets_are_taken_out_of_errors_outputs_and_notes(void **
     assert_int_equal(row->state, ATTEMPT_SUCCESS);
     assert_true(slice_is(row->outputs, "{\"a\":[\"x *********\",1],\"**********\":null}"));
     assert_true(slice_is(row->error, "at *********, **********"));
+    /* The message lay where the mask worked: what is settled is this attempt and no other. */
+    const struct msg_settled *settled = fake_told(fake, MESSAGE_settled, 0);
+    const struct attempt_id id = attempt_named(run, 0, 1);
+    assert_non_null(settled);
+    assert_memory_equal(&settled->id, &id, sizeof id);
 }
 
 static int set_up(void **state)
