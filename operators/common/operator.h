@@ -60,6 +60,7 @@ bool operator_describe(int argc, char **argv, const char *version, const char *p
 
 /*
  * Reads the task (blocks until it is there) and takes the descriptor, which becomes close-on-exec.
+ * From then on this process leaves no core file.
  * ERR_IO: there is no socket, or it ended; ERR_MALFORMED: no such task, or a text with a NUL in it;
  * ERR_VERSION. The worker was told of these two.
  */

@@ -196,11 +196,17 @@ int attempt_do(struct attempt *attempt, struct error *error)
         return rc != 0 ? rc : follow(attempt, driver, error);
     }
     rc = submit(attempt, error);
-    if (rc == ERR_AGAIN && followed && attempt->scan.driver[0] != '\0')
+    bool named = attempt->scan.driver[0] != '\0';
+    if (rc == ERR_AGAIN && followed && named)
         return end_driver(attempt, attempt->scan.driver, error);
+    if (rc == ERR_REFUSED && followed && named) {
+        /* The driver runs whatever became of spark-submit: nobody else would end it. */
+        say(error->text);
+        rc = 0;
+    }
     if (rc != 0 || !followed)
         return rc;
-    if (attempt->scan.driver[0] == '\0')
+    if (!named)
         return error_set(error, ERR_NOT_FOUND,
             "spark-submit ended with 0 and named no driver: look at the cluster before a retry");
     return follow(attempt, attempt->scan.driver, error);

@@ -83,7 +83,7 @@ def test_connection_of_the_environment_comes_as_files_of_the_attempt_alone(clust
     assert log_of(cluster, run, "b").strip() == "none"
 
 
-def test_secret_is_in_no_file_argv_or_environment_while_its_task_runs_and_after(cluster):
+def test_32_secret_is_in_no_file_argv_or_environment_while_its_task_runs_and_after(cluster):
     cluster.env["REEVE_CONN_DB"] = URI
     cluster.start(workers=1)
     script = f"""
@@ -412,7 +412,7 @@ def leaves_cores(folder):
 
 
 @pytest.mark.parametrize("victim", ["master", "w1"])
-def test_secret_is_in_no_core_file(cluster, victim):
+def test_32_secret_is_in_no_core_file(cluster, victim):
     cluster.env["REEVE_CONN_DB"] = URI
     cluster.start(workers=1)
     run = cluster.submit(cluster.dag("dump", {"a": {

@@ -71,7 +71,7 @@ def test_hostile_params_and_outputs_are_rows_of_the_table_and_nothing_else(shop)
     assert shop.database.psql("SELECT p, o FROM kept") == f"{hostile}|{hostile}"
 
 
-def test_fault_20_a_cancelled_task_leaves_no_backend(shop):
+def test_20_a_cancelled_task_leaves_no_backend(shop):
     run = shop.submit(dag(shop, {"postgres": "CREATE TABLE t (n int); SELECT pg_sleep(600)"}))
     in_query(shop)
     shop.ok("cancel", run)
@@ -80,13 +80,13 @@ def test_fault_20_a_cancelled_task_leaves_no_backend(shop):
     assert shop.tasks(run)["load"]["state"] == "cancelled"
 
 
-def test_fault_20_a_timed_out_task_leaves_no_backend(shop):
+def test_20_a_timed_out_task_leaves_no_backend(shop):
     run = shop.submit(dag(shop, {"postgres": "SELECT pg_sleep(600)", "execution_timeout": "1s"}))
     shop.finish(run, status=1)
     assert backends(shop.database) == [] and shop.tasks(run)["load"]["reason"] == "timeout"
 
 
-def test_fault_20_the_backend_of_a_killed_operator_is_gone_before_the_retry_starts(shop):
+def test_20_the_backend_of_a_killed_operator_is_gone_before_the_retry_starts(shop):
     """The retry itself looks who is there: nobody but itself."""
     sql = ("CREATE TABLE IF NOT EXISTS seen (n int); COMMIT; INSERT INTO seen SELECT count(*) FROM pg_stat_activity WHERE "
            "starts_with(application_name, 'reeve:'); SELECT pg_sleep(CASE WHEN (SELECT count(*) FROM seen) > 1 THEN 0 ELSE 600 END)")
@@ -97,6 +97,39 @@ def test_fault_20_the_backend_of_a_killed_operator_is_gone_before_the_retry_star
     shop.finish(run)
     assert shop.database.psql("SELECT n FROM seen") == "1\n1" and backends(shop.database) == []
     assert [one["state"] for one in shop.tasks(run)["load"]["attempts"]] == ["failed", "success"]
+
+
+# Counts who is at work for this task, and stays if it is the first to count.
+COUNTS = ("CREATE TABLE IF NOT EXISTS seen (n int); INSERT INTO seen SELECT count(*) FROM pg_stat_activity WHERE "
+          "starts_with(application_name, 'reeve:'); SELECT pg_sleep(CASE WHEN (SELECT count(*) FROM seen) > 1 THEN 0 ELSE 600 END)")
+
+
+def check_lost(shop, run):
+    """The second attempt met no backend but its own, and none is left."""
+    assert shop.database.psql("SELECT n FROM seen") == "1\n1" and backends(shop.database) == []
+    assert [one["state"] for one in shop.tasks(run)["load"]["attempts"]] == ["lost", "success"]
+
+
+def test_20_the_query_of_a_killed_runner_is_gone_before_the_next_attempt_starts(shop):
+    run = shop.submit(dag(shop, {"postgres": {"sql": COUNTS, "autocommit": True}}))
+    in_query(shop)
+    runner, = shop.runners()
+    os.kill(runner, signal.SIGKILL)
+    wait_until(lambda: shop.processes["w1"].poll() is not None, what="the agent's end")
+    shop.start_worker("w1")
+    shop.finish(run)
+    check_lost(shop, run)
+
+
+def test_20_the_query_of_a_lost_lease_is_gone_before_the_next_attempt_starts(shop):
+    """The agent stands still: the runner alone ends what nobody renews, and the operator its query."""
+    run = shop.submit(dag(shop, {"postgres": {"sql": COUNTS, "autocommit": True}, "lease": "18s", "kill_grace": "1s"}))
+    in_query(shop)
+    shop.processes["w1"].send_signal(signal.SIGSTOP)
+    shop.start_worker("w2")
+    shop.finish(run, seconds=120)
+    shop.processes["w1"].send_signal(signal.SIGCONT)
+    check_lost(shop, run)
 
 
 def test_a_mistake_is_the_tasks_error(shop):

@@ -59,7 +59,7 @@ def test_a_signal_ends_a_connection_that_is_never_answered(empty):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_fault_20_a_killed_query_is_gone_before_the_retry_starts(empty, how):
+def test_20_a_killed_query_is_gone_before_the_retry_starts(empty, how):
     """SIGSTOP is a host that hangs: its connection stays open, and only the retry ends it."""
     first = running(empty, "CREATE TABLE t (n int); SELECT pg_sleep(600)")
     ghost, = empty.backends()

@@ -310,6 +310,19 @@ def test_only_finished_is_success(bench, master, state):
     assert ended.error == f"{DRIVER} is {state}: Exception: boom"
 
 
+def test_21_the_driver_of_a_killed_spark_submit_is_followed_and_ended_on_cancel(bench, master):
+    bench.script(f"echo 'Driver successfully submitted as {DRIVER}'; kill -9 $$")
+    ended = bench.run({"application": "job.jar"}, master(["RUNNING", "FINISHED"]).connection())
+    assert ended.status == 0 and "spark-submit ended with 137" in ended.log, ended.log
+    server = master(["RUNNING"])
+    attempt = bench.start({"application": "job.jar"}, server.connection())
+    ender = Ender(attempt)
+    wait_until(lambda: server.asked)
+    attempt.signal(signal.SIGTERM)
+    ended = ender.end()
+    assert ended.status == 143 and ended.error == f"stopped by a signal; {DRIVER} is KILLED", ended.log
+
+
 def test_exit_0_without_a_driver_is_no_success(bench, master):
     ended = bench.run({"application": "job.jar"}, master(["RUNNING"]).connection())
     assert "named no driver" in ended.error

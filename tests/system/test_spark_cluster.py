@@ -96,7 +96,7 @@ def test_cluster_mode_follows_the_driver_over_rest(cluster):
     assert re.match(r"driver-\S+ is FAILED", ended.error), ended.log
 
 
-def test_faults_21_a_lost_spark_submit_s_driver_is_adopted_and_ended_on_cancel(cluster):
+def test_21_a_lost_spark_submit_s_driver_is_adopted_and_ended_on_cancel(cluster):
     options = {"application": f"file://{cluster.jar()}", "class": "Average", "args": ["sleep"]}
     first = cluster.attempt(options, "cluster")
     driver = note_of(first, "driver")
