@@ -1,3 +1,5 @@
+#include "common/log.h"
+#include "master/io/run_page.h"
 #include "master/io/state.h"
 
 static void load_dag(void *context, const struct dag_row *row)
@@ -37,6 +39,39 @@ static void load_token(void *context, const struct token_row *row)
     pipeline_step(&master->pipeline, &(struct event){.kind = EVENT_LOAD_TOKEN, .token = *row});
 }
 
+/* Of tasks that are named in a line of the log. */
+enum { UNWAITED_NAMES_MAX = 5 };
+
+/*
+ * Of a run of a restored store: its tasks with `lease: none`. What the fleet may run of them is in
+ * no row, and no wait is long enough for it: only a person can know.
+ */
+static void warn_of_unwaited(const struct master *master, const struct store_run *stored)
+{
+    struct run_view run;
+    struct task_view task;
+    struct buffer names = {0};
+    uint32_t found = 0;
+    if (!core_view_run(master->core, stored->run.key, &run))
+        return;
+    for (uint32_t i = 0; i < plan_task_count(run.plan); i++) {
+        const struct plan_task *planned = &run.plan->tasks[i];
+        if (planned->lease_ms != 0 || planned->kind == OPERATOR_NOOP ||
+            !core_view_task(master->core, stored->run.key, i, &task) || task_is_over(task.state) ||
+            ++found > UNWAITED_NAMES_MAX)
+            continue;
+        struct slice name = plan_string(run.plan, planned->name);
+        buffer_printf(&names, "%s%.*s", found > 1 ? ", " : "", SLICE_PRINT(name));
+    }
+    if (found > 0)
+        log_warn("%.*s/%u: %u of its tasks that are not over have lease: none (%s%s): what a "
+                 "worker that does not come back still runs of them cannot be waited out; make "
+                 "sure that none does",
+            SLICE_PRINT(run.dag), run.number, found, buffer_text(&names),
+            found > UNWAITED_NAMES_MAX ? ", …" : "");
+    buffer_fini(&names);
+}
+
 static int load_run(void *context, const struct store_run *stored, struct error *error)
 {
     struct master *master = context;
@@ -63,6 +98,9 @@ static int load_run(void *context, const struct store_run *stored, struct error 
     pipeline_step(&master->pipeline, &event);
     if (stored->run.state == RUN_RUNNING)
         table_set(&master->running, stored->run.key, 1);
+    bool live = stored->run.state == RUN_RUNNING || stored->run.state == RUN_QUEUED;
+    if (master->identity.restoring && live)
+        warn_of_unwaited(master, stored);
     return 0;
 }
 

@@ -224,7 +224,7 @@ static void set_attempts(struct run_page *page, struct task_info *info,
     info->attempts.count = last + 1;
 }
 
-static bool is_end(uint32_t task_state)
+bool task_is_over(uint32_t task_state)
 {
     return task_state >= TASK_SUCCESS && task_state <= TASK_CANCELLED;
 }
@@ -238,7 +238,7 @@ static struct slice error_of(
     const struct attempt_row *rows = find_rows(page, info->index, &count);
     if (info->reason == REASON_NONE)
         return slice_of(NULL);
-    if (note->last != NULL && is_end(note->last->state))
+    if (note->last != NULL && task_is_over(note->last->state))
         return note->last->error;
     if (count > 0 && rows[count - 1].round >= note->resets)
         return rows[count - 1].error;

@@ -50,6 +50,9 @@ struct page_range *run_page_ranges(const struct run_page *page, size_t *ret_coun
 void run_page_add(struct run_page *page, const struct attempt_row *rows, size_t count);
 void run_page_add_late(struct run_page *page, const struct late_row *rows, size_t count);
 
+/* Whether a task in this state has ended. */
+bool task_is_over(uint32_t task_state);
+
 /* Makes the tasks of the answer, in the arena; sets page->more when the page was cut for its size.
  */
 struct task_info *run_page_tasks(struct run_page *page, const struct page_source *source,

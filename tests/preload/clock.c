@@ -1,9 +1,11 @@
 /*
  * A wall clock that a test steps: CLOCK_REALTIME and what stands on it are off by the milliseconds
- * in the 8 bytes of the file that RV_CLOCK names, at any time. All other clocks are true.
+ * in the first 8 bytes of the file that RV_CLOCK names, at any time, and CLOCK_BOOTTIME by those in
+ * the next 8: what a process sees whose machine was away so long. All other clocks are true.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +24,7 @@ __attribute__((constructor)) static void begin(void)
     int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0)
         return;
-    void *bytes = mmap(NULL, sizeof *step_ms, PROT_READ, MAP_SHARED, fd, 0);
+    void *bytes = mmap(NULL, 2 * sizeof *step_ms, PROT_READ, MAP_SHARED, fd, 0);
     (void)close(fd);
     if (bytes != MAP_FAILED)
         step_ms = bytes;
@@ -37,8 +39,9 @@ int clock_gettime(clockid_t clock, struct timespec *now)
         memcpy(&true_clock, &symbol, sizeof true_clock);
     }
     int rc = true_clock(clock, now);
-    if (rc == 0 && step_ms != NULL && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
-        int64_t ms = *step_ms;
+    bool wall = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE;
+    if (rc == 0 && step_ms != NULL && (wall || clock == CLOCK_BOOTTIME)) {
+        int64_t ms = step_ms[wall ? 0 : 1];
         now->tv_sec += (time_t)(ms / 1000);
         now->tv_nsec += (long)(ms % 1000) * 1000000;
         now->tv_sec += (now->tv_nsec >= 1000000000) - (now->tv_nsec < 0);

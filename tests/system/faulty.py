@@ -82,11 +82,15 @@ class Clock(_Shared):
 
     def __init__(self, cluster, name="clock"):
         path = cluster.folder / f"{name}.step"
-        super().__init__(path, 8)
+        super().__init__(path, 16)
         self.env = {"LD_PRELOAD": str(PRELOADS / "clock.so"), "RV_CLOCK": str(path)}
 
     def step(self, seconds):
         struct.pack_into("q", self.bytes, 0, int(seconds * 1000))
+
+    def pass_by(self, seconds):
+        """So much time has passed in all since the start, by every clock."""
+        struct.pack_into("qq", self.bytes, 0, int(seconds * 1000), int(seconds * 1000))
 
 
 @contextlib.contextmanager

@@ -94,6 +94,51 @@ def test_37_older_store_that_meets_a_higher_epoch_stops_and_says_so(cluster):
     assert cluster.reeve("ping").status == 0
 
 
+WAIT_S = 300 + 300 / 5 + 5  # the usual lease and its margin: no run of the older store has a longer one
+
+
+@pytest.mark.skipif(faulty.no_preload() is not None, reason=str(faulty.no_preload()))
+def test_37_wait_of_an_accepted_restore_ends_by_itself_and_nothing_ran_twice(cluster):
+    """Six minutes, which the master's own clocks skip over. What the store lacks is killed as its worker registers; what
+    it has goes on once the wait is over, not before. A task without a lease is named: no wait is long enough for it."""
+    path, older, gate = (cluster.folder / name for name in ("ledger", "older", "gate"))
+    holds = f"until [ -e {gate} ]; do sleep 0.1; done"
+    task = {"bash": ledger.script(path, holds), "lease": "30s", "kill_grace": "1s"}
+    cluster.start(workers=1, slots=2)
+    known = cluster.submit(cluster.dag("known", {
+        "a": task, "b": {**task, "needs": "a"}, "n": {**task, "lease": "none", "needs": "a"}}))
+    wait_until(lambda: lines_in(path) == 1, what="the start of a")
+    cluster.kill("master")
+    shutil.copytree(cluster.data, older, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
+    cluster.start_master()
+    wait_until(lambda: "w1" in cluster.workers_up(), what="w1 up")
+    cluster.submit(cluster.dag("unknown", {"u": task}))
+    wait_until(lambda: lines_in(path) == 2, what="the start of what the older store lacks")
+    (unknown,) = [line.pid for line in ledger.read(path) if line.task == "u"]
+    cluster.kill("master")
+    fill_in(older, cluster.data)
+    clock = faulty.Clock(cluster)
+    with faulty.started_with(cluster, clock.env):
+        cluster.start_master("--accept-restore")
+    wait_until(lambda: "w1" in cluster.workers_up(), what="w1 up")
+    wait_until(lambda: not pathlib.Path(f"/proc/{unknown}").exists(), what="the end of what the store lacks")
+    assert f"{known}: 1 of its tasks that are not over have lease: none (n)" in cluster.log_of("master", 50)
+    gate.touch()
+    wait_until(lambda: cluster.tasks(known)["a"]["state"] == "success", what="the end of a, which the store has")
+    assert {cluster.tasks(known)[name]["state"] for name in ("b", "n")} == {"ready"}
+    assert "is waited out" in cluster.ok("explain", f"{known}/b")
+    clock.pass_by(WAIT_S - 60)
+    wait_until(lambda: "w1" in cluster.workers_up(), what="w1 up")
+    wait_until(lambda: cluster.json("workers")[0]["heartbeat_age_ms"] < 1500, what="a heartbeat after it")
+    if "is waited out" in cluster.ok("explain", f"{known}/b"):  # not where the machine took a minute till here
+        assert {cluster.tasks(known)[name]["state"] for name in ("b", "n")} == {"ready"}
+    clock.pass_by(WAIT_S + 1)
+    cluster.finish(known)
+    lines = ledger.read(path)
+    starts = [(line.task, line.attempt) for line in lines if line.kind == "start"]
+    assert sorted(starts) == [("a", 1), ("b", 1001), ("n", 1001), ("u", 1)], starts
+
+
 def test_23_agents_and_master_replaced_under_load_lose_no_task(started):
     """A rolling upgrade: each program goes on from another folder, one after another, while tasks start and end."""
     path, locks, gate = (started.folder / name for name in ("ledger", "locks", "gate"))
