@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from reeve import Cluster, cgroups_of, program, wait_until
+from reeve import Cluster, cgroups_of, is_removed, program, wait_until
 
 PYTHON = sys.executable
 # Every page is touched: memory that is only reserved is no use of it.
@@ -89,9 +89,11 @@ def test_tasks_within_or_without_a_limit_succeed(limits):
 def test_cgroups_of_limits_go_with_their_attempts(limits):
     run(limits, "gone", {f"t{n}": {"exec": ["true"], "memory": "64MiB", "cpus": 0.5} for n in range(20)}, status=0)
     instance = next((limits.folder / "w1").glob("**/runner-*.sock")).name.removeprefix("runner-").removesuffix(".sock")
-    kept = [folder for own in cgroups_of(instance) if "unified" not in str(own) and (own / "memory.limit_in_bytes").exists()
-            for folder in own.iterdir() if folder.is_dir()]
-    assert not kept
+
+    def kept():
+        return [names for own in cgroups_of(instance) if "unified" not in str(own) and (own / "memory.limit_in_bytes").exists()
+                for _, names, _ in os.walk(own) if names]
+    wait_until(lambda: not kept(), what="the end of their cgroups")
 
 
 @pytest.fixture(scope="module", name="bare")
@@ -151,5 +153,4 @@ def test_cgroups_are_made_beside_the_leaf_that_holds_agent_and_runner():
         assert not (unit / f"reeve-{instance}").exists(), "the runner removed its own"
     finally:
         cluster.close()
-        for folder in [*unit.glob("*/"), unit]:
-            folder.rmdir()
+        wait_until(lambda: is_removed(unit), what="the end of the unit's cgroup")
