@@ -4,8 +4,11 @@
 #include "common/file.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -30,10 +33,37 @@ static int read_stdin(size_t most, struct buffer *ret_text, struct error *error)
                                    : 0;
 }
 
+/*
+ * A line of the terminal; what is read when a signal would end the program is EINTR, and the signal
+ * still to come: the caller has a terminal to bring back first. `held` are blocked.
+ */
+static ssize_t read_line(const sigset_t *held, struct buffer *ret_line)
+{
+    struct pollfd fds[] = {{STDIN_FILENO, POLLIN, 0}, {signalfd(-1, held, SFD_CLOEXEC), POLLIN, 0}};
+    int rc;
+    do {
+        rc = poll(fds, 2, -1);
+    } while (rc < 0 && errno == EINTR);
+    if (fds[1].fd >= 0)
+        (void)close(fds[1].fd);
+    if (rc < 0 || (fds[1].revents & POLLIN) != 0) {
+        errno = rc < 0 ? errno : EINTR;
+        return -1;
+    }
+    return read(STDIN_FILENO, ret_line->data, CONNECTION_MAX_BYTES - 1);
+}
+
 /* A line of the terminal, which does not show it. */
 static int prompt(const char *text, struct buffer *ret_line, struct error *error)
 {
     struct termios shown, hidden;
+    sigset_t held, before;
+    (void)sigemptyset(&held);
+    (void)sigaddset(&held, SIGINT);
+    (void)sigaddset(&held, SIGQUIT);
+    (void)sigaddset(&held, SIGTERM);
+    (void)sigaddset(&held, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &held, &before);
     bool quiet = tcgetattr(STDIN_FILENO, &shown) == 0;
     hidden = shown;
     hidden.c_lflag &= ~(tcflag_t)ECHO;
@@ -42,12 +72,16 @@ static int prompt(const char *text, struct buffer *ret_line, struct error *error
     if (quiet)
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
     (void)buffer_reserve(ret_line, CONNECTION_MAX_BYTES);
-    ssize_t got = read(STDIN_FILENO, ret_line->data, CONNECTION_MAX_BYTES - 1);
+    ssize_t got = read_line(&held, ret_line);
+    int errno_value = errno;
     if (quiet)
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
     (void)fputc('\n', stderr);
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
     if (got < 0)
-        return error_set_errno(error, ERR_IO, errno, "the terminal");
+        return error_set_errno(error, ERR_IO, errno_value, "the terminal");
+    if (got == 0)
+        return error_set(error, ERR_USAGE, "nothing was given: a %s was asked for", text);
     ret_line->length = (size_t)got;
     return 0;
 }
