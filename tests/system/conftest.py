@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import random
 import signal
 
 import pytest
@@ -63,6 +64,14 @@ def pytest_runtest_makereport(item, call):
     cluster = item.funcargs.get("cluster") if hasattr(item, "funcargs") else None
     if report.when == "call" and report.failed and cluster is not None:
         report.sections.append(("logs of the cluster", cluster.logs()))
+
+
+@pytest.fixture
+def dice():
+    """What a test chooses at random, and how to choose the same again."""
+    seed = int(os.environ.get("RV_SEED", random.randrange(10**6)))
+    print(f"RV_SEED={seed} repeats the choices of this run")
+    return random.Random(seed)
 
 
 @pytest.fixture

@@ -31,6 +31,16 @@ def script(path, body=":", locks=None):
     return "\n".join(lines + ["L start", body, "L end"]) + "\n"
 
 
+def until(gate):
+    """Bash that waits for a file to be there, and starts no process for it."""
+    return f"until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done"
+
+
+def lines_in(path):
+    """How much has happened so far."""
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
 def read(path):
     """The lines of a ledger; a line that is torn or unknown is an error of the test's own machinery."""
     with open(path, encoding="utf-8") as file:

@@ -6,6 +6,7 @@ import pytest
 
 import faulty
 import ledger
+from ledger import until
 from reeve import wait_until
 
 WHY_NOT = faulty.no_preload()
@@ -36,7 +37,7 @@ def test_13_wall_clock_stepped_by_a_day_touches_no_lease_timeout_or_retry(steppe
     path, gate = cluster.folder / "ledger", cluster.folder / "gate"
     say = lambda body: ledger.script(path, body)
     run = cluster.submit(cluster.dag("d", {
-        "stays": {"bash": say(f"until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done"), "lease": "20s",
+        "stays": {"bash": say(until(gate)), "lease": "20s",
                   "kill_grace": "1s", "execution_timeout": "10m"},
         "late": {"bash": say("sleep 600"), "execution_timeout": "3s", "kill_grace": "1s", "allow_failure": True},
         "again": {"bash": say(FIRST_FAILS), "retries": 1, "retry_delay": "3s"},

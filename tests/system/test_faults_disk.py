@@ -4,26 +4,19 @@ that lose what was not synced (FAULTS 6)."""
 import contextlib
 import errno
 import os
-import random
 import signal
 
 import pytest
 
 import faulty
 import ledger
+from ledger import lines_in
 from ordeal import Ordeal
 from reeve import is_alive, is_stopped, program, wait_until
 
 WHY_NO_PRELOAD = faulty.no_preload()
 preloaded = pytest.mark.skipif(WHY_NO_PRELOAD is not None, reason=str(WHY_NO_PRELOAD))
 STRIKES = int(os.environ.get("RV_STRIKES", "0"))  # of each kind; 0: few of the writes, most of the syncs
-
-
-@pytest.fixture
-def dice():
-    seed = int(os.environ.get("RV_SEED", random.randrange(10**6)))
-    print(f"RV_SEED={seed} repeats the choices of this run")
-    return random.Random(seed)
 
 
 class Strikes(Ordeal):
@@ -210,7 +203,3 @@ def cut_host(cluster, name, volume):
     cluster.kill(name)
     wait_until(lambda: not any(map(is_alive, mine)), what="the end of all on that host")
     volume.restore()
-
-
-def lines_in(path):
-    return path.read_bytes().count(b"\n") if path.exists() else 0

@@ -10,17 +10,10 @@ import pytest
 
 import faulty
 import ledger
+from ledger import lines_in, until
 from reeve import program, wait_until
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a host that booted at another time")
-
-
-def lines_in(path):
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def until(gate):
-    return f"until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done"
 
 
 def sessions(cluster, name):

@@ -1,12 +1,11 @@
 """Messages that are doubled, reordered, sent again and lost between a worker and its master (FAULTS 14, 19, 35)."""
 
 import collections
-import os
-import random
 
 import pytest
 
 import ledger
+from ledger import until
 from ordeal import Ordeal
 from proxy import TO_MASTER, TO_WORKER, Proxy
 from reeve import wait_until
@@ -18,13 +17,6 @@ def proxy(cluster):
     with Proxy(cluster) as own:
         yield own
         cluster.end_all()
-
-
-@pytest.fixture
-def dice():
-    seed = int(os.environ.get("RV_SEED", random.randrange(10**6)))
-    print(f"RV_SEED={seed} repeats the choices of this run")
-    return random.Random(seed)
 
 
 class Disorder:
@@ -137,7 +129,7 @@ def test_14_36_old_registration_that_comes_again_declares_nothing_gone(cluster, 
     cluster.kill("w1")
     cluster.start_worker("w1")
     wait_until(lambda: sessions() == 2, what="a later session")
-    body = ledger.script(path, f"until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done")
+    body = ledger.script(path, until(gate))
     run = cluster.submit(cluster.dag("d", {"a": {"bash": body}}))
     wait_until(lambda: path.exists(), what="the task's start")
     route = proxy.seen[-1][2] if proxy.seen[-1][2][0] == "worker" else next(

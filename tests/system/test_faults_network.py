@@ -8,6 +8,7 @@ import pytest
 
 import fleet as fleets
 import ledger
+from ledger import lines_in, until
 from reeve import wait_until
 
 WHY_NOT = fleets.is_possible()
@@ -30,14 +31,10 @@ def cluster():
     assert not reports, reports
 
 
-def lines_in(path):
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
 def gated(cluster, name, count):
     path, gate, locks = (cluster.folder / f"{name}.{part}" for part in ("ledger", "gate", "locks"))
     locks.mkdir()
-    body = ledger.script(path, f"until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done", locks)
+    body = ledger.script(path, until(gate), locks)
     run = cluster.submit(cluster.dag(name, {f"t{n}": {"bash": body} for n in range(count)}))
     wait_until(lambda: lines_in(path) == count, what=f"the start of {count} tasks")
     return run, path, gate

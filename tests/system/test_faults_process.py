@@ -13,15 +13,12 @@ import time
 import pytest
 
 import ledger
+from ledger import lines_in
 from reeve import PATIENCE, clean_environment, is_alive as alive, is_removed, processes_with, program, wait_until
 
 LEASE_S = 18  # the shortest for a kill grace of 1 s
 SHORT = {"lease": f"{LEASE_S}s", "kill_grace": "1s"}
 FIRST_STAYS = '[ "$REEVE_ATTEMPT" -gt 1 ] || while :; do sleep 0.1; done'
-
-
-def lines_in(path):
-    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def arguments_of(pid):

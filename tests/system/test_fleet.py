@@ -6,7 +6,6 @@ import datetime
 import hashlib
 import os
 import pathlib
-import re
 import shutil
 import signal
 import stat
@@ -18,6 +17,7 @@ import pytest
 import fleet as fleets
 import ledger
 from faulty import other_boot
+from ledger import lines_in, until
 from reeve import PATIENCE, program, wait_until
 
 WHY_NOT = fleets.is_possible()
@@ -49,19 +49,11 @@ def pair(cluster):
     return cluster
 
 
-def lines_in(path):
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def wait_for_gate(gate):
-    return f"until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done"
-
-
 def gated(cluster, count=4, name="gated", **keys):
     """(run, ledger's path, gate): tasks that run side by side until the gate is there."""
     path, gate, locks = (cluster.folder / f"{name}.{part}" for part in ("ledger", "gate", "locks"))
     locks.mkdir()
-    body = ledger.script(path, wait_for_gate(gate), locks)
+    body = ledger.script(path, until(gate), locks)
     tasks = {f"t{n}": {"bash": body, **keys} for n in range(count)}
     run = cluster.submit(cluster.dag(name, tasks))
     wait_until(lambda: lines_in(path) == count, what=f"the start of {count} tasks")
@@ -345,7 +337,7 @@ def test_removed_key_ends_its_agent_with_status_4_and_its_tasks_run_until_their_
 
 def test_worker_that_joins_mid_run_gets_work_at_once(pair):
     path, gate = pair.folder / "ledger", pair.folder / "gate"
-    tasks = {f"t{n:02}": {"bash": ledger.script(path, wait_for_gate(gate))} for n in range(40)}
+    tasks = {f"t{n:02}": {"bash": ledger.script(path, until(gate))} for n in range(40)}
     run = pair.submit(pair.dag("many", tasks))
     wait_until(lambda: lines_in(path) == 4, what="the first starts")
     pair.start_workers("w3")

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from ledger import until
 from reeve import wait_until
 
 
@@ -76,7 +77,7 @@ def test_task_goes_to_the_worker_that_has_room(tight):
 def test_log_that_fills_the_disk_waits_and_is_whole_when_there_is_room(tight):
     """Bounded and shown: the worker takes no more tasks, says so, and goes on by itself."""
     gate = tight.folder / "gate"
-    body = f"until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done; head -c 8000000 /dev/zero | tr '\\0' x; echo"
+    body = f"{until(gate)}; head -c 8000000 /dev/zero | tr '\\0' x; echo"
     run = tight.submit(tight.dag("d", {"a": {"bash": body}}))
     wait_until(lambda: tight.tasks(run)["a"]["state"] == "running", what="the task's start")
     fill(tight.folder / "w1")

@@ -9,14 +9,11 @@ import time
 import pytest
 
 import ledger
+from ledger import lines_in, until
 from reeve import ROOT, wait_until
 
 ROUNDS = int(os.environ.get("RV_ROUNDS", "50"))
 TASKS = 400
-
-
-def lines_in(path):
-    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def random_dag(cluster, dice, path, locks):
@@ -106,7 +103,7 @@ def test_cancel_of_a_running_task_survives_kill_of_the_master(started):
 
 def test_task_outlives_its_agent_and_keeps_its_log(started):
     path, gate = started.folder / "ledger", started.folder / "gate"
-    body = f"echo before; until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done; echo after; echo x=1 > $REEVE_OUTPUT"
+    body = f"echo before; {until(gate)}; echo after; echo x=1 > $REEVE_OUTPUT"
     run = started.submit(started.dag("d", {"a": {"bash": ledger.script(path, body)}}))
     wait_until(lambda: lines_in(path) == 1, what="the task's start")
     for name in ("w1", "w2", "master"):

@@ -12,6 +12,7 @@ import zmq
 import ledger
 import reeve
 import wire as wires
+from ledger import until
 from reeve import wait_until
 from test_access import GARBAGE, zmtp_greeting
 from wire import DENIED, REFUSED
@@ -164,7 +165,7 @@ def gated(wire):
     del cluster.env["REEVE_JOIN"]
     wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 up")
     path, gate = cluster.folder / "ledger", cluster.folder / "gate"
-    body = ledger.script(path, f"until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done")
+    body = ledger.script(path, until(gate))
     run = cluster.submit(cluster.dag("d", {"a": {"bash": body, "lease": "18s", "kill_grace": "1s"}}))
     wait_until(path.exists, what="the task's start")
     yield run, path, gate

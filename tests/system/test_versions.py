@@ -6,6 +6,7 @@ import pytest
 
 import ledger
 import reeve
+from ledger import lines_in, until
 from reeve import program, wait_until
 
 OLD, NEXT = "reeve-worker", "reeve-worker-next"
@@ -25,10 +26,6 @@ def said_of_versions(cluster):
     """What a worker and its master say of versions."""
     return {name: [line for line in cluster.log_of(name, 10000).splitlines() if "protocol version" in line]
             for name in ("master", "w1")}
-
-
-def lines_in(path):
-    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 @pytest.mark.slow
@@ -67,7 +64,7 @@ def test_upgrade_to_another_version_of_master_and_worker_kills_no_task(cluster):
     path, gate = cluster.folder / "ledger", cluster.folder / "gate"
     start_master(cluster)
     start_worker(cluster, "w1", "--join", cluster.data)
-    body = ledger.script(path, f"echo before; until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done; echo after")
+    body = ledger.script(path, f"echo before; {until(gate)}; echo after")
     run = cluster.submit(cluster.dag("d", {"a": {"bash": body}}))
     wait_until(lambda: lines_in(path) == 1, what="the task's start")
     runners = cluster.runners()

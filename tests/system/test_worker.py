@@ -15,17 +15,14 @@ import zmq
 
 import faulty
 import ledger
+from ledger import lines_in, until
 from reeve import PATIENCE, program, wait_until
-
-
-def lines_in(path):
-    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def gated(cluster, name="d", lease="5m", body=""):
     """(run, ledger's path, gate): one task that runs until the gate is there."""
     path, gate = cluster.folder / f"{name}.ledger", cluster.folder / f"{name}.gate"
-    wait = f"until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done"
+    wait = until(gate)
     script = ledger.script(path, f"{body}\n{wait}")
     run = cluster.submit(cluster.dag(name, {"a": {"bash": script, "lease": lease}}))
     wait_until(lambda: lines_in(path) == 1, what="the task's start")
@@ -174,7 +171,7 @@ def test_worker_whose_logs_are_not_taken_takes_no_more_and_resumes(cluster):
     cluster.start_master()
     cluster.start_worker("w1", "--spool-max", "16MiB", slots=1)
     gate, written = cluster.folder / "gate", cluster.folder / "written"
-    body = (f"until [ -e {gate} ]; do read -rt 0.05 <> <(:) || :; done\n"
+    body = (f"{until(gate)}\n"
             f"head -c 40000000 /dev/zero | tr '\\0' x; touch {written}")
     run = cluster.submit(cluster.dag("d", {"a": {"bash": body}, "b": {"bash": "true", "needs": "a"}}))
     wait_until(lambda: cluster.tasks(run)["a"]["state"] == "running", what="the task's start")
