@@ -41,6 +41,35 @@ static void append_json(struct log_lines *lines, bool partial, struct buffer *ou
     json_decref(object);
 }
 
+/* Printable bytes, as they go to the terminal. */
+static void append_shown(struct log_lines *lines, struct slice bytes, struct buffer *out)
+{
+    if (lines->style.colour)
+        traceback_append(&lines->traceback, bytes, out);
+    else
+        buffer_append_slice(out, bytes);
+}
+
+/* What is held as a line, made printable. */
+static void append_held(struct log_lines *lines, bool partial, struct buffer *out)
+{
+    struct printable printable = {0};
+    struct buffer shown = {0}, end = {0};
+    struct slice line = buffer_slice(&lines->held);
+    if (!partial && line.length > 0 && line.ptr[line.length - 1] == '\r')
+        line.length--;
+    printable_append(&printable, line, &shown);
+    printable_end(&printable, &shown);
+    append_shown(lines, buffer_slice(&shown), out);
+    /* Colours end with the line: what stands before the next is not the log's. */
+    if (lines->style.colour)
+        traceback_append(&lines->traceback, slice_of("\n"), &end);
+    if (end.length > 0)
+        buffer_append(out, end.data, end.length - 1);
+    buffer_fini(&shown);
+    buffer_fini(&end);
+}
+
 /* What is held as a line; `partial`: more of the same line follows. */
 static void append_line(struct log_lines *lines, bool partial, struct buffer *out)
 {
@@ -53,16 +82,10 @@ static void append_line(struct log_lines *lines, bool partial, struct buffer *ou
             times_append_moment(lines->line_time, out);
             buffer_append_text(out, " ");
         }
-        if (lines->style.safe) {
-            struct printable printable = {0};
-            struct slice line = buffer_slice(&lines->held);
-            if (!partial && line.length > 0 && line.ptr[line.length - 1] == '\r')
-                line.length--;
-            printable_append(&printable, line, out);
-            printable_end(&printable, out);
-        } else {
+        if (lines->style.safe)
+            append_held(lines, partial, out);
+        else
             buffer_append_slice(out, buffer_slice(&lines->held));
-        }
     }
     buffer_append_text(out, "\n");
     buffer_clear(&lines->held);
@@ -98,10 +121,14 @@ static void take_raw(struct log_lines *lines, struct slice bytes, struct buffer 
     if (bytes.length == 0)
         return;
     lines->begun = bytes.ptr[bytes.length - 1] != '\n';
-    if (lines->style.safe)
-        printable_append(&lines->printable, bytes, out);
-    else
+    if (!lines->style.safe) {
         buffer_append_slice(out, bytes);
+        return;
+    }
+    struct buffer shown = {0};
+    printable_append(&lines->printable, bytes, &shown);
+    append_shown(lines, buffer_slice(&shown), out);
+    buffer_fini(&shown);
 }
 
 void log_lines_take(struct log_lines *lines, const struct msg_log_data *data, struct buffer *out)
@@ -129,6 +156,8 @@ void log_lines_end(struct log_lines *lines, struct buffer *out)
 {
     if (is_raw(lines)) {
         printable_end(&lines->printable, out);
+        if (lines->style.colour)
+            traceback_end(&lines->traceback, out);
         /* Elsewhere the bytes stay as they are. */
         if (lines->style.safe && lines->begun)
             buffer_append_text(out, "\n");

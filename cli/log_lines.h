@@ -8,15 +8,17 @@
 #define CLI_LOG_LINES_H
 
 #include "cli/printable.h"
+#include "cli/traceback.h"
 #include "proto/proto.h"
 
 enum { LOG_LINE_MAX_BYTES = 64 * 1024 };
 
 struct log_style {
-    bool safe;  /* for a terminal: nothing in it is a command to it */
-    bool times; /* each line's time before it */
-    bool json;  /* {"run","task","attempt","time","line"} */
-    bool names; /* each line's task before it */
+    bool safe;   /* for a terminal: nothing in it is a command to it */
+    bool colour; /* and tracebacks are coloured */
+    bool times;  /* each line's time before it */
+    bool json;   /* {"run","task","attempt","time","line"} */
+    bool names;  /* each line's task before it */
 };
 
 struct log_name {
@@ -28,10 +30,11 @@ struct log_lines {
     struct log_style style;
     struct log_name name;
     struct printable printable; /* raw mode */
-    struct buffer held;         /* line mode: the unfinished line */
-    int64_t time;               /* of the byte that is looked at; 0: not known */
-    int64_t line_time;          /* of the line's first byte */
-    bool begun;                 /* the last byte was no newline */
+    struct traceback traceback;
+    struct buffer held; /* line mode: the unfinished line */
+    int64_t time;       /* of the byte that is looked at; 0: not known */
+    int64_t line_time;  /* of the line's first byte */
+    bool begun;         /* the last byte was no newline */
 };
 
 /* The name's texts are borrowed. */

@@ -68,7 +68,9 @@ struct run_output *run_output_create(struct client *client, struct follow *follo
     struct run_output *output = xcalloc(1, sizeof *output);
     output->follow = follow;
     output->job = (struct log_job){.run = run,
-        .style = {.safe = terminal_is_tty(stdout), .names = true},
+        .style = {.safe = terminal_is_tty(stdout),
+            .colour = terminal_has_colour(stdout),
+            .names = true},
         .stream = stdout,
         .ends_untold = true,
         .write = write_lines,

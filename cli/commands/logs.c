@@ -44,6 +44,7 @@ static int read_arguments(const struct arguments *arguments, struct logs *logs, 
     if (wish->failed && arguments_flag(arguments, "follow"))
         return error_set(error, ERR_USAGE, "--failed looks back, -f ahead: take one of them");
     logs->job.style.safe = terminal_is_tty(stdout);
+    logs->job.style.colour = terminal_has_colour(stdout);
     logs->job.style.times = arguments_flag(arguments, "times");
     logs->job.style.json = document_wanted(arguments);
     logs->job.style.names = wish->selector.task[0] == '\0' || wish->selector.all;

@@ -14,6 +14,7 @@ import pg
 import spark
 from pg import empty, server  # noqa: F401 (fixtures)
 from reeve import ROOT
+from terminal import Terminal
 from test_postgres_dags import uri
 
 pytestmark = pytest.mark.slow
@@ -125,4 +126,10 @@ def test_traceback_is_where_failed_leads(started):
     log = started.ok("logs", run, "--failed").replace("ratio | ", "")
     assert 'ratio.py", line 7, in ratio\n    return a / b\n' in log
     assert "ZeroDivisionError: float division by zero" in log
+    for env, red in (({}, "\x1b[31m"), ({"NO_COLOR": "1"}, "")):
+        terminal = Terminal(started, "logs", run, "--failed", **env)
+        assert terminal.end() == 0
+        assert f"{red}Traceback (most recent call last):" in terminal.shown and ("\x1b[" in terminal.shown) == bool(red)
+        assert f"{red}ZeroDivisionError: float division by zero" in terminal.shown
+    assert "\x1b" not in log
     assert started.tasks(run)["ratio"]["error"] == "ZeroDivisionError: float division by zero (ratio.py, line 7)"

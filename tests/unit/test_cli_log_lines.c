@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,9 +107,40 @@ static void log_lines_endless_line_is_held_in_bounds(void **state)
     buffer_fini(&out);
 }
 
+#define RED   "\033[31m"
+#define PLAIN "\033[0m"
+
+static void log_lines_traceback_is_coloured_however_it_is_cut(void **state)
+{
+    static const char log[] =
+        "Trace of T\nTraceback (most recent call last):\n  File \"a.py\", line 1\n"
+        "    1 / 0\nZeroDivisionError: x\nafter\nTraceback (most";
+    static const char wanted[] = "Trace of T\n" RED "Traceback (most recent call last):" PLAIN
+                                 "\n" RED "  File \"a.py\", line 1" PLAIN "\n" RED "    1 / 0" PLAIN
+                                 "\n" RED "ZeroDivisionError: x" PLAIN "\nafter\nTraceback (most\n";
+    (void)state;
+    for (size_t cut = 1; cut < sizeof log; cut++) {
+        begin((struct log_style){.safe = true, .colour = true});
+        for (size_t at = 0; at < sizeof log - 1; at += cut) {
+            char piece[sizeof log] = "";
+            (void)snprintf(piece, sizeof piece, "%.*s", (int)cut, log + at);
+            take(at, piece, NULL, 0);
+        }
+        expect(wanted);
+    }
+    begin((struct log_style){.safe = true, .colour = true, .names = true});
+    take(0, "Traceback (most recent call last):\n  x\nE: y\nz\n", NULL, 0);
+    expect("load | " RED "Traceback (most recent call last):" PLAIN "\nload | " RED "  x" PLAIN
+           "\nload | " RED "E: y" PLAIN "\nload | z\n");
+    begin((struct log_style){.safe = true});
+    take(0, "Traceback (most recent call last):\nE: y\n", NULL, 0);
+    expect("Traceback (most recent call last):\nE: y\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(log_lines_traceback_is_coloured_however_it_is_cut),
         cmocka_unit_test(log_lines_raw_bytes_stay_as_they_are),
         cmocka_unit_test(log_lines_on_a_terminal_show_no_escape),
         cmocka_unit_test(log_lines_under_a_name_come_whole),
