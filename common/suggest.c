@@ -51,6 +51,9 @@ const char *suggest(struct slice word, const char *const *candidates)
             continue;
         size_t apart = distance(word, candidate);
         size_t allowed = word.length / 3 > 0 ? word.length / 3 : 1;
+        /* Of a word of one letter nothing is left when that is changed. */
+        if (word.length == 1 && candidate.length == 1)
+            continue;
         if (apart <= allowed && apart < best_distance) {
             best = candidates[i];
             best_distance = apart;

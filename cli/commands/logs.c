@@ -4,6 +4,7 @@
 #include "cli/log_follow.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
+#include "cli/why.h"
 
 #include <stdlib.h>
 
@@ -15,7 +16,8 @@ struct logs {
     struct log_choices choices;
     char run[SELECTOR_RUN_MAX];
     uint32_t task_state;
-    bool incomplete; /* the rest of a log did not come: no other is waited for */
+    struct buffer unstarted; /* of tasks that failed without an attempt that did: a line each */
+    bool incomplete;         /* the rest of a log did not come: no other is waited for */
 };
 
 static int read_tail(const char *text, uint64_t *ret_lines, struct error *error)
@@ -55,6 +57,28 @@ static int read_arguments(const struct arguments *arguments, struct logs *logs, 
     return tail != NULL ? read_tail(tail, &logs->job.tail, error) : 0;
 }
 
+/* A task whose connection is not there, whose values do not fit, …: no log tells of it. */
+static void add_unstarted(
+    struct logs *logs, const struct msg_run_info *page, const struct task_info *task)
+{
+    uint32_t count = task->attempts.count;
+    uint32_t last = count > 0 ? task->attempts.items[count - 1].state : 0;
+    if (task->state != TASK_FAILED || last == ATTEMPT_FAILED || last == ATTEMPT_LOST ||
+        logs->wish.selector.attempt != 0)
+        return;
+    buffer_printf(&logs->unstarted, "%.*s/%.*s failed%s: ", SLICE_PRINT(page->run),
+        SLICE_PRINT(task->task), count == 0 ? " before it started" : "");
+    why_append(task_state_name(task->state), task->reason, task->error, &logs->unstarted);
+    buffer_append_text(&logs->unstarted, "\n");
+}
+
+static void say_unstarted(struct logs *logs)
+{
+    const char *line = buffer_text(&logs->unstarted);
+    for (const char *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
+        terminal_say("%.*s", (int)(end - line), line);
+}
+
 static int choose_page(
     void *context, const struct msg_run_info *page, uint32_t before, struct error *error)
 {
@@ -64,6 +88,7 @@ static int choose_page(
     (void)snprintf(logs->run, sizeof logs->run, "%.*s", SLICE_PRINT(page->run));
     for (uint32_t i = 0; i < page->tasks.count; i++) {
         log_choices_add(&logs->choices, &logs->wish, page, &page->tasks.items[i], 0);
+        add_unstarted(logs, page, &page->tasks.items[i]);
         logs->task_state = page->tasks.items[i].state;
     }
     return 0;
@@ -108,7 +133,7 @@ static int print_all(struct client *client, struct logs *logs, struct error *err
 {
     int rc = session_read_run(
         client, logs->wish.selector.run, logs->wish.selector.task, choose_page, logs, error);
-    if (rc == 0 && logs->choices.count == 0)
+    if (rc == 0 && logs->choices.count == 0 && logs->unstarted.length == 0)
         return explain_none(logs, error);
     log_choices_sort(&logs->choices);
     for (size_t i = 0; rc == 0 && i < logs->choices.count && !ferror(stdout); i++) {
@@ -121,6 +146,7 @@ static int print_all(struct client *client, struct logs *logs, struct error *err
         if (rc == 0 && !log_choice_is_dull(choice, &logs->job.style))
             log_print_end(&logs->job, choice);
     }
+    say_unstarted(logs);
     return rc;
 }
 
@@ -155,6 +181,7 @@ int cmd_logs(const struct arguments *arguments)
         status = terminal_fail(&error);
     }
     log_choices_fini(&logs.choices);
+    buffer_fini(&logs.unstarted);
     session_close(client);
     return status;
 }

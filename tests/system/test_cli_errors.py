@@ -171,3 +171,13 @@ def test_configuration_of_a_worker_is_printed_before_it_joined(cluster):
                           env=cluster.env, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "slots = 3  (from --slots)" in done.stdout, done.stdout + done.stderr
     assert not (cluster.folder / "w").exists()
+
+
+def test_logs_tell_of_a_task_that_failed_before_it_could_start(started):
+    run = started.submit(started.dag("d", {"a": {"bash": "true", "connection": "gone"}, "b": {"bash": "echo broken; exit 3"}}))
+    started.finish(run, status=1)
+    for arguments, lines in (([f"{run}"], 1), ([f"{run}/a"], 1), ([run, "--failed"], 1), ([f"{run}/b"], 0)):
+        result = started.reeve("logs", *arguments)
+        assert result.status == 0 and "has failed" not in result.err and "has started" not in result.err, result.err
+        assert result.err.count(f'{run}/a failed before it started: connection "gone" is not there') == lines, result.err
+    assert started.ok("logs", run, "--failed") == "b | broken\n"

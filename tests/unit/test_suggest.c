@@ -42,6 +42,8 @@ static void suggest_far_words_are_not(void **state)
     expect("", NULL);
     expect("completely_else", NULL);
     expect("e", NULL);
+    static const char *const letters[] = {"a", "b", NULL};
+    assert_null(suggest(slice_of("x"), letters));
     expect("bosch", NULL);
     expect("qqqqueue", NULL);
     expect("zzzzz", NULL);
