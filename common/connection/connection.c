@@ -205,6 +205,12 @@ static int check_http(const struct connection *connection, struct error *error)
     return 0;
 }
 
+json_t *connection_extra(const struct connection *connection)
+{
+    struct slice text = connection->extra;
+    return text.length > 0 ? json_loadb(text.ptr, text.length, 0, NULL) : NULL;
+}
+
 int connection_check(const struct connection *connection, struct error *error)
 {
     int code = check_type(connection->type, error);
@@ -212,8 +218,7 @@ int connection_check(const struct connection *connection, struct error *error)
         code = check_parts(connection, error);
     if (code != 0)
         return code;
-    json_t *extra = json_loadb(connection->extra.ptr != NULL ? connection->extra.ptr : "",
-        connection->extra.length, 0, NULL);
+    json_t *extra = connection_extra(connection);
     if (extra == NULL && connection->extra.length > 0)
         return error_set(error, ERR_INVALID, "its extra holds a NUL byte");
     switch (connection_kind(connection->type)) {
@@ -284,9 +289,7 @@ void connection_each_secret(const struct connection *connection,
     struct secrets secrets = {visit, context};
     if (connection->password.length > 0)
         visit(context, connection->password);
-    if (connection->extra.length == 0)
-        return;
-    json_t *extra = json_loadb(connection->extra.ptr, connection->extra.length, 0, NULL);
+    json_t *extra = connection_extra(connection);
     visit_secrets(&secrets, extra, false);
     json_decref(extra);
 }

@@ -69,6 +69,8 @@ void connection_write_uri(const struct connection *connection, struct buffer *ou
 /* All but letters, digits and "_.-~" as %XX. */
 void connection_write_encoded(struct slice text, struct buffer *out);
 
+/* The object of its extra, owned; NULL: it has none, or holds what no such object may. */
+json_t *connection_extra(const struct connection *connection);
 /* Each secret in it: the password, and what stands in extra under a key that tells of one. */
 void connection_each_secret(const struct connection *connection,
     void (*visit)(void *context, struct slice secret), void *context);

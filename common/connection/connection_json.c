@@ -192,8 +192,7 @@ void connection_write_json(
     put_text(object, "login", connection->login);
     put_text(object, "password", connection->password);
     if (connection->extra.length > 0)
-        (void)json_object_set_new(
-            object, "extra", json_loadb(connection->extra.ptr, connection->extra.length, 0, NULL));
+        (void)json_object_set_new(object, "extra", connection_extra(connection));
     char *text = json_dumps(object, JSON_COMPACT);
     if (text != NULL)
         buffer_append_text(out, text);

@@ -50,9 +50,7 @@ bool client_remove_connection(struct master *master, struct ask *ask)
 
 static void list_extra(const struct connection *connection, struct arena *arena, struct texts *ret)
 {
-    json_t *extra = connection->extra.length > 0
-                        ? json_loadb(connection->extra.ptr, connection->extra.length, 0, NULL)
-                        : NULL;
+    json_t *extra = connection_extra(connection);
     const char *key;
     json_t *value;
     size_t size = json_object_size(extra);

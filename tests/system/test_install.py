@@ -1,8 +1,8 @@
 """`cmake --install`: what it lays down works by itself, under any prefix."""
 
-import configparser
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 
@@ -53,8 +53,6 @@ def test_units_name_the_programs_where_they_were_installed(tmp_path):
     """A package's build installs into a folder of its own, for a prefix that is not there yet."""
     install("/opt/reeve", DESTDIR=str(tmp_path))
     for name in ("reeve-master", "reeve-worker"):
-        unit = configparser.ConfigParser(strict=False, interpolation=None)
-        unit.optionxform = str
-        assert unit.read(tmp_path / f"opt/reeve/lib/systemd/system/{name}.service")
-        starts = unit["Service"]["ExecStart"].split()[0]
+        text = (tmp_path / f"opt/reeve/lib/systemd/system/{name}.service").read_text()
+        (starts,) = re.findall(r"^ExecStart=(\S+)", text, re.M)
         assert starts == f"/opt/reeve/bin/{name}" and os.access(f"{tmp_path}{starts}", os.X_OK)

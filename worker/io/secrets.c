@@ -193,9 +193,7 @@ static void add_service(struct buffer *out, struct slice name, const struct conn
     if (connection->password.length > 0 &&
         connection->password.ptr[connection->password.length - 1] != ' ')
         add_option(out, "password", connection->password);
-    json_t *extra = connection->extra.length > 0
-                        ? json_loadb(connection->extra.ptr, connection->extra.length, 0, NULL)
-                        : NULL;
+    json_t *extra = connection_extra(connection);
     json_object_foreach(extra, key, value)
     {
         char *text = json_is_string(value) ? xstrdup(json_string_value(value))
