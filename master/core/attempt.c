@@ -516,6 +516,8 @@ void attempt_arm(struct core *core, struct attempt *attempt, uint64_t base_ms)
 {
     if ((attempt->flags & ATTEMPT_FLAG_EXPIRED) != 0)
         return;
+    if (MUTANT(UNLEASED_EXPIRES) && attempt->lease_ms == 0)
+        attempt->lease_ms = LEASE_DEFAULT_MS / 10;
     uint64_t wait_ms = attempt->lease_ms + LEASE_MARGIN_MS(attempt->lease_ms);
     if (MUTANT(MARGIN_LEFT_OUT))
         wait_ms = attempt->lease_ms;

@@ -27,11 +27,45 @@ static void strike_at(struct world *world)
     (void)plan_ahead(world, 50 + draw_below(world, DICE_PEOPLE, DEAF_MS), crash_with_it);
 }
 
+/* A live attempt that the master may have no word of, and its worker's host. */
+static bool is_unheard(const struct world *world, struct attempt_id *id, uint32_t *ret_host)
+{
+    const struct core *core = world->master.core;
+    struct worker_view worker;
+    struct task_view view;
+    if (core == NULL || id->run == 0 || !core_view_task(core, id->run, id->task, &view) ||
+        !view.live || (view.state != TASK_UNREACHABLE && view.state != TASK_CANCELLING) ||
+        !core_view_worker(core, view.worker - 1, world->now_ms, &worker))
+        return false;
+    id->attempt = view.attempt;
+    *ret_host = (unsigned char)worker.key.ptr[0] - 1U;
+    return true;
+}
+
+/* Whether something of this worker is there that the master may have no word of. */
+static bool is_there_unheard(const struct world *world, uint32_t host)
+{
+    uint32_t of = 0;
+    for (uint32_t run = 0; run < world->run_count; run++) {
+        for (uint32_t task = 0; task < world->runs[run].task_count; task++) {
+            struct attempt_id id = {.run = world->runs[run].key, .task = task};
+            if (is_unheard(world, &id, &of) && of == host && process_exists(world, &id))
+                return true;
+        }
+    }
+    return world->master.core == NULL;
+}
+
+/* What is not true is not said. */
+static bool may_say_lost(const struct world *world, const struct asked *asked)
+{
+    return asked->only ? !is_there_unheard(world, asked->run) : host_is_down(world, asked->run);
+}
+
 static void ask(struct world *world, const struct happening *happening)
 {
     struct asked *asked = &world->asked[happening->number];
-    /* What is not true any more is not said again. */
-    if (asked->kind == EVENT_LOST_WORKER && !host_is_down(world, asked->run))
+    if (asked->kind == EVENT_LOST_WORKER && !may_say_lost(world, asked))
         asked->answered = true;
     if (asked->answered)
         return;
@@ -90,12 +124,31 @@ static bool is_asked(const struct world *world, uint32_t run, uint32_t task)
     return false;
 }
 
+/* What has no lease is not given up by the clock: somebody says of what is not there that it is
+ * gone. */
+static void visit_unleased(struct world *world, uint32_t run, uint32_t task)
+{
+    struct attempt_id id = {.run = world->runs[run].key, .task = task};
+    struct asked asked = {.kind = EVENT_LOST_WORKER, .only = true};
+    if (!world->runs[run].tasks[task].unleased || !is_unheard(world, &id, &asked.run) ||
+        process_exists(world, &id))
+        return;
+    for (uint32_t i = 0; i < world->asked_count; i++) {
+        if (world->asked[i].kind == asked.kind && world->asked[i].run == asked.run &&
+            !world->asked[i].answered)
+            return;
+    }
+    client_plan(world, VISIT_MS + draw_below(world, DICE_LEASES, VISIT_MS), asked);
+}
+
 /* Somebody looks at what is held, and says what becomes of it. */
 static void visit(struct world *world, const struct happening *happening)
 {
     uint32_t run = (uint32_t)happening->number;
     struct task_view view;
     plan_ahead(world, VISIT_MS, visit)->number = run;
+    for (uint32_t task = 0; world->has_unleased && task < world->runs[run].task_count; task++)
+        visit_unleased(world, run, task);
     for (uint32_t task = 0; task < world->runs[run].task_count; task++) {
         if (world->master.core == NULL ||
             !core_view_task(world->master.core, world->runs[run].key, task, &view) ||
@@ -110,10 +163,10 @@ static void visit(struct world *world, const struct happening *happening)
     }
 }
 
-static bool may_hold(const struct sim_run *run)
+static bool may_need_somebody(const struct sim_run *run)
 {
     for (uint32_t task = 0; task < run->task_count; task++) {
-        if (run->tasks[task].on_lost == ON_LOST_HOLD)
+        if (run->tasks[task].on_lost == ON_LOST_HOLD || run->tasks[task].unleased)
             return true;
     }
     return false;
@@ -129,7 +182,7 @@ static void plan_run(struct world *world, uint64_t at_ms, uint32_t changes)
     client_plan(world, at_ms, (struct asked){.kind = EVENT_SUBMIT, .run = number});
     for (uint32_t c = 0; c < changes; c++)
         plan_change(world, number, at_ms);
-    if (may_hold(&world->runs[number]))
+    if (may_need_somebody(&world->runs[number]))
         plan_ahead(world, VISIT_MS, visit)->number = number;
 }
 
@@ -150,6 +203,9 @@ static void give_up(struct world *world, const struct happening *happening)
 void clients_start(struct world *world)
 {
     joins_plan(world);
+    /* Not where hosts come and go by tokens: whether a removed one still runs something is another
+     * matter. */
+    world->has_unleased = draw_percent(world, DICE_LEASES, 20) && world->joins_wanted == 0;
     for (uint32_t i = 0; i < world->host_count; i++) {
         if (draw_percent(world, DICE_PEOPLE, 20) && is_kept(world))
             plan_drain(world, i, false);

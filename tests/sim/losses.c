@@ -31,6 +31,9 @@ void losses_see_attempt(struct world *world, const struct attempt_row *row)
         check_assigned(world, run, row);
     if (row->state != ATTEMPT_LOST || row->reason == REASON_NOT_STARTED)
         return;
+    if (run->tasks[row->id.task].unleased && row->reason == REASON_LEASE)
+        violated(world, "%s of run %llx has no lease, and was lost by it",
+            run->tasks[row->id.task].name, (unsigned long long)run->key);
     seen->lost = true;
     seen->workers += row->reason != REASON_WORKER_STOPPED;
 }

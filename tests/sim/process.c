@@ -51,6 +51,16 @@ bool process_hangs(const struct world *world, uint64_t run)
     return false;
 }
 
+bool process_exists(const struct world *world, const struct attempt_id *id)
+{
+    for (size_t i = 0; i < world->process_count; i++) {
+        if (world->processes[i].number != 0 &&
+            memcmp(attempt_key(&world->processes[i].id).ptr, attempt_key(id).ptr, 20) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool process_is_of(const struct world *world, const struct host *host, const struct attempt_id *id)
 {
     for (size_t i = 0; i < world->process_count; i++) {

@@ -55,10 +55,12 @@ static void undrain(struct world *world)
     }
 }
 
-/* Where hosts come and go by tokens, who of them the older store knows is another matter. */
+/* Where hosts come and go by tokens, who of them the older store knows is another matter; and what
+ * has no lease cannot be waited out. */
 static bool is_for_good(struct world *world)
 {
-    return world->joins_wanted == 0 && draw_percent(world, DICE_FAULTS, FOR_GOOD_PERCENT);
+    return world->joins_wanted == 0 && !world->has_unleased &&
+           draw_percent(world, DICE_FAULTS, FOR_GOOD_PERCENT);
 }
 
 static void restore_older(struct world *world, const struct happening *happening)

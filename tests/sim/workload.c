@@ -106,6 +106,14 @@ static void write_loss(struct world *world, struct sim_task *task, struct buffer
         buffer_printf(yaml, "    max_losses: %u\n", task->max_losses);
 }
 
+static void write_lease(struct world *world, struct sim_task *task, struct buffer *yaml)
+{
+    if (!world->has_unleased || !draw_percent(world, DICE_LEASES, 15))
+        return;
+    task->unleased = true;
+    buffer_append_text(yaml, "    lease: none\n");
+}
+
 /* `slow`: a run of tasks that take long, which faults have time to find. */
 static void draw_behaviour(struct world *world, struct sim_task *task, bool slow)
 {
@@ -142,6 +150,7 @@ static bool write_task(
         buffer_append_text(&text, "    allow_failure: true\n");
     write_asks(world, task, &text);
     write_loss(world, task, &text);
+    write_lease(world, task, &text);
     if (percent(world, 20))
         buffer_printf(&text, "    priority_weight: %u\n", below(world, 5));
     add_parents(world, run, shape, &text);

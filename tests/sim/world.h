@@ -39,6 +39,7 @@ enum dice {
     DICE_WORKLOAD,
     DICE_CHECKER,
     DICE_NOTES,
+    DICE_LEASES,
     DICE_COUNT
 };
 
@@ -177,6 +178,7 @@ struct sim_task {
     uint32_t retries;
     uint32_t on_lost, max_losses;
     bool idempotent;
+    bool unleased; /* lease: none */
     bool noop, allow_failure;
     bool notes;                                        /* an operator that leaves some */
     uint32_t fail_percent, hang_percent, long_percent; /* of its attempts */
@@ -213,7 +215,7 @@ struct asked {
     uint32_t run; /* of world->runs; DRAIN: the host */
     uint32_t task;
     uint32_t state;
-    bool only; /* DRAIN: undo */
+    bool only; /* DRAIN: undo. LOST_WORKER: said of what is over, of a host that may be up */
     bool answered;
     bool undone; /* DRAIN: its undoing is planned */
 };
@@ -253,6 +255,7 @@ struct world {
     struct asked asked[REQUESTS_MAX];
     uint32_t asked_count;
     bool has_idempotent;  /* a task */
+    bool has_unleased;    /* tasks */
     struct arena scratch; /* for one frame */
     struct step_effects **spares;
     size_t spare_count, spare_capacity;
@@ -413,6 +416,7 @@ void processes_thaw(struct world *world, const struct host *host);
 bool process_is_of(const struct world *world, const struct host *host, const struct attempt_id *id);
 bool process_is_there(const struct world *world, const struct host *host);
 /* Whether one of this run is there that never ends by itself. */
+bool process_exists(const struct world *world, const struct attempt_id *id);
 bool process_hangs(const struct world *world, uint64_t run);
 
 void agent_step_now(struct world *world, struct host *host, struct agent_event *event);

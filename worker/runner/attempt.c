@@ -1,5 +1,6 @@
 #include "worker/runner/attempt.h"
 
+#include "common/limits.h"
 #include "common/memory.h"
 #include "common/probe.h"
 
@@ -158,6 +159,8 @@ struct attempt *attempt_add(struct runner_core *core, const struct msg_runner_st
     attempt->id = start->id;
     attempt->stamp = start->stamp < core->now_ms ? start->stamp : core->now_ms;
     attempt->lease_ms = start->lease_ms;
+    if (MUTANT(UNLEASED_FENCED) && start->lease_ms == 0)
+        attempt->lease_ms = LEASE_DEFAULT_MS / 10;
     attempt->grace_ms = start->kill_grace_ms;
     attempt->timeout_ms = start->timeout_ms;
     attempt->memory_bytes = start->memory_bytes;
