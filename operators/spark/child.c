@@ -194,9 +194,17 @@ static bool reap(struct child *child)
     return true;
 }
 
+static bool is_over(struct child *child)
+{
+    return reap(child) && (is_closed(child) || clock_boot_ms() - child->ended_ms >= LEFT_OPEN_MS);
+}
+
 bool child_wait(struct child *child, int ms)
 {
     char bytes[64];
+    /* Nothing would come to end the wait. */
+    if (child->process < 0 && is_over(child))
+        return true;
     if (child->process < 0)
         ms = ms < 100 ? ms : 100;
     struct pollfd fds[] = {
@@ -204,7 +212,7 @@ bool child_wait(struct child *child, int ms)
     (void)poll(fds, 2, ms);
     while (read(child->news[0], bytes, sizeof bytes) == (ssize_t)sizeof bytes)
         continue;
-    return reap(child) && (is_closed(child) || clock_boot_ms() - child->ended_ms >= LEFT_OPEN_MS);
+    return is_over(child);
 }
 
 void child_signal(struct child *child, int number)

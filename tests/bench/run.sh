@@ -15,4 +15,5 @@ missed=0
 python3 tests/bench/bench.py || missed=1
 python3 tests/bench/fleet.py || missed=1
 python3 tests/bench/postgres.py || missed=1
+python3 tests/bench/spark.py || missed=1
 exit $missed
