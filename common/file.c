@@ -64,6 +64,37 @@ int file_read(const char *path, size_t max_bytes, struct buffer *out, struct err
     return rc;
 }
 
+int file_open_own(const char *path, struct error *error)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno != ELOOP) {
+        (void)error_set_errno(error, error_file_code(errno), errno, "%s", path);
+        return -1;
+    }
+    if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+        return fd;
+    if (fd >= 0)
+        (void)close(fd);
+    (void)error_set(error, ERR_CORRUPT, "%s: not a regular file; move it away", path);
+    return -1;
+}
+
+int file_read_own(const char *path, size_t max_bytes, struct buffer *out, struct error *error)
+{
+    struct error why = {0};
+    size_t length_before = out->length;
+    int fd = file_open_own(path, &why);
+    int rc = fd < 0 ? why.code : read_descriptor(fd, path, max_bytes, out, &why);
+    if (rc != 0)
+        out->length = length_before;
+    if (rc != 0 && error != NULL)
+        *error = why;
+    if (fd >= 0)
+        (void)close(fd);
+    return rc;
+}
+
 /* A pipe (of a shell's <(…)) has no name that others could open. */
 static int check_private(int fd, const char *path, struct error *error)
 {

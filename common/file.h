@@ -21,6 +21,11 @@ int file_write_all(int fd, const void *bytes, size_t length, struct error *error
 
 /* Appends the whole file, at most max_bytes (ERR_TOO_BIG). ERR_NOT_FOUND when it is not there. */
 int file_read(const char *path, size_t max_bytes, struct buffer *out, struct error *error);
+/* The same of a file of our own: ERR_CORRUPT for a link, a FIFO or whatever else lies in its place,
+ * and no waiting on it. */
+int file_read_own(const char *path, size_t max_bytes, struct buffer *out, struct error *error);
+/* Opens such a file for reading; -1 and the error. */
+int file_open_own(const char *path, struct error *error);
 /* As file_read, of a secret: a file that its group or others may read or change is ERR_DENIED, by
  * name. No copy of it stays behind in memory; the caller's is for buffer_wipe. */
 int file_read_private(const char *path, size_t max_bytes, struct buffer *out, struct error *error);

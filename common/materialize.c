@@ -3,6 +3,7 @@
  * by component and never through a link, so that whatever a manifest says nothing is made outside.
  */
 #include "common/copy.h"
+#include "common/file.h"
 #include "common/manifest.h"
 #include "common/memory.h"
 
@@ -56,13 +57,13 @@ static int open_blob(const struct manifest_file *file, const char *blob_root, st
     char hex[HASH_HEX_MAX];
     hash_hex(&file->hash, hex);
     char *path = xasprintf("%s/%.2s/%s", blob_root, hex, hex + 2);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = file_open_own(path, error);
     struct stat status;
-    if (fd < 0 && errno == ENOENT)
+    if (fd < 0 && error->code == ERR_NOT_FOUND)
         (void)error_set(error, ERR_NOT_FOUND, "%.*s: its content is not there (%s)",
             SLICE_PRINT(file->path), path);
     else if (fd < 0)
-        (void)error_set_errno(error, ERR_IO, errno, "%.*s: %s", SLICE_PRINT(file->path), path);
+        (void)error_prefix(error, "%.*s", SLICE_PRINT(file->path));
     else if (fstat(fd, &status) != 0 || (uint64_t)status.st_size != file->size) {
         (void)error_set(error, ERR_CORRUPT, "%.*s: its content has another length (%s)",
             SLICE_PRINT(file->path), path);

@@ -36,18 +36,30 @@ int runner_find(const char *folder, struct runner_instances *ret_instances, stru
     if (entries == NULL)
         return error_set_errno(error, ERR_IO, errno, "cannot read %s", folder);
     struct dirent *entry;
+    int rc = 0;
     while ((entry = readdir(entries)) != NULL) {
         uint64_t instance;
         int length = 0;
         if (sscanf(entry->d_name, "runner-%16" SCNx64 ".sock%n", &instance, &length) != 1 ||
             length == 0 || entry->d_name[length] != '\0')
             continue;
+        struct stat status;
+        if (fstatat(dirfd(entries), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            !S_ISSOCK(status.st_mode)) {
+            rc = error_set(error, ERR_REFUSED,
+                "%s/%s: no socket, and called as a runner's is; move it away", folder,
+                entry->d_name);
+            break;
+        }
         vector_reserve(&found.items, found.count, &found.capacity);
         found.items[found.count++] = instance;
     }
     (void)closedir(entries);
-    *ret_instances = found;
-    return 0;
+    if (rc == 0)
+        *ret_instances = found;
+    else
+        runner_instances_fini(&found);
+    return rc;
 }
 
 void runner_instances_fini(struct runner_instances *instances)

@@ -1,6 +1,7 @@
 """Files of a master and of a worker that were cut off, changed or put in by mistake: the program ends by their name and
 with advice, before it did anything; with the file back as it was, all goes on where it stood."""
 
+import os
 import signal
 
 import pytest
@@ -183,3 +184,59 @@ def test_flipped_byte_of_a_kept_log_is_told_and_the_rest_is_read(started):
     path.chmod(0o400)
     read = started.reeve("logs", f"{run}/a")
     assert "damaged" not in read.err and read.out == whole
+
+
+def put_in_place(path, kind, target):
+    path.unlink(missing_ok=True)
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to(target)
+    else:
+        path.write_text("mine\n")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "file"])
+def test_what_lies_where_a_runner_s_socket_would_is_refused_by_name_and_left(cluster, kind):
+    target, socket = cluster.folder / "target", cluster.folder / "w1/private/runner-00000000000000ab.sock"
+    target.write_text("mine\n")
+    cluster.start(workers=1)
+    cluster.stop_worker("w1")
+    put_in_place(socket, kind, target)
+    cluster.start_worker("w1")
+    assert f"{socket}: no socket, and called as a runner's is; move it away" in ended(cluster, "w1")
+    assert target.read_text() == "mine\n" and os.path.lexists(socket)
+    socket.unlink()
+    cluster.start_worker("w1")
+    cluster.finish(cluster.submit(cluster.dag("d", {"a": {"bash": ":"}})))
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link"])
+def test_what_lies_where_a_kept_log_was_is_told_and_left(started, kind):
+    target = started.folder / "target"
+    target.write_text("mine\n")
+    run = started.submit(started.dag("d", {"a": {"bash": "echo one"}, "b": {"bash": "echo two"}}))
+    started.finish(run)
+    (path,) = [path for path in started.data.glob("logs/*/*.log") if b"one" in path.read_bytes()]
+    started.kill("master")
+    put_in_place(path, kind, target)
+    started.start_master()
+    read = started.reeve("logs", f"{run}/a")
+    assert read.status != 0 and str(path.name.removesuffix(".log")) in read.err, read
+    assert started.ok("logs", f"{run}/b") == "two\n"
+    assert target.read_text() == "mine\n" and os.path.lexists(path)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "file"])
+def test_what_lies_in_the_spool_s_folder_and_is_none_of_ours_is_left(started, kind):
+    target = started.folder / "target"
+    target.write_text("mine\n")
+    started.stop_worker("w1")
+    strange = started.folder / "w1/private/spool/notes"
+    assert strange.parent.is_dir()
+    put_in_place(strange, kind, target)
+    started.start_worker("w1")
+    run = started.submit(started.dag("d", {"a": {"bash": "echo one"}}))
+    started.finish(run)
+    assert started.ok("logs", f"{run}/a") == "one\n"
+    assert target.read_text() == "mine\n" and os.path.lexists(strange)

@@ -14,6 +14,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const unsigned char boot[BOOT_BYTES] = {1}, next_boot[BOOT_BYTES] = {2};
@@ -67,6 +68,21 @@ static void cache_lacks_what_was_never_put(void **state)
 {
     struct fixture *f = *state;
     struct hash hash = hash_for(7);
+    assert_false(cache_use(f->path, &hash, 5));
+}
+
+static void cache_lacks_what_is_no_file(void **state)
+{
+    struct fixture *f = *state;
+    struct hash hash = hash_for(7);
+    char path[CACHE_PATH_MAX];
+    put(f, 7, 10, 5);
+    cache_path(f->path, &hash, path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_false(cache_use(f->path, &hash, 5));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
     assert_false(cache_use(f->path, &hash, 5));
 }
 
@@ -124,6 +140,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(cache_lacks_what_was_never_put),
+        TEST(cache_lacks_what_is_no_file),
         TEST(cache_evicts_what_was_used_longest_ago),
         TEST(cache_keeps_what_is_in_use_whatever_its_size),
         TEST(cache_outlives_its_agent_and_drops_halves),

@@ -1,6 +1,7 @@
 #include "worker/io/spool.h"
 
 #include "common/file.h"
+#include "common/memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -233,6 +234,35 @@ static void spool_removed_is_gone(void **state)
     assert_int_equal(f->spool.length, 0);
 }
 
+/* Neither opened, nor waited for, nor removed. */
+static void spool_in_whose_place_something_else_lies_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    char *target = xasprintf("%s/target", f->folder);
+    struct error error = {0};
+    struct stat status;
+    assert_int_equal(file_replace(target, slice_of("mine"), 0600, NULL), 0);
+    assert_int_equal(write(f->pipe[1], "x", 1), 1);
+    for (int kind = 0; kind < 3; kind++) {
+        if (kind == 0)
+            assert_int_equal(mkfifo(f->spool.path, 0600), 0);
+        else
+            assert_int_equal(
+                kind == 1 ? symlink(target, f->spool.path) : mkdir(f->spool.path, 0700), 0);
+        assert_true(spool_take(&f->spool, f->pipe[0], 1, &error) < 0);
+        assert_non_null(strstr(error.text, f->spool.path));
+        spool_remove(&f->spool);
+        assert_int_equal(lstat(f->spool.path, &status), 0);
+        assert_int_equal(remove(f->spool.path), 0);
+    }
+    assert_int_equal(stat(target, &status), 0);
+    assert_int_equal(status.st_size, 4);
+    /* Its place is free: what the task wrote has waited in the pipe. */
+    assert_int_equal(spool_take(&f->spool, f->pipe[0], 1, &error), SPOOL_EMPTY);
+    assert_int_equal(f->spool.length, 1);
+    free(target);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -250,6 +280,7 @@ int main(void)
         TEST(spool_marks_share_ten_milliseconds),
         TEST(spool_marks_stay_bounded),
         TEST(spool_removed_is_gone),
+        TEST(spool_in_whose_place_something_else_lies_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,7 +50,11 @@ bool cache_use(const char *root, const struct hash *hash, uint64_t now_ms)
 {
     char path[CACHE_PATH_MAX];
     const struct timespec used = time_of(now_ms);
+    struct stat status;
     cache_path(root, hash, path);
+    /* What is no file is fetched anew. */
+    if (lstat(path, &status) != 0 || !S_ISREG(status.st_mode))
+        return false;
     return utimensat(AT_FDCWD, path, (struct timespec[]){used, used}, AT_SYMLINK_NOFOLLOW) == 0;
 }
 

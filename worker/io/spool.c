@@ -58,11 +58,20 @@ static int open_file(struct spool *spool, int flags, struct error *error)
 {
     if (spool->fd >= 0)
         return 0;
-    spool->fd = open(spool->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
-    if (spool->fd >= 0)
-        return 0;
-    int code = errno == ENOENT ? ERR_NOT_FOUND : error_write_code(errno);
-    return error_set_errno(error, code, errno, "%s", spool->path);
+    struct stat status;
+    int fd = open(spool->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0600);
+    if (fd < 0 && errno != ELOOP) {
+        int code = errno == ENOENT ? ERR_NOT_FOUND : error_write_code(errno);
+        return error_set_errno(error, code, errno, "%s", spool->path);
+    }
+    if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        if (fd >= 0)
+            (void)close(fd);
+        return error_set(
+            error, ERR_CORRUPT, "%s: not the file of a log; move it away", spool->path);
+    }
+    spool->fd = fd;
+    return 0;
 }
 
 int spool_open(

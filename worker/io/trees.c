@@ -79,7 +79,7 @@ static int read_manifest(const char *root, const struct hash *hash, struct arena
     char path[CACHE_PATH_MAX];
     struct buffer text = {0};
     cache_path(root, hash, path);
-    int rc = file_read(path, MANIFEST_MAX_BYTES, &text, error);
+    int rc = file_read_own(path, MANIFEST_MAX_BYTES, &text, error);
     if (rc == 0)
         rc = manifest_parse(arena_copy(arena, buffer_slice(&text)), arena, manifest, error);
     buffer_fini(&text);
