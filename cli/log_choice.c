@@ -41,6 +41,19 @@ void log_choices_add(struct log_choices *choices, const struct log_wish *wish,
     }
 }
 
+void log_append_unstarted(
+    const struct msg_run_info *run, const struct task_info *task, struct buffer *out)
+{
+    uint32_t count = task->attempts.count;
+    uint32_t last = count > 0 ? task->attempts.items[count - 1].state : 0;
+    if (task->state != TASK_FAILED || last == ATTEMPT_FAILED || last == ATTEMPT_LOST)
+        return;
+    buffer_printf(out, "%.*s/%.*s failed%s: ", SLICE_PRINT(run->run), SLICE_PRINT(task->task),
+        count == 0 ? " before it started" : "");
+    why_append(task_state_name(task->state), task->reason, task->error, out);
+    buffer_append_text(out, "\n");
+}
+
 static int compare(const void *left, const void *right)
 {
     const struct log_choice *a = left, *b = right;

@@ -33,6 +33,10 @@ struct log_wish {
 /* Adds the attempts of a task that are wished for, whose number is over `above`. */
 void log_choices_add(struct log_choices *choices, const struct log_wish *wish,
     const struct msg_run_info *run, const struct task_info *task, uint32_t above);
+/* A line of a task that failed without an attempt that did (its connection is not there, its values
+ * do not fit, …), since no log tells of it; nothing of another one. */
+void log_append_unstarted(
+    const struct msg_run_info *run, const struct task_info *task, struct buffer *out);
 /* By start, those that have not started last. */
 void log_choices_sort(struct log_choices *choices);
 void log_choices_fini(struct log_choices *choices);

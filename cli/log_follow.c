@@ -1,6 +1,7 @@
 #include "cli/log_follow.h"
 
 #include "cli/session.h"
+#include "cli/terminal.h"
 #include "cli/watch.h"
 #include "common/clock.h"
 #include "common/memory.h"
@@ -40,6 +41,7 @@ struct log_follower {
     struct log_choices queue; /* attempts that are to be read */
     size_t queue_at;
     struct names seen;  /* task -> the last attempt that was queued */
+    struct names told;  /* task -> 1: it was said that it failed before it started */
     struct names asked; /* task -> 1: its attempts are to be looked up */
     char **tasks;       /* the same, in order */
     size_t task_count, task_capacity;
@@ -94,6 +96,19 @@ static void note_end(struct log_follower *following, const struct msg_run_info *
     }
 }
 
+static void say_unstarted(
+    struct log_follower *following, const struct msg_run_info *page, const struct task_info *task)
+{
+    struct buffer line = {0};
+    if (following->wish->selector.attempt == 0 && !names_get(&following->told, task->task, NULL))
+        log_append_unstarted(page, task, &line);
+    if (line.length > 0) {
+        names_set(&following->told, task->task, 1);
+        terminal_say("%.*s", (int)line.length - 1, line.data);
+    }
+    buffer_fini(&line);
+}
+
 static void see_task(
     struct log_follower *following, const struct msg_run_info *page, const struct task_info *task)
 {
@@ -106,6 +121,7 @@ static void see_task(
     if (known && wish.selector.attempt == 0)
         wish.selector.all = true;
     log_choices_add(&following->queue, &wish, page, task, (uint32_t)above);
+    say_unstarted(following, page, task);
     if (task->attempts.count > 0)
         names_set(
             &following->seen, task->task, task->attempts.items[task->attempts.count - 1].attempt);
@@ -446,6 +462,7 @@ void log_follower_destroy(struct log_follower *following)
     free(following->streams);
     log_choices_fini(&following->queue);
     names_fini(&following->seen);
+    names_fini(&following->told);
     names_fini(&following->asked);
     free(following);
 }

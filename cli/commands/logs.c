@@ -4,7 +4,6 @@
 #include "cli/log_follow.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
-#include "cli/why.h"
 
 #include <stdlib.h>
 
@@ -57,21 +56,6 @@ static int read_arguments(const struct arguments *arguments, struct logs *logs, 
     return tail != NULL ? read_tail(tail, &logs->job.tail, error) : 0;
 }
 
-/* A task whose connection is not there, whose values do not fit, …: no log tells of it. */
-static void add_unstarted(
-    struct logs *logs, const struct msg_run_info *page, const struct task_info *task)
-{
-    uint32_t count = task->attempts.count;
-    uint32_t last = count > 0 ? task->attempts.items[count - 1].state : 0;
-    if (task->state != TASK_FAILED || last == ATTEMPT_FAILED || last == ATTEMPT_LOST ||
-        logs->wish.selector.attempt != 0)
-        return;
-    buffer_printf(&logs->unstarted, "%.*s/%.*s failed%s: ", SLICE_PRINT(page->run),
-        SLICE_PRINT(task->task), count == 0 ? " before it started" : "");
-    why_append(task_state_name(task->state), task->reason, task->error, &logs->unstarted);
-    buffer_append_text(&logs->unstarted, "\n");
-}
-
 static void say_unstarted(struct logs *logs)
 {
     const char *line = buffer_text(&logs->unstarted);
@@ -88,7 +72,8 @@ static int choose_page(
     (void)snprintf(logs->run, sizeof logs->run, "%.*s", SLICE_PRINT(page->run));
     for (uint32_t i = 0; i < page->tasks.count; i++) {
         log_choices_add(&logs->choices, &logs->wish, page, &page->tasks.items[i], 0);
-        add_unstarted(logs, page, &page->tasks.items[i]);
+        if (logs->wish.selector.attempt == 0)
+            log_append_unstarted(page, &page->tasks.items[i], &logs->unstarted);
         logs->task_state = page->tasks.items[i].state;
     }
     return 0;

@@ -181,3 +181,7 @@ def test_logs_tell_of_a_task_that_failed_before_it_could_start(started):
         assert result.status == 0 and "has failed" not in result.err and "has started" not in result.err, result.err
         assert result.err.count(f'{run}/a failed before it started: connection "gone" is not there') == lines, result.err
     assert started.ok("logs", run, "--failed") == "b | broken\n"
+    later = started.submit(started.dag("e", {"b": {"bash": "echo b"}, "a": {"needs": "b", "bash": "true", "connection": "gone"}}))
+    followed = started.reeve("logs", later, "-f")
+    assert followed.err.count(f"{later}/a failed before it started: ") == 1 and followed.out == "b | b\n", followed.err
+    assert started.reeve("logs", later, "-f").err.count("failed before it started") == 1
