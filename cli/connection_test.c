@@ -115,9 +115,10 @@ static int wait_for_it(struct client *client, const struct arguments *arguments,
     follow_destroy(follow);
     if (rc == ERR_TIMEOUT)
         return error_set(error, ERR_TIMEOUT,
-            "%s is not over; `reeve explain %s` says what it waits for", test->run, test->run);
+            "%s is not over; `reeve explain %s` says what it waits for, `reeve cancel %s` ends it",
+            test->run, test->run, test->run);
     if (rc == CLIENT_INTERRUPTED)
-        return error_set(error, ERR_TIMEOUT, "interrupted; the test goes on as %s", test->run);
+        terminal_say("the test goes on as %s; `reeve cancel %s` ends it", test->run, test->run);
     return rc == 0 ? session_read_run(client, test->run, "", show_page, test, error) : rc;
 }
 
@@ -134,9 +135,14 @@ int connection_test(const struct arguments *arguments, const char *name)
         rc = submit(client, &test, &error);
     if (rc == 0)
         rc = wait_for_it(client, arguments, &test, &error);
+    int status = STATUS_OK;
+    if (rc == CLIENT_INTERRUPTED)
+        status = STATUS_SIGNAL + client_take_signal(client);
+    else if (rc != 0)
+        status = terminal_fail(&error);
     session_close(client);
     dag_file_fini(&test.file);
     if (test.folder[0] != '\0')
         (void)file_remove_tree(test.folder, NULL);
-    return rc == 0 ? STATUS_OK : terminal_fail(&error);
+    return status;
 }

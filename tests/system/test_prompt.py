@@ -47,3 +47,12 @@ def test_password_that_is_typed_is_not_shown(started):
     os.write(terminal.fd, b"s3cret\n")
     assert terminal.end() == 0 and "s3cret" not in terminal.shown
     assert started.json("connections", "list")[0]["has_password"]
+
+
+def test_interrupted_test_of_a_connection_ends_as_interrupted_and_says_how_to_end_it(started):
+    started.ok("connections", "set", "db", stdin="generic://127.0.0.1:1")
+    terminal = Terminal(started, "connections", "test", "db", "--queue", "nobody")
+    terminal.until("reeve_connection_test/1")
+    terminal.press_ctrl_c()
+    assert terminal.end() == 130 and "`reeve cancel reeve_connection_test/1` ends it" in terminal.shown
+    started.ok("cancel", "reeve_connection_test/1")
