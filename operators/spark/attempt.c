@@ -59,6 +59,8 @@ static int note_ids(struct attempt *attempt, struct error *error)
     return 0;
 }
 
+static const char starved[] = "no worker of the cluster has taken it";
+
 static void show_progress(struct attempt *attempt)
 {
     const struct scan *scan = &attempt->scan;
@@ -70,8 +72,19 @@ static void show_progress(struct attempt *attempt)
     char text[PROGRESS_TEXT_BYTES];
     int64_t done = progress.stages > 0 ? progress.tasks_done : -1;
     int64_t total = progress.stages > 0 ? progress.tasks : -1;
-    progress_text(&progress, scan->ui, text);
+    attempt->served |= progress.tasks_done > 0;
+    if (scan->starved && !attempt->served)
+        (void)snprintf(text, sizeof text, "%s, %.160s", starved, scan->ui);
+    else
+        progress_text(&progress, scan->ui, text);
     (void)operator_progress(attempt->link, text, done, total, NULL);
+}
+
+static int stopped(const struct attempt *attempt, struct error *error)
+{
+    bool waited = attempt->scan.starved && !attempt->served;
+    return error_set(
+        error, ERR_AGAIN, "stopped by a signal%s%s", waited ? "; " : "", waited ? starved : "");
 }
 
 /* Until it has ended; its ids are noted as they come. ERR_AGAIN: stopped. */
@@ -89,7 +102,7 @@ static int attend(struct attempt *attempt, struct error *error)
         if (rc != 0 && rc != ERR_AGAIN)
             return rc;
         if (over)
-            return told ? error_set(error, ERR_AGAIN, "stopped by a signal") : 0;
+            return told ? stopped(attempt, error) : 0;
         if (!told)
             show_progress(attempt);
     }

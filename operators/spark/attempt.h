@@ -16,7 +16,8 @@ struct attempt {
     struct scan scan;
     bool noted_application, noted_driver, noted_pod;
     uint64_t progress_ms;
-    bool final; /* another try would not help */
+    bool served; /* tasks of it have ended: the cluster has taken it */
+    bool final;  /* another try would not help */
 };
 
 /* 0: success. ERR_AGAIN: stopped by a signal, and nothing of it runs. */

@@ -122,6 +122,8 @@ static bool take_line(struct scan *scan)
     fresh |= take_driver(scan, line);
     fresh |= take_pod(scan, line);
     fresh |= take_page(scan, line);
+    scan->refused |= strstr(line, "All masters are unresponsive") != NULL;
+    scan->starved |= strstr(line, "Initial job has not accepted any resources") != NULL;
     if (is_exception(line))
         keep(scan->error, sizeof scan->error, line);
     if (line[strspn(line, " \t")] != '\0')
@@ -144,5 +146,7 @@ bool scan_take(struct scan *scan, struct slice bytes)
 
 const char *scan_reason(const struct scan *scan)
 {
+    if (scan->refused)
+        return "no master answers, or it refuses: All masters are unresponsive";
     return scan->error[0] != '\0' ? scan->error : scan->last;
 }

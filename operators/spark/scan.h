@@ -19,6 +19,8 @@ struct scan {
     char ui[280];         /* http://driver.example.com:4040 */
     char error[600];      /* the last exception's line */
     char last[600];       /* the last line that is not empty */
+    bool refused;         /* no master took it: what it says after that leads elsewhere */
+    bool starved;         /* it is registered, and no worker has taken anything of it */
     char line[SCAN_LINE_MAX_BYTES];
     size_t length; /* of the line that has not ended; its rest is left out */
 };

@@ -181,6 +181,26 @@ def test_what_says_nothing_fails_with_its_last_line_or_its_status(bench):
     assert bench.run({"application": "job.py"}).error == "it said nothing (spark-submit ended with 4)"
 
 
+def test_master_that_refuses_is_the_error_and_not_what_follows_from_it(bench):
+    bench.script("""echo 'ERROR StandaloneSchedulerBackend: Application has been killed. Reason: All masters are unresponsive! Giving up.'
+echo 'java.lang.IllegalStateException: Cannot call methods on a stopped SparkContext.'; exit 1""")
+    ended = bench.run({"application": "job.py"}, {"host": "spark://127.0.0.1", "port": 1})
+    assert ended.error == ("no master answers, or it refuses: All masters are unresponsive (spark-submit ended with 1)")
+
+
+def test_application_that_no_worker_takes_says_so_meanwhile_and_when_it_is_stopped(bench):
+    bench.script("""echo "INFO Utils: Successfully started service 'SparkUI' on port 1."
+echo 'Connected to Spark cluster with app ID app-20261121030002-0007'
+trap 'exit 143' TERM
+echo 'WARN TaskSchedulerImpl: Initial job has not accepted any resources; check your cluster UI'
+while :; do sleep 0.1; done""")
+    attempt = bench.start({"application": "job.py"}, {"host": "spark://127.0.0.1", "port": 1})
+    ender = Ender(attempt)
+    wait_until(lambda: [line for line in attempt.said if "no worker of the cluster has taken it" in line.get("text", "")])
+    attempt.signal(signal.SIGTERM)
+    assert ender.end().error == "stopped by a signal; no worker of the cluster has taken it"
+
+
 def test_sigterm_ends_spark_submit_first(bench):
     bench.script("trap 'echo hooks run; exit 143' TERM; echo up >$PWD/up; while :; do sleep 0.1; done")
     attempt = bench.start({"application": "job.py"})
