@@ -251,15 +251,41 @@ def with_argument(number):
     return found
 
 
-def test_18_sessions_daemons_and_deaf_children_end_with_their_task(started):
+def escaped(cluster, **keys):
+    """(run, the number that its four processes sleep for), all of them at work."""
     number = 600000 + os.getpid() % 100000
-    run = started.submit(started.dag("d", {"a": {"bash": f"exec python3 escape.py {number}", "kill_grace": "1s"}},
+    run = cluster.submit(cluster.dag("d", {"a": {"bash": f"exec python3 escape.py {number}", "kill_grace": "1s", **keys}},
                                      files={"escape.py": ESCAPES}))
     wait_until(lambda: len(with_argument(number)) == 4, what="four processes")
+    return run, number
+
+
+def test_18_sessions_daemons_and_deaf_children_end_with_their_task(started):
+    run, number = escaped(started)
     started.ok("cancel", f"{run}/a")
-    wait_until(lambda: not with_argument(number), what="the end of all four")
+    wait_until(lambda: not with_argument(number), seconds=1 + 5, what="the end of all four")
     started.finish(run, status=1)
     assert started.tasks(run)["a"]["state"] == "cancelled"
+
+
+@pytest.mark.slow
+def test_18_sessions_daemons_and_deaf_children_end_by_their_timeout(started):
+    """Half a minute: by then the four have begun on any machine."""
+    run, number = escaped(started, execution_timeout="30s")
+    started.finish(run, status=1, seconds=90)
+    assert not with_argument(number), "what is left of a tree is killed before its end is told"
+    assert started.tasks(run)["a"]["reason"] == "timeout"
+
+
+def test_18_sessions_daemons_and_deaf_children_end_when_their_worker_stops_at_once(started):
+    run, number = escaped(started, on_lost="fail")
+    worker = started.tasks(run)["a"]["attempts"][0]["worker"]
+    done = subprocess.run([program("reeve-worker"), "stop", "--now", "--data", str(started.folder / worker)],
+                          env=started.env, capture_output=True, text=True, timeout=60 * PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not with_argument(number)
+    started.finish(run, status=1)
+    assert started.tasks(run)["a"]["attempts"][0]["reason"] == "worker_stopped"
 
 
 @pytest.fixture
