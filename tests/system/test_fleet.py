@@ -282,7 +282,7 @@ def test_master_that_does_not_answer_is_told_of_once(pair):
     assert pair.log_of("w1").count("no answer from") == 1, pair.log_of("w1")
     pair.start_master()
     wait_until(lambda: pair.workers_up() == {"w1", "w2"}, what="both up again")
-    assert "answers after" in pair.log_of("w1")
+    wait_until(lambda: "answers after" in pair.log_of("w1"), what="the agent's word of it")
 
 
 @pytest.mark.slow
@@ -293,7 +293,7 @@ def test_addresses_of_a_token_are_tried_in_turn(cluster):
     cluster.start_master(*(word for address in addresses for word in ("--advertise", address)))
     cluster.start_worker("w1")
     wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 up")
-    assert f"registered with the master at {addresses[2]}" in cluster.log_of("w1")
+    wait_until(lambda: f"registered with the master at {addresses[2]}" in cluster.log_of("w1"), what="the agent's word")
     assert cluster.log_of("w1").count("no answer from") <= 4, cluster.log_of("w1")
     run = cluster.submit(cluster.dag("d", {"a": {"bash": "echo said"}}))
     cluster.finish(run)
