@@ -1,7 +1,7 @@
 /*
  * Two attempts of one idempotent task: once nobody hears of the first, its task may be assigned
  * again beside it, which becomes the younger one's elder. The first end of one of them is the
- * task's; the other is killed. DESIGN.md: After a loss, the one exception to promise 2.
+ * task's; the other is killed. docs/guarantees.md: The exceptions.
  *
  * There are two at most: with an elder alive, the younger one's silence starts none.
  */

@@ -1,6 +1,6 @@
 /*
  * What a lost attempt means for its task: on_lost, and how many workers a task may lose. Counted
- * when the attempt's row says lost, so that a restart counts the same. DESIGN.md: After a loss.
+ * when the attempt's row says lost, so that a restart counts the same. docs/dag-file.md: on_lost.
  */
 #include "master/core/state.h"
 

@@ -1,6 +1,6 @@
 /*
  * A worker registers: whether it may, what it is then known by, and what its list means for the
- * attempts that it had. DESIGN.md: Sessions, Who may say "gone".
+ * attempts that it had. docs/guarantees.md says who may call one gone.
  */
 #include "common/limits.h"
 #include "common/memory.h"

@@ -1,7 +1,6 @@
 /*
  * The judge: it sees processes, durable rows and answers, as a person with a stopwatch and the
- * database would, and shares no code with the cores. DESIGN.md, The simulator, lists what must
- * hold.
+ * database would, and shares no code with the cores. docs/guarantees.md lists what must hold.
  */
 #include "tests/sim/checker.h"
 #include "common/memory.h"
@@ -9,7 +8,6 @@
 
 #include <stdlib.h>
 
-/* DESIGN.md, Prefetch. */
 enum {
     FRESH_MS = 3000,
     CPU_MS = 6000,
@@ -579,7 +577,7 @@ bool checker_all_ended(const struct world *world)
     return !loser_is_alive(world);
 }
 
-/* By INTERFACE.md: failed, cancelled or upstream_failed, unless it is allowed, or came so by
+/* docs/dag-file.md: failed, cancelled or upstream_failed, unless it is allowed, or came so by
  * allowed failures only. */
 static bool is_red(const struct seen_run *run, uint32_t task)
 {

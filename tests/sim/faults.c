@@ -25,7 +25,7 @@ enum mishap {
 enum {
     CUT_MAX_MS = 90000,
     PAUSE_MAX_MS = 90000,
-    /* DESIGN.md: the runner gets the CPU within 5 s. */
+    /* docs/guarantees.md: the runner gets the CPU within 5 s. */
     RUNNER_PAUSE_MAX_MS = 5000,
     DISK_MAX_MS = 40000,
     /* They go on for so long. */

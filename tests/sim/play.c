@@ -9,7 +9,7 @@
 enum {
     GOOD_MS = 3600000, /* then everything must have ended after so long */
     HAPPENINGS_MAX = 50000000,
-    CLOCK_DRIFT_MAX = 75, /* in a thousand: below the 8% that DESIGN.md bears */
+    CLOCK_DRIFT_MAX = 75, /* in a thousand: below the 8% that leases bear */
 };
 
 /* Milliseconds that its clock makes of a true second: exact, somewhat off, or as far off as may be;

@@ -167,7 +167,7 @@ def test_second_agent_of_a_folder_is_refused_by_name(started):
 
 
 def test_worker_whose_logs_are_not_taken_takes_no_more_and_resumes(cluster):
-    """FAULTS.md 13, the spool's own bound: the master is away while a task writes more than --spool-max."""
+    """The spool's own bound: the master is away while a task writes more than --spool-max."""
     cluster.start_master()
     cluster.start_worker("w1", "--spool-max", "16MiB", slots=1)
     gate, written = cluster.folder / "gate", cluster.folder / "written"

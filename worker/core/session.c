@@ -1,6 +1,5 @@
 /*
- * The agent's sessions with masters, its heartbeats, and which leadership it follows. DESIGN.md:
- * Leases, Sessions, Epoch.
+ * The agent's sessions with masters, its heartbeats, and which leadership it follows.
  */
 #include "common/limits.h"
 #include "common/memory.h"
