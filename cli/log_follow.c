@@ -41,7 +41,6 @@ struct log_follower {
     struct log_choices queue; /* attempts that are to be read */
     size_t queue_at;
     struct names seen;  /* task -> the last attempt that was queued */
-    struct names told;  /* task -> 1: it was said that it failed before it started */
     struct names asked; /* task -> 1: its attempts are to be looked up */
     char **tasks;       /* the same, in order */
     size_t task_count, task_capacity;
@@ -96,19 +95,6 @@ static void note_end(struct log_follower *following, const struct msg_run_info *
     }
 }
 
-static void say_unstarted(
-    struct log_follower *following, const struct msg_run_info *page, const struct task_info *task)
-{
-    struct buffer line = {0};
-    if (following->wish->selector.attempt == 0 && !names_get(&following->told, task->task, NULL))
-        log_append_unstarted(page, task, &line);
-    if (line.length > 0) {
-        names_set(&following->told, task->task, 1);
-        terminal_say("%.*s", (int)line.length - 1, line.data);
-    }
-    buffer_fini(&line);
-}
-
 static void see_task(
     struct log_follower *following, const struct msg_run_info *page, const struct task_info *task)
 {
@@ -121,7 +107,6 @@ static void see_task(
     if (known && wish.selector.attempt == 0)
         wish.selector.all = true;
     log_choices_add(&following->queue, &wish, page, task, (uint32_t)above);
-    say_unstarted(following, page, task);
     if (task->attempts.count > 0)
         names_set(
             &following->seen, task->task, task->attempts.items[task->attempts.count - 1].attempt);
@@ -462,7 +447,6 @@ void log_follower_destroy(struct log_follower *following)
     free(following->streams);
     log_choices_fini(&following->queue);
     names_fini(&following->seen);
-    names_fini(&following->told);
     names_fini(&following->asked);
     free(following);
 }
@@ -470,6 +454,22 @@ void log_follower_destroy(struct log_follower *following)
 static void on_push(void *context, const struct message *message)
 {
     log_follower_take(context, message);
+}
+
+static int say_unstarted(
+    void *context, const struct msg_run_info *page, uint32_t before, struct error *error)
+{
+    (void)context;
+    (void)before;
+    (void)error;
+    for (uint32_t i = 0; i < page->tasks.count; i++) {
+        struct buffer line = {0};
+        log_append_unstarted(page, &page->tasks.items[i], &line);
+        if (line.length > 0)
+            terminal_say("%.*s", (int)line.length - 1, line.data);
+        buffer_fini(&line);
+    }
+    return 0;
 }
 
 int log_follow(struct client *client, const struct log_job *job, const struct log_wish *wish,
@@ -493,5 +493,8 @@ int log_follow(struct client *client, const struct log_job *job, const struct lo
     }
     client_on_push(client, NULL, NULL);
     log_follower_destroy(following);
+    /* Those have no attempt that would have been followed. */
+    if (rc == 0 && wish->selector.attempt == 0)
+        rc = session_read_run(client, job->run, wish->selector.task, say_unstarted, NULL, error);
     return rc;
 }
