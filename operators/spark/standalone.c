@@ -156,11 +156,33 @@ int standalone_kill(struct job *job, const char *driver, struct error *error)
     return rc < 0 ? rc : 0;
 }
 
+/* As of Spark 4.3 its pages take a change only with the token that stands in their forms; "" where
+ * there is none. */
+static void read_token(const struct job *job, char *ret, size_t size)
+{
+    static const char mark[] = "name=\"csrfToken\" value=\"";
+    char host[256], url[URL_BYTES];
+    ret[0] = '\0';
+    for (size_t i = 0; ret[0] == '\0' && host_at(job->master, i, host, sizeof host) != NULL; i++) {
+        struct http_answer page = {0};
+        (void)snprintf(url, sizeof url, "http://%s:%d/", host, job->web_port);
+        const char *at = NULL;
+        if (http_get(url, "", "", &page, NULL) == 0 && page.body.length > 0)
+            at = strstr(buffer_text(&page.body), mark);
+        if (at != NULL)
+            (void)snprintf(ret, size, "%.*s",
+                (int)strspn(at + sizeof mark - 1, "0123456789abcdefABCDEF-"), at + sizeof mark - 1);
+        http_answer_fini(&page);
+    }
+}
+
 static int end_application(const struct job *job, const char *id, struct error *error)
 {
-    char path[200];
+    char path[300], token[100];
     json_t *answer = NULL;
-    (void)snprintf(path, sizeof path, "/app/kill/?id=%.80s&terminate=true", id);
+    read_token(job, token, sizeof token);
+    (void)snprintf(path, sizeof path, "/app/kill/?id=%.80s&terminate=true%s%s", id,
+        token[0] != '\0' ? "&csrfToken=" : "", token);
     int rc = ask(job, job->web_port, path, true, &answer, error);
     json_decref(answer);
     /* It answers with a page. */

@@ -61,6 +61,12 @@ def note_of(attempt, key):
     return hear(attempt, lambda line: line.get("note", {}).get(key))
 
 
+def notes_left(attempt):
+    """As a later attempt is told of them."""
+    return [{"attempt": 1, "id": line["id"], "at": "2026-11-21T03:00:00.000Z", "note": line["note"]}
+            for line in attempt.said if line["type"] == "note"]
+
+
 def test_average_salary_by_department_is_what_python_says(cluster, folder):
     ended = cluster.attempt({"application": "avg.py"}, folder=folder).end(180)
     assert ended.status == 0, ended.log
@@ -86,6 +92,18 @@ def test_cancel_in_client_mode_leaves_no_driver_and_no_executor(cluster, folder)
     wait_until(cluster.is_empty, seconds=120)
 
 
+def test_21_a_retry_in_client_mode_ends_the_application_that_a_killed_operator_left(cluster, folder):
+    first = cluster.attempt({"application": "avg.py", "args": ["sleep"]}, folder=folder)
+    left = note_of(first, "application")
+    first.signal(signal.SIGKILL)
+    first.process.wait(30)
+    notes = notes_left(first)
+    ended = cluster.attempt({"application": "avg.py"}, folder=folder, number=2, notes=notes).end(180)
+    assert ended.status == 0 and f"ending {left} of an earlier attempt" in ended.log, ended.log
+    assert "are not looked for" not in ended.log
+    wait_until(cluster.is_empty, seconds=60)
+
+
 def test_cluster_mode_follows_the_driver_over_rest(cluster):
     jar = cluster.jar()
     options = {"application": f"file://{jar}", "class": "Average"}
@@ -102,9 +120,7 @@ def test_21_a_lost_spark_submit_s_driver_is_adopted_and_ended_on_cancel(cluster)
     driver = note_of(first, "driver")
     first.signal(signal.SIGKILL)
     first.process.wait(30)
-    notes = [{"attempt": 1, "id": line["id"], "at": "2026-11-21T03:00:00.000Z", "note": line["note"]}
-             for line in first.said if line["type"] == "note"]
-    second = cluster.attempt(options, "cluster", number=2, notes=notes)
+    second = cluster.attempt(options, "cluster", number=2, notes=notes_left(first))
     assert note_of(second, "adopted") == "true"
     (active,) = cluster.page()["activedrivers"]
     assert active["id"] == driver
