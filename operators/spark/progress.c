@@ -5,6 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Spark's Int; what cannot be one counts for nothing. */
+static int64_t count_of(const json_t *stage, const char *key)
+{
+    json_int_t count = json_integer_value(json_object_get(stage, key));
+    return count > 0 && count <= INT32_MAX ? count : 0;
+}
+
 struct progress progress_of(const json_t *stages)
 {
     struct progress progress = {0};
@@ -17,8 +24,8 @@ struct progress progress_of(const json_t *stages)
             continue;
         progress.stages++;
         progress.stages_done += strcmp(status, "COMPLETE") == 0;
-        progress.tasks += json_integer_value(json_object_get(stage, "numTasks"));
-        progress.tasks_done += json_integer_value(json_object_get(stage, "numCompleteTasks"));
+        progress.tasks += count_of(stage, "numTasks");
+        progress.tasks_done += count_of(stage, "numCompleteTasks");
     }
     return progress;
 }
