@@ -333,7 +333,7 @@ static struct slice cut(struct slice text, size_t most)
     return slice_make(text.ptr, text.length < most ? text.length : most);
 }
 
-static void add_end_row(
+static struct attempt_row *add_end_row(
     struct core *core, struct attempt *attempt, uint32_t state, const struct msg_ended *ended)
 {
     const struct worker *worker = core->workers[attempt->worker];
@@ -351,6 +351,7 @@ static void add_end_row(
         row->outputs = arena_copy(arena, ended->outputs);
         row->artifacts = arena_copy(arena, ended->artifacts);
     }
+    return row;
 }
 
 /* The worker says that its own runner ended it for no reason of ours, or lost it: that is no
@@ -394,11 +395,14 @@ void attempt_ended(struct core *core, struct attempt *attempt, const struct msg_
     bool final = event == TASK_EVENT_RETRY && ended->no_retry;
     if (event == TASK_EVENT_CANCEL)
         state = ATTEMPT_CANCELLED;
-    add_end_row(core, attempt, state, ended);
+    struct attempt_row *row = add_end_row(core, attempt, state, ended);
     if (state == ATTEMPT_SUCCESS)
         keep_leaving(run, index, ended);
     struct attempt *twin = attempt_twin(core, attempt);
     if (twin != NULL && event == TASK_EVENT_CANCEL) {
+        /* Nobody wished it: its row alone would say at a restart that the task was cancelled. */
+        if (!is_cancel_wished(run, index))
+            row->reason = REASON_SUPERSEDED;
         leave_to(core, attempt, twin);
         return;
     }

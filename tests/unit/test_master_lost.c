@@ -511,6 +511,25 @@ static void lost_idempotent_pair_is_cancelled_when_both_are_over(void **state)
     assert_int_equal(world_run_state(world, run), RUN_CANCELLED);
 }
 
+/* Its worker says of one that it was cancelled, and nobody wished that: the task goes by the other,
+ * after a restart too. */
+static void lost_idempotent_pair_goes_on_when_one_was_ended_unasked(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *elder, *younger;
+    double_up(world, &run, &elder, &younger);
+    fake_ended(world, younger, attempt_named(run, 0, 2), ATTEMPT_CANCELLED);
+    assert_int_equal(world_attempt(world, run, 0, 2)->reason, REASON_SUPERSEDED);
+    struct held_attempt held = fake_holds(elder, attempt_named(run, 0, 1), HOLDING_RUNNING);
+    fake_register(world, elder, &held, 1);
+    say_lost(world, elder, held.id, REASON_WORKER_LOST);
+    uint32_t before = world_task_state(world, run, 0);
+    assert_int_not_equal(before, TASK_CANCELLED);
+    world_restart(world);
+    assert_int_not_equal(world_task_state(world, run, 0), TASK_CANCELLED);
+}
+
 static void lost_idempotent_task_has_two_attempts_at_most(void **state)
 {
     struct core_world *world = *state;
@@ -553,6 +572,7 @@ int main(void)
         TEST(lost_idempotent_task_whose_worker_is_back_in_time_goes_on_alone),
         TEST(lost_idempotent_pair_outlives_one_of_them_and_a_restart),
         TEST(lost_idempotent_pair_is_cancelled_when_both_are_over),
+        TEST(lost_idempotent_pair_goes_on_when_one_was_ended_unasked),
         TEST(lost_idempotent_task_has_two_attempts_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
