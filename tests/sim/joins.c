@@ -189,7 +189,8 @@ void joins_begin(struct world *world)
         !draw_percent(world, DICE_PEOPLE, COPIED_PERCENT))
         return;
     uint64_t at_ms = draw_below(world, DICE_PEOPLE, FAULTS_MAX_MS);
-    if (!is_kept(world))
+    /* What has no lease goes on there when the other host is back, until somebody looks for it. */
+    if (!is_kept(world) || world->has_unleased)
         return;
     plan_ahead(world, at_ms, copy_directory)->host =
         draw_below(world, DICE_PEOPLE, world->host_count);
