@@ -98,7 +98,8 @@ static int show_page(
         (void)error_set(error, ERR_IO, "%s, from %.*s: %.*s", test->name, SLICE_PRINT(last->worker),
             SLICE_PRINT(task->error));
     else
-        (void)error_set(error, ERR_IO, "%s: %.*s", test->name, SLICE_PRINT(task->error));
+        return error_set(error, task->reason == REASON_CONNECTION ? ERR_NOT_FOUND : ERR_IO,
+            "%s: %.*s", test->name, SLICE_PRINT(task->error));
     return test->reached ? 0 : ERR_IO;
 }
 

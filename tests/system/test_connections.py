@@ -370,7 +370,7 @@ def test_test_runs_on_a_worker_and_says_what_it_reached_and_what_not(cluster):
     result = cluster.reeve("connections", "test", "nowhere")
     assert result.status == 1 and "no-such-host.invalid: its address cannot be found" in result.err
     result = cluster.reeve("connections", "test", "absent")
-    assert result.status == 1 and 'connection "absent" is not there' in result.err
+    assert result.status == 6 and 'connection "absent" is not there' in result.err
 
 
 def test_operator_gets_the_connection_on_its_descriptor_and_no_file(cluster):
