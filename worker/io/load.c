@@ -82,7 +82,8 @@ static void read_disk(const struct load_meter *meter, struct agent_load *load)
     struct statvfs disk;
     if (statvfs(meter->folder, &disk) != 0)
         return;
-    load->disk_bytes = (uint64_t)disk.f_blocks * disk.f_frsize;
+    /* Without what is kept back for root, as df counts. */
+    load->disk_bytes = (uint64_t)(disk.f_blocks - (disk.f_bfree - disk.f_bavail)) * disk.f_frsize;
     load->disk_free = (uint64_t)disk.f_bavail * disk.f_frsize;
 }
 
