@@ -484,7 +484,7 @@ static void flip_byte(const struct fixture *fixture, const char *ending, off_t a
 {
     char *path = log_path(fixture, ending);
     struct stat status;
-    char byte;
+    char byte = 0;
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(chmod(path, 0600), 0);
     int fd = open(path, O_RDWR);
