@@ -18,6 +18,16 @@ pkg_check_modules(MSGPACK REQUIRED IMPORTED_TARGET msgpack)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(PQ REQUIRED IMPORTED_TARGET libpq)
 
+# CMake takes "-isystem FOLDER" for an include folder when it asks pkg-config, and for a flag when it has the answer in its
+# cache: the second configuration would build all anew (libzmq's krb5 has one).
+foreach(package CZMQ SQLITE YAML JANSSON SODIUM ICU MSGPACK CURL PQ)
+    get_target_property(options PkgConfig::${package} INTERFACE_COMPILE_OPTIONS)
+    if(options MATCHES "^-isystem;([^;]+)$")
+        set_property(TARGET PkgConfig::${package} APPEND PROPERTY INTERFACE_INCLUDE_DIRECTORIES "${CMAKE_MATCH_1}")
+        set_property(TARGET PkgConfig::${package} PROPERTY INTERFACE_COMPILE_OPTIONS)
+    endif()
+endforeach()
+
 add_library(reeve_flags INTERFACE)
 target_include_directories(reeve_flags INTERFACE "${CMAKE_SOURCE_DIR}")
 target_compile_definitions(reeve_flags INTERFACE _GNU_SOURCE
