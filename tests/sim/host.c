@@ -338,6 +338,7 @@ static void see_frame(struct world *world, struct host *host, struct slice frame
     arena_reset(&world->scratch);
     if (frame_open(arena_copy(&world->scratch, frame), &world->scratch, &reader, NULL) != 0)
         return;
+    host->seen_epoch = reader.header.epoch;
     while (frame_next(&reader, &message, NULL) == 1)
         see_message(host, &message);
 }
@@ -463,7 +464,7 @@ static void carry_out_agent(
         tell(world, "host %u is registered", host->index);
         dead_forget(host, effect->registered.dead);
         if (!world->restore.reigns)
-            host->follows = world->master.rows.epoch;
+            host->follows = host->seen_epoch;
         break;
     case AGENT_NOTE:
         tell(world, "host %u notes: %.*s", host->index, SLICE_PRINT(effect->note));

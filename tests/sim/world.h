@@ -140,6 +140,7 @@ struct host {
     uint64_t acked_at_ms; /* when the master acknowledged a heartbeat of it: world time */
     /* Whose name and machine it has: its own index, but for the host of a copied directory. */
     uint32_t like;
+    uint64_t seen_epoch;   /* of the last frame that passed while it was not registered, or came */
     uint64_t follows;      /* the newest epoch that it surely knows, whatever it has on disk */
     bool remote, joined;   /* it speaks by its key, and belongs to the cluster */
     uint64_t renewed_peer; /* connections since have proven its present key */
