@@ -217,7 +217,10 @@ def test_what_lies_where_a_kept_log_was_is_told_and_left(started, kind):
     target.write_text("mine\n")
     run = started.submit(started.dag("d", {"a": {"bash": "echo one"}, "b": {"bash": "echo two"}}))
     started.finish(run)
+    wait_until(lambda: started.ok("logs", f"{run}/a") == "one\n" and started.ok("logs", f"{run}/b") == "two\n")
     (path,) = [path for path in started.data.glob("logs/*/*.log") if b"one" in path.read_bytes()]
+    wait_until(lambda: not any(path.stat().st_mode & 0o200 for path in started.data.glob("logs/*/*.log")),
+               what="logs that are complete")
     started.kill("master")
     put_in_place(path, kind, target)
     started.start_master()
