@@ -18,6 +18,27 @@ void *store_move_to_arena(struct arena *arena, void *items, size_t size)
     return moved;
 }
 
+int store_take_rows(struct store *store, sqlite3_stmt *statement, const struct row_kind *kind,
+    struct arena *arena, struct taken_rows *ret_rows, struct error *error)
+{
+    void *rows = NULL;
+    size_t count = 0, capacity = 0;
+    int rc;
+    while ((rc = store_next_row(store, statement, error)) == 1) {
+        vector_reserve_bytes(&rows, count, &capacity, kind->size);
+        rc = kind->read(statement, arena, (char *)rows + count * kind->size, error);
+        if (rc != 0)
+            break;
+        count++;
+    }
+    if (rc != 0) {
+        free(rows);
+        return rc;
+    }
+    *ret_rows = (struct taken_rows){store_move_to_arena(arena, rows, count * kind->size), count};
+    return 0;
+}
+
 /* The one run that a bound statement yields. */
 static int ask_run(struct store *store, sqlite3_stmt *statement, struct arena *arena,
     struct run_row *ret_run, sqlite3_int64 *ret_id, struct error *error)
@@ -135,30 +156,28 @@ static int prepare_list(struct store *store, const struct store_runs_filter *fil
     return 0;
 }
 
+static int read_any_run(
+    sqlite3_stmt *statement, struct arena *arena, void *ret_row, struct error *error)
+{
+    sqlite3_int64 id;
+    return read_run(statement, arena, &id, ret_row, error);
+}
+
 int store_list_runs(struct store *store, const struct store_runs_filter *filter,
     struct arena *arena, struct run_row **ret_runs, size_t *ret_count, struct error *error)
 {
+    static const struct row_kind kind = {read_any_run, sizeof(struct run_row)};
     sqlite3_stmt *statement;
     int rc = prepare_list(store, filter, &statement, error);
     if (rc != 0)
         return rc;
-    struct run_row *rows = NULL;
-    size_t count = 0, capacity = 0;
-    sqlite3_int64 id;
-    while ((rc = store_next_row(store, statement, error)) == 1) {
-        vector_reserve(&rows, count, &capacity);
-        rc = read_run(statement, arena, &id, &rows[count], error);
-        if (rc != 0)
-            break;
-        count++;
-    }
+    struct taken_rows rows = {0};
+    rc = store_take_rows(store, statement, &kind, arena, &rows, error);
     (void)sqlite3_finalize(statement);
-    if (rc != 0) {
-        free(rows);
+    if (rc != 0)
         return rc;
-    }
-    *ret_runs = store_move_to_arena(arena, rows, count * sizeof *rows);
-    *ret_count = count;
+    *ret_runs = rows.items;
+    *ret_count = rows.count;
     return 0;
 }
 
@@ -206,27 +225,24 @@ int store_list_spans(struct store *store, uint64_t run, struct arena *arena,
     return 0;
 }
 
+static int read_any_dag(
+    sqlite3_stmt *statement, struct arena *arena, void *ret_row, struct error *error)
+{
+    return read_dag(statement, arena, ret_row, error);
+}
+
 int store_list_dags(struct store *store, struct arena *arena, struct dag_row **ret_dags,
     size_t *ret_count, struct error *error)
 {
+    static const struct row_kind kind = {read_any_dag, sizeof(struct dag_row)};
     sqlite3_stmt *statement = store->reads[READ_DAGS];
-    struct dag_row *rows = NULL;
-    size_t count = 0, capacity = 0;
-    int rc;
-    while ((rc = store_next_row(store, statement, error)) == 1) {
-        vector_reserve(&rows, count, &capacity);
-        rc = read_dag(statement, arena, &rows[count], error);
-        if (rc != 0)
-            break;
-        count++;
-    }
+    struct taken_rows rows = {0};
+    int rc = store_take_rows(store, statement, &kind, arena, &rows, error);
     (void)sqlite3_reset(statement);
-    if (rc != 0) {
-        free(rows);
+    if (rc != 0)
         return rc;
-    }
-    *ret_dags = store_move_to_arena(arena, rows, count * sizeof *rows);
-    *ret_count = count;
+    *ret_dags = rows.items;
+    *ret_count = rows.count;
     return 0;
 }
 
@@ -253,29 +269,27 @@ static int prepare_audit(struct store *store, const struct store_audit_filter *f
     return 0;
 }
 
+static int read_any_audit(
+    sqlite3_stmt *statement, struct arena *arena, void *ret_row, struct error *error)
+{
+    return read_audit(statement, arena, ret_row, error);
+}
+
 int store_list_audit(struct store *store, const struct store_audit_filter *filter,
     struct arena *arena, struct audit_row **ret_rows, size_t *ret_count, struct error *error)
 {
+    static const struct row_kind kind = {read_any_audit, sizeof(struct audit_row)};
     sqlite3_stmt *statement;
     int rc = prepare_audit(store, filter, &statement, error);
     if (rc != 0)
         return rc;
-    struct audit_row *rows = NULL;
-    size_t count = 0, capacity = 0;
-    while ((rc = store_next_row(store, statement, error)) == 1) {
-        vector_reserve(&rows, count, &capacity);
-        rc = read_audit(statement, arena, &rows[count], error);
-        if (rc != 0)
-            break;
-        count++;
-    }
+    struct taken_rows rows = {0};
+    rc = store_take_rows(store, statement, &kind, arena, &rows, error);
     (void)sqlite3_finalize(statement);
-    if (rc != 0) {
-        free(rows);
+    if (rc != 0)
         return rc;
-    }
-    *ret_rows = store_move_to_arena(arena, rows, count * sizeof *rows);
-    *ret_count = count;
+    *ret_rows = rows.items;
+    *ret_count = rows.count;
     return 0;
 }
 

@@ -1,33 +1,27 @@
 /*
  * What was said of attempts' ends when that counted no more.
  */
-#include "common/memory.h"
 #include "master/store/store_column.h"
 #include "master/store/store_sqlite.h"
 
-#include <stdlib.h>
+static int read_any_late(
+    sqlite3_stmt *statement, struct arena *arena, void *ret_row, struct error *error)
+{
+    return read_late(statement, arena, ret_row, error);
+}
 
 /* The rows of a bound statement, which it resets. */
 static int take_rows(struct store *store, sqlite3_stmt *statement, struct arena *arena,
     struct late_row **ret_rows, size_t *ret_count, struct error *error)
 {
-    struct late_row *rows = NULL;
-    size_t count = 0, capacity = 0;
-    int rc;
-    while ((rc = store_next_row(store, statement, error)) == 1) {
-        vector_reserve(&rows, count, &capacity);
-        rc = read_late(statement, arena, &rows[count], error);
-        if (rc != 0)
-            break;
-        count++;
-    }
+    static const struct row_kind kind = {read_any_late, sizeof(struct late_row)};
+    struct taken_rows rows = {0};
+    int rc = store_take_rows(store, statement, &kind, arena, &rows, error);
     (void)sqlite3_reset(statement);
-    if (rc != 0) {
-        free(rows);
+    if (rc != 0)
         return rc;
-    }
-    *ret_rows = store_move_to_arena(arena, rows, count * sizeof *rows);
-    *ret_count = count;
+    *ret_rows = rows.items;
+    *ret_count = rows.count;
     return 0;
 }
 

@@ -206,6 +206,19 @@ int store_find_ref(struct store *store, uint64_t run, struct arena *arena, struc
 /* An array that grew on the heap, moved into the arena. */
 void *store_move_to_arena(struct arena *arena, void *items, size_t size);
 
+/* How a row of one kind is read: read_dag and its like, by any row. */
+struct row_kind {
+    int (*read)(sqlite3_stmt *statement, struct arena *arena, void *ret_row, struct error *error);
+    size_t size;
+};
+struct taken_rows {
+    void *items; /* in the arena */
+    size_t count;
+};
+/* All rows that the statement has left; it is to be reset or finalized afterwards. */
+int store_take_rows(struct store *store, sqlite3_stmt *statement, const struct row_kind *kind,
+    struct arena *arena, struct taken_rows *ret_rows, struct error *error);
+
 /* store_load.c: rows of one run; the array is owned by the caller, texts lie in the arena. Every
  * row is of a task below task_count. */
 
