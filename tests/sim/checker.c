@@ -215,19 +215,26 @@ static void check_timeout(
             task->timeout_s);
 }
 
+uint64_t checker_cancelled_ms(struct world *world, const struct attempt_id *id)
+{
+    const struct seen_run *run = seen_run(world, id->run);
+    const struct seen_task *task = &run->tasks[id->task];
+    if (run->cancelled || run->vanished)
+        return run->cancelled_ms;
+    return task->cancel_wish ? task->cancel_ms : 0;
+}
+
 void checker_cancels(struct world *world)
 {
     for (size_t i = 0; i < world->process_count; i++) {
         const struct process *process = &world->processes[i];
         if (process->number == 0 || process->frozen)
             continue;
-        const struct seen_run *run = seen_run(world, process->id.run);
-        const struct seen_task *task = &run->tasks[process->id.task];
-        bool whole = run->cancelled || run->vanished;
-        uint64_t at_ms = whole ? run->cancelled_ms : task->cancel_ms;
-        if ((whole || task->cancel_wish) && world->now_ms > at_ms + CANCEL_MS)
+        const struct attempt_id *id = &process->id;
+        uint64_t at_ms = checker_cancelled_ms(world, id);
+        if (at_ms != 0 && world->now_ms > at_ms + CANCEL_MS)
             violated(world, "%s of run %llx was cancelled %llu ms ago, and its process is there",
-                run->plan->tasks[process->id.task].name, (unsigned long long)run->key,
+                workload_find(world, id->run)->tasks[id->task].name, (unsigned long long)id->run,
                 (unsigned long long)(world->now_ms - at_ms));
     }
 }

@@ -83,6 +83,8 @@ void checker_result_saved(struct world *world, const struct attempt_id *id);
 void checker_result_dropped(struct world *world, const struct attempt_id *id);
 /* What a person cancelled, or a restored store does not know, is not there for ever. */
 void checker_cancels(struct world *world);
+/* When its cancel was recorded; 0: it was not cancelled. */
+uint64_t checker_cancelled_ms(struct world *world, const struct attempt_id *id);
 /* Facts became durable. */
 void checker_committed(struct world *world, const struct fact *facts, size_t count);
 void checker_epoch(struct world *world, uint64_t epoch);

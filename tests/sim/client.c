@@ -4,7 +4,7 @@
  */
 #include "tests/sim/checker.h"
 
-enum { GIVE_UP_MS = 300000, VISIT_MS = 20000 };
+enum { GIVE_UP_MS = 60000, VISIT_MS = 20000 };
 
 static const uint32_t marks[] = {TASK_SUCCESS, TASK_SKIPPED, TASK_FAILED};
 
@@ -186,7 +186,8 @@ static void plan_run(struct world *world, uint64_t at_ms, uint32_t changes)
         plan_ahead(world, VISIT_MS, visit)->number = number;
 }
 
-/* What hangs for ever is cancelled in the end, and again should it have begun anew. */
+/* What hangs for ever is cancelled in the end, and again should it have begun anew: but once, for
+ * then it is reeve's to see to it. */
 static void give_up(struct world *world, const struct happening *happening)
 {
     (void)happening;
@@ -258,16 +259,15 @@ void client_answer(struct world *world, uint64_t request, struct slice message)
         world->runs[asked->run].acknowledged = true;
     }
     asked->answered = !early;
-    if (!before && !early &&
-        (asked->kind == EVENT_CREATE_TOKEN || asked->kind == EVENT_JOIN ||
-            asked->kind == EVENT_REMOVE_WORKER))
+    if (!before && !early && (asked->kind == EVENT_CREATE_TOKEN || asked->kind == EVENT_JOIN))
         asked->answered = joins_answered(world, asked, &answer);
     /* However often it was refused before, and heard of that only now. */
-    if (asked->kind == EVENT_DRAIN && !asked->only && answer.number == MESSAGE_done &&
-        !asked->undone) {
-        asked->undone = true;
+    bool done = answer.number == MESSAGE_done && !asked->followed;
+    asked->followed = asked->followed || done;
+    if (done && asked->kind == EVENT_DRAIN && !asked->only)
         plan_drain(world, asked->run, true);
-    }
+    if (done && asked->kind == EVENT_REMOVE_WORKER)
+        joins_removed(world, asked->run);
     tell(world, "request %llx is answered by %s", (unsigned long long)request,
         message_name(answer.number));
     arena_fini(&arena);

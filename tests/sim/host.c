@@ -20,12 +20,15 @@ uint64_t host_clock(const struct world *world, const struct host *host)
     return host->clock_ms + (world->now_ms - WORLD_START_MS) * host->clock_rate / 1000;
 }
 
-/* True milliseconds until its clock shows `due_ms`, at least one. */
-static uint64_t delay_until(const struct world *world, const struct host *host, uint64_t due_ms)
+/* When its clock will show `due_ms`, or UINT64_MAX; not before the next millisecond. */
+static uint64_t time_of(const struct world *world, const struct host *host, uint64_t due_ms)
 {
     uint64_t now_ms = host_clock(world, host);
-    return due_ms > now_ms ? ((due_ms - now_ms) * 1000 + host->clock_rate - 1) / host->clock_rate
-                           : 1;
+    if (due_ms == UINT64_MAX)
+        return UINT64_MAX;
+    if (due_ms <= now_ms)
+        return world->now_ms + 1;
+    return world->now_ms + ((due_ms - now_ms) * 1000 + host->clock_rate - 1) / host->clock_rate;
 }
 
 /* ---- effects: each step has its own list, for it may lead to further steps ---- */
@@ -130,12 +133,11 @@ static void runner_wakes(struct world *world, const struct happening *happening)
 {
     struct host *host = &world->hosts[happening->host];
     struct runner_event event = {.kind = RUNNER_EVENT_TIMER, .now_ms = host_clock(world, host)};
-    if (host->runner_paused_until > world->now_ms) {
-        put_off(world, happening, host->runner_paused_until);
+    if (!alarm_rings(world, &host->runner_alarm, happening) || host->runner == NULL)
         return;
-    }
-    if (host->runner != NULL && host->runner_life == happening->number &&
-        host->runner_version == happening->number2)
+    if (host->runner_paused_until > world->now_ms)
+        alarm_set(world, &host->runner_alarm, host->runner_paused_until, happening);
+    else
         runner_step_now(world, host, &event);
 }
 
@@ -199,13 +201,8 @@ void runner_step_now(struct world *world, struct host *host, struct runner_event
     give_effects(world, effects);
     if (host->runner == NULL || host->runner_life != life)
         return;
-    uint64_t due = runner_core_next_ms(host->runner);
-    if (due == UINT64_MAX)
-        return;
-    struct happening *happening = plan_ahead(world, delay_until(world, host, due), runner_wakes);
-    happening->host = host->index;
-    happening->number = life;
-    happening->number2 = ++host->runner_version;
+    alarm_set(world, &host->runner_alarm, time_of(world, host, runner_core_next_ms(host->runner)),
+        &(struct happening){.happen = runner_wakes, .host = host->index});
 }
 
 /* ---- the disk ---- */
@@ -483,25 +480,18 @@ static void carry_out_agent(
 static void agent_wakes(struct world *world, const struct happening *happening)
 {
     struct host *host = &world->hosts[happening->host];
-    if (host->agent == NULL || host->agent_life != happening->number ||
-        host->agent_version != happening->number2)
-        return;
     struct agent_event event = {.kind = AGENT_EVENT_TIMER};
-    agent_step_now(world, host, &event);
+    if (alarm_rings(world, &host->agent_alarm, happening) && host->agent != NULL)
+        agent_step_now(world, host, &event);
 }
 
 static void agent_schedule(struct world *world, struct host *host)
 {
-    uint64_t due = agent_next_ms(host->agent);
-    if (due == UINT64_MAX)
-        return;
-    uint64_t delay = delay_until(world, host, due);
-    if (host->agent_paused_until > world->now_ms + delay)
-        delay = host->agent_paused_until - world->now_ms;
-    struct happening *happening = plan_ahead(world, delay, agent_wakes);
-    happening->host = host->index;
-    happening->number = host->agent_life;
-    happening->number2 = ++host->agent_version;
+    uint64_t at_ms = time_of(world, host, agent_next_ms(host->agent));
+    if (host->agent_paused_until > at_ms)
+        at_ms = host->agent_paused_until;
+    alarm_set(world, &host->agent_alarm, at_ms,
+        &(struct happening){.happen = agent_wakes, .host = host->index});
 }
 
 /* A paused agent does nothing; what comes to it is lost here, which a slow network may do as well.

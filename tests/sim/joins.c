@@ -115,10 +115,13 @@ bool joins_answered(struct world *world, struct asked *asked, const struct messa
     } else if (asked->kind == EVENT_JOIN) {
         /* Its token is not there yet; what else could be in the way would stay so. */
         return false;
-    } else if (asked->kind == EVENT_REMOVE_WORKER && answer->number == MESSAGE_done) {
-        plan_ahead(world, 1 + draw_below(world, DICE_PEOPLE, 20000), renew)->host = asked->run;
     }
     return true;
+}
+
+void joins_removed(struct world *world, uint32_t host)
+{
+    plan_ahead(world, 1 + draw_below(world, DICE_PEOPLE, 20000), renew)->host = host;
 }
 
 /* ---- whose key speaks ---- */

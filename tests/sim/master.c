@@ -50,15 +50,10 @@ static void schedule(struct world *world)
 {
     struct master *master = &world->master;
     uint64_t due = core_next_ms(master->core);
-    uint64_t delay = core_has_work(master->core) ? 0 : due;
-    if (delay == UINT64_MAX)
-        return;
-    master->version++;
-    if (delay != 0)
-        delay = due > world->now_ms ? due - world->now_ms : 1;
-    struct happening *happening = plan_ahead(world, delay, wake);
-    happening->number = master->version;
-    happening->number2 = master->life;
+    uint64_t at_ms = due > world->now_ms ? due : world->now_ms + (due != 0);
+    if (core_has_work(master->core))
+        at_ms = world->now_ms;
+    alarm_set(world, &master->alarm, at_ms, &(struct happening){.happen = wake});
 }
 
 /* Hands the batch to the store: it commits after a while. */
@@ -169,13 +164,10 @@ static void commit_done(struct world *world, const struct happening *happening)
 static void wake(struct world *world, const struct happening *happening)
 {
     struct master *master = &world->master;
-    if (master->core == NULL || master->life != happening->number2 ||
-        master->version != happening->number)
+    if (!alarm_rings(world, &master->alarm, happening) || master->core == NULL)
         return;
     if (master->paused_until > world->now_ms) {
-        struct happening *again = plan_ahead(world, master->paused_until - world->now_ms, wake);
-        again->number = happening->number;
-        again->number2 = happening->number2;
+        alarm_set(world, &master->alarm, master->paused_until, happening);
         return;
     }
     struct event event = event_now(world, EVENT_TIMER);

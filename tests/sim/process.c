@@ -41,11 +41,12 @@ bool process_is_there(const struct world *world, const struct host *host)
     return false;
 }
 
-bool process_hangs(const struct world *world, uint64_t run)
+bool process_hangs(struct world *world, uint64_t run)
 {
     for (size_t i = 0; i < world->process_count; i++) {
         const struct process *process = &world->processes[i];
-        if (process->number != 0 && process->endless && process->id.run == run)
+        if (process->number != 0 && process->endless && process->id.run == run &&
+            checker_cancelled_ms(world, &process->id) == 0)
             return true;
     }
     return false;

@@ -82,6 +82,29 @@ struct happening *plan_ahead(struct world *world, uint64_t delay_ms, happening_f
     return new.happening;
 }
 
+void alarm_set(
+    struct world *world, struct alarm *alarm, uint64_t at_ms, const struct happening *happening)
+{
+    alarm->at_ms = at_ms;
+    if (at_ms == UINT64_MAX || (alarm->planned_ms != 0 && alarm->planned_ms <= at_ms))
+        return;
+    struct happening *planned = plan_ahead(world, at_ms - world->now_ms, happening->happen);
+    planned->host = happening->host;
+    planned->number = ++alarm->number;
+    alarm->planned_ms = at_ms;
+}
+
+bool alarm_rings(struct world *world, struct alarm *alarm, const struct happening *happening)
+{
+    if (happening->number != alarm->number)
+        return false;
+    alarm->planned_ms = 0;
+    if (alarm->at_ms <= world->now_ms)
+        return true;
+    alarm_set(world, alarm, alarm->at_ms, happening);
+    return false;
+}
+
 bool world_next(struct world *world, struct happening *ret_happening)
 {
     if (world->heap_count == 0)

@@ -72,6 +72,13 @@ struct due {
     struct happening *happening;
 };
 
+/* When something wants to be woken next. It moves with each step, mostly to a later moment: what is
+ * planned stays planned, and is planned again when it comes too early. All zeroes: none. */
+struct alarm {
+    uint64_t at_ms, planned_ms; /* UINT64_MAX: never; 0: nothing is planned */
+    uint64_t number;            /* of what is planned: all before it is void */
+};
+
 /* ---- a process of a task ---- */
 
 enum take_down { TAKES_NOTHING, TAKES_RUNNER, TAKES_AGENT, TAKES_HOST };
@@ -118,11 +125,13 @@ struct host {
     size_t result_count, result_capacity;
     /* What lives. */
     struct agent *agent; /* NULL: down */
-    uint64_t agent_life, agent_version;
+    uint64_t agent_life;
+    struct alarm agent_alarm;
     uint64_t agent_paused_until, runner_paused_until;
     bool frozen; /* all of it stands still: a machine that was paused */
     struct runner_core *runner;
-    uint64_t runner_life, runner_version;
+    uint64_t runner_life;
+    struct alarm runner_alarm;
     uint64_t instance;
     uint64_t connection; /* the agent's to the runner; 0: none */
     uint64_t answered;   /* the one that the runner has taken, and answers to */
@@ -155,7 +164,8 @@ struct pending_batch {
 
 struct master {
     struct core *core; /* NULL: down */
-    uint64_t life, version;
+    uint64_t life;
+    struct alarm alarm;
     uint64_t paused_until;
     uint64_t full_until, stuck_until; /* the store's disk */
     uint64_t epoch;
@@ -218,7 +228,7 @@ struct asked {
     uint32_t state;
     bool only; /* DRAIN: undo. LOST_WORKER: said of what is over, of a host that may be up */
     bool answered;
-    bool undone; /* DRAIN: its undoing is planned */
+    bool followed; /* it was done, and what follows upon it is planned */
 };
 
 /* A store that is restored though it is older, and put back or accepted: restore.c. */
@@ -278,6 +288,10 @@ bool is_kept(struct world *world);
 /* Between two effects of a step, rarely: the process that carries them out dies here. */
 bool dies_here(struct world *world);
 struct happening *plan_ahead(struct world *world, uint64_t delay_ms, happening_fn happen);
+void alarm_set(
+    struct world *world, struct alarm *alarm, uint64_t at_ms, const struct happening *happening);
+/* Whether what comes is this alarm, at its moment: happening functions begin with it. */
+bool alarm_rings(struct world *world, struct alarm *alarm, const struct happening *happening);
 bool world_is_bad(const struct world *world);
 void tell(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Ends the simulation with the seed and what is wrong. */
@@ -358,10 +372,12 @@ void joins_plan(struct world *world);
 void joins_begin(struct world *world);
 /* CREATE_TOKEN, JOIN and REMOVE_WORKER. */
 void joins_ask(struct world *world, const struct asked *asked, struct event *event);
-/* False: to be asked again. */
 /* Whether its time has come. */
 bool joins_may_ask(struct world *world, struct asked *asked);
+/* To a join, or the wish for a token. False: to be asked again. */
 bool joins_answered(struct world *world, struct asked *asked, const struct message *answer);
+/* A person has removed this host's worker. */
+void joins_removed(struct world *world, uint32_t host);
 /* Who speaks by this connection; its key is put into `key`. */
 struct actor joins_actor(const struct world *world, uint64_t peer, unsigned char key[32]);
 /* Whether a person may have removed this host. */
@@ -416,9 +432,9 @@ void processes_freeze(struct world *world, const struct host *host);
 void processes_thaw(struct world *world, const struct host *host);
 bool process_is_of(const struct world *world, const struct host *host, const struct attempt_id *id);
 bool process_is_there(const struct world *world, const struct host *host);
-/* Whether one of this run is there that never ends by itself. */
 bool process_exists(const struct world *world, const struct attempt_id *id);
-bool process_hangs(const struct world *world, uint64_t run);
+/* Whether one of this run is there that never ends by itself, and nobody has cancelled. */
+bool process_hangs(struct world *world, uint64_t run);
 
 void agent_step_now(struct world *world, struct host *host, struct agent_event *event);
 
