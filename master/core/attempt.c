@@ -400,9 +400,9 @@ void attempt_ended(struct core *core, struct attempt *attempt, const struct msg_
         keep_leaving(run, index, ended);
     struct attempt *twin = attempt_twin(core, attempt);
     if (twin != NULL && event == TASK_EVENT_CANCEL) {
-        /* Nobody wished it: its row alone would say at a restart that the task was cancelled. */
-        if (!is_cancel_wished(run, index))
-            row->reason = REASON_SUPERSEDED;
+        /* The task goes by the other: this row alone would say at a restart that it was cancelled,
+         * though nobody wished it, or a retry has taken the wish back since. */
+        row->reason = REASON_SUPERSEDED;
         leave_to(core, attempt, twin);
         return;
     }

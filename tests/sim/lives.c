@@ -49,8 +49,9 @@ static void thaw(struct world *world, const struct happening *happening)
 void host_freeze(struct world *world, uint32_t index, uint64_t ms)
 {
     struct host *host = &world->hosts[index];
-    if (host->frozen || !host->up || host->agent_paused_until > world->now_ms ||
-        host->runner_paused_until > world->now_ms)
+    /* Where neither agent nor runner lives, they are started again soon: see runner_crash. */
+    if (host->frozen || !host->up || (host->agent == NULL && host->runner == NULL) ||
+        host->agent_paused_until > world->now_ms || host->runner_paused_until > world->now_ms)
         return;
     tell(world, "host %u stands still for %llu ms", index, (unsigned long long)ms);
     host->frozen = true;

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 enum {
-    GOOD_MS = 3600000, /* then everything must have ended after so long */
+    GOOD_MS = 3600000, /* then everything must have ended after so long, each 16 tasks of a run */
+    TASKS_IN_GOOD = 16,
     HAPPENINGS_MAX = 50000000,
     CLOCK_DRIFT_MAX = 75, /* in a thousand: below the 8% that leases bear */
 };
@@ -73,7 +74,8 @@ uint64_t play_seed(struct world *world, const struct play *play)
     create(world, play);
     if (play->ret_items != NULL)
         *play->ret_items = world->items;
-    uint64_t last_ms = world->now_ms + FAULTS_MAX_MS + GOOD_MS;
+    uint64_t last_ms =
+        world->now_ms + FAULTS_MAX_MS + (uint64_t)GOOD_MS * world->scale.tasks / TASKS_IN_GOOD;
     for (uint64_t i = 0; world_next(world, &happening); i++) {
         happening.happen(world, &happening);
         free(happening.bytes);

@@ -530,6 +530,29 @@ static void lost_idempotent_pair_goes_on_when_one_was_ended_unasked(void **state
     assert_int_not_equal(world_task_state(world, run, 0), TASK_CANCELLED);
 }
 
+/* One was ended by a cancel of all, which a retry took back before the other was lost. */
+static void lost_idempotent_pair_goes_on_when_its_cancel_is_taken_back(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *elder, *younger;
+    double_up(world, &run, &elder, &younger);
+    fake_beat(world, elder);
+    world_cancel(world, run, TASK_ALL);
+    fake_ended(world, younger, attempt_named(run, 0, 2), ATTEMPT_FAILED);
+    world_retry(world, run, TASK_ALL, false);
+    assert_false(world_was_refused(world));
+    (void)world_drain_worker(world, "w1", false);
+    (void)world_drain_worker(world, "w2", false);
+    struct held_attempt held = fake_holds(elder, attempt_named(run, 0, 1), HOLDING_RUNNING);
+    fake_register(world, elder, &held, 1);
+    say_lost(world, elder, held.id, REASON_WORKER_LOST);
+    uint32_t before = world_task_state(world, run, 0);
+    assert_int_not_equal(before, TASK_CANCELLED);
+    world_restart(world);
+    assert_int_not_equal(world_task_state(world, run, 0), TASK_CANCELLED);
+}
+
 static void lost_idempotent_task_has_two_attempts_at_most(void **state)
 {
     struct core_world *world = *state;
@@ -573,6 +596,7 @@ int main(void)
         TEST(lost_idempotent_pair_outlives_one_of_them_and_a_restart),
         TEST(lost_idempotent_pair_is_cancelled_when_both_are_over),
         TEST(lost_idempotent_pair_goes_on_when_one_was_ended_unasked),
+        TEST(lost_idempotent_pair_goes_on_when_its_cancel_is_taken_back),
         TEST(lost_idempotent_task_has_two_attempts_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
