@@ -264,17 +264,16 @@ else
     after build_tsan ctest_tsan run_ctest tsan -LE 'sim|threadless'
     stage build_fuzz build_preset fuzz
     after build_fuzz compiled_fuzz check_compiled fuzz '*.c'
-    if [ "$level" = full ]; then
-        after build_fuzz fuzzers run_fuzzers 20
-        after build_dev system run_pytest_parts dev 1500
-        not_run "soak, fuzzers for 5 minutes" "full leaves them to all"
-    else
-        after build_fuzz fuzzers run_fuzzers 300
-        after build_dev system run_pytest_parts dev 7200
-        after build_dev soak run_soak dev 5
-    fi
+    [ "$level" = all ] || after build_fuzz fuzzers run_fuzzers 20
+    after build_dev system run_pytest_parts dev 1500
     after build_asan system_asan run_pytest_parts asan 1800 -m "not slow"
     after build_tsan system_tsan run_pytest_parts tsan 1800 -m "not slow"
+    if [ "$level" = all ]; then
+        after build_dev soak run_soak dev 5
+        after build_fuzz fuzzers run_fuzzers 300
+    else
+        not_run "soak, fuzzers for 5 minutes" "full leaves them to all"
+    fi
     not_run "the simulator under the thread sanitizer" "it has one thread"
 fi
 command -v ccache >/dev/null || not_run ccache "not installed; builds take longer"
