@@ -1,5 +1,5 @@
-"""Machines that fail, for one test: a disk that gives errors, a wall clock that is stepped (tests/preload), and a disk
-that loses what was not synced when its power is cut.
+"""Machines that fail, for one test: a disk that gives errors, a wall clock that is stepped, memory that cannot be had
+(tests/preload), and a disk that loses what was not synced when its power is cut.
 
     disk = faulty.Disk(cluster, "reeve-master", cluster.data)     # before the program starts
     disk.fail("sync", errno.EIO, nth=3)
@@ -31,7 +31,7 @@ def no_preload():
     """Why no library can be loaded before the programs, or None."""
     if built_with("__asan_init") or built_with("__tsan_init"):
         return "a sanitizer wants to be the first library"
-    missing = [name for name in ("clock.so", "disk.so") if not (PRELOADS / name).exists()]
+    missing = [name for name in ("clock.so", "disk.so", "memory.so") if not (PRELOADS / name).exists()]
     return f"{PRELOADS} has no {missing}" if missing else None
 
 
@@ -91,6 +91,35 @@ class Clock(_Shared):
     def pass_by(self, seconds):
         """So much time has passed in all since the start, by every clock."""
         struct.pack_into("qq", self.bytes, 0, int(seconds * 1000), int(seconds * 1000))
+
+
+class Memory(_Shared):
+    """The memory of the program `name` as it sees it, from its start. What it starts has enough."""
+
+    def __init__(self, cluster, name):
+        path = cluster.folder / f"{name}.memory"
+        super().__init__(path, 64)
+        self.env = {"LD_PRELOAD": str(PRELOADS / "memory.so"), "RV_MEMORY_PLAN": str(path), "RV_MEMORY_PROGRAM": name}
+
+    def plan(self, first=0, count=1):
+        """For the next start: `count` allocations give nothing, from that one on; 0: all is well."""
+        struct.pack_into("IIII48s", self.bytes, 0, first, count, 0, 0, b"")
+
+    def mend(self):
+        struct.pack_into("I", self.bytes, 0, 0)
+
+    @property
+    def seen(self):
+        return struct.unpack_from("I", self.bytes, 8)[0]
+
+    @property
+    def failed(self):
+        return struct.unpack_from("I", self.bytes, 12)[0]
+
+    @property
+    def who(self):
+        """The file, program or library, that asked for the last one that failed."""
+        return struct.unpack_from("48s", self.bytes, 16)[0].rstrip(b"\0").decode()
 
 
 @contextlib.contextmanager

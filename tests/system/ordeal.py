@@ -7,12 +7,16 @@
 """
 
 import collections
+import os
 import re
+import signal
 import subprocess
 
+import faulty
 import ledger
 from reeve import PATIENCE, program, wait_until
 
+EXIT_RUNNER_DIED = 75  # of an agent
 NAMES = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}
 
 Client = collections.namedtuple("Client", "number file key process said")
@@ -83,3 +87,50 @@ class Ordeal:
                  if line.kind != "end" or (line.run, line.task, line.attempt) not in self.lost]
         wrong = ledger.check(lines, expected=self.expected, lost=self.lost, parents=NAMES)
         assert not wrong, "\n".join(wrong)
+
+
+class Deaths(Ordeal):
+    """A master, one worker, and a run for each death of the victim: "master", "agent" or "runner"."""
+
+    def __init__(self, cluster, victim):
+        super().__init__(cluster)
+        self.victim = victim
+        cluster.start(workers=1, slots=2)
+
+    @property
+    def process(self):
+        """Ends with the victim."""
+        return self.cluster.processes["master" if self.victim == "master" else "w1"]
+
+    def kill_runner(self):
+        for pid in self.cluster.runners():
+            os.kill(pid, signal.SIGKILL)
+
+    def end_all(self):
+        """A new epoch, and for an agent or runner also the end of the runner: each step of its start comes again."""
+        self.cluster.kill("master")
+        if self.victim != "master":
+            self.kill_runner()
+            self.cluster.kill("w1")
+
+    def start_armed(self, env):
+        """All that end_all ended; the victim with that environment."""
+        with faulty.started_with(self.cluster, env if self.victim == "master" else {}):
+            self.cluster.start_master(wait=False)
+        if self.victim != "master":
+            with faulty.started_with(self.cluster, env):
+                self.cluster.start_worker("w1")
+
+    def end_victim(self):
+        """By kill -9, if it has not died; the status of `process`."""
+        if self.process.poll() is None and self.victim == "runner":
+            self.kill_runner()
+        elif self.process.poll() is None:
+            self.process.kill()
+        return self.process.wait(timeout=30 * PATIENCE)
+
+    def start_victim(self):
+        if self.victim == "master":
+            self.cluster.start_master()
+        else:
+            self.cluster.start_worker("w1")

@@ -14,10 +14,9 @@ import time
 import pytest
 
 import faulty
-from ordeal import Ordeal
-from reeve import BIN, PATIENCE, ROOT, is_stopped, wait_until
+from ordeal import EXIT_RUNNER_DIED, Deaths
+from reeve import BIN, ROOT, is_stopped, wait_until
 
-EXIT_RUNNER_DIED = 75
 LINE = re.compile(r'^STOP_POINT\((\d+), (\w+), (\w+), "[^"]+"\)$', re.M)
 POINTS = LINE.findall((ROOT / "common/stop_points.def").read_text())
 # What needs more than a small DAG: the write-ahead log is copied when it has 2,048 pages.
@@ -43,53 +42,19 @@ def test_03_every_line_of_the_list_is_a_point():
     assert {owner for _, _, owner in POINTS} == {"master", "agent", "runner"}
 
 
-class Deaths(Ordeal):
-    """A master, one worker, and a run for each death."""
+class Stops(Deaths):
+    """Deaths at numbered points."""
 
-    def __init__(self, cluster, victim):
-        super().__init__(cluster)
-        self.victim = victim
-        cluster.start(workers=1, slots=2)
-
-    @property
-    def process(self):
-        return self.cluster.processes["master" if self.victim == "master" else "w1"]
-
-    def kill_runner(self):
-        for pid in self.cluster.runners():
-            os.kill(pid, signal.SIGKILL)
-
-    def end_all(self):
-        """A new epoch, and for an agent or runner also the end of the runner: each of its points comes again."""
-        self.cluster.kill("master")
-        if self.victim != "master":
-            self.kill_runner()
-            self.cluster.kill("w1")
-
-    def start_armed(self, at):
-        at = {"REEVE_STOP_AT": at}
-        self.cluster.env.update(at if self.victim == "master" else {})
-        self.cluster.start_master(wait=False)
-        self.cluster.env.pop("REEVE_STOP_AT", None)
-        if self.victim != "master":
-            self.cluster.env.update(at)
-            self.cluster.start_worker("w1")
-            self.cluster.env.pop("REEVE_STOP_AT")
+    def start_at(self, at):
+        self.start_armed({"REEVE_STOP_AT": at})
 
     def revive(self):
         """Whether it had died; started again without a point. A later death would hit the next steps of the test."""
         died = self.process.poll() is not None
-        if not died and self.victim == "runner":
-            self.kill_runner()
-        elif not died:
-            self.process.kill()
-        status = self.process.wait(timeout=30 * PATIENCE)
+        status = self.end_victim()
         wanted = EXIT_RUNNER_DIED if self.victim == "runner" else -signal.SIGKILL
         assert status == wanted, f"ended with {status}:\n{self.cluster.logs()}"
-        if self.victim == "master":
-            self.cluster.start_master()
-        else:
-            self.cluster.start_worker("w1")
+        self.start_victim()
         return died
 
     def load_for(self, name):
@@ -101,7 +66,7 @@ class Deaths(Ordeal):
     def strike(self, point, passes, name):
         """One run with a death in it; whether the point was reached."""
         self.end_all()
-        self.start_armed(f"{point}:{passes}")
+        self.start_at(f"{point}:{passes}")
         client = self.begin(**self.load_for(name))
         wait_until(lambda: self.process.poll() is not None or client.process.poll() is not None, seconds=120,
                    what=f"a death at point {point}, pass {passes}, or the run's end")
@@ -118,7 +83,7 @@ class Deaths(Ordeal):
     def pause(self, point, seconds):
         """One run in whose middle the victim stops for so long, and goes on as if nothing was."""
         self.end_all()
-        self.start_armed(f"{point}:1:pause")
+        self.start_at(f"{point}:1:pause")
         client = self.begin()
         pid = wait_until(self.stopped, what=f"a stop at point {point}")
         time.sleep(seconds)  # the fault itself
@@ -131,7 +96,7 @@ def test_03_04_05_killed_at_every_point_loses_and_doubles_nothing(cluster, victi
     seed = int(os.environ.get("RV_SEED", random.randrange(10**6)))
     print(f"RV_SEED={seed} repeats the choices of this run")
     dice = random.Random(seed)
-    deaths = Deaths(cluster, victim)
+    deaths = Stops(cluster, victim)
     unreached = []
     for number, name in points_of(victim):
         print(f"point {number} {name}", flush=True)
@@ -145,4 +110,4 @@ def test_03_04_05_killed_at_every_point_loses_and_doubles_nothing(cluster, victi
 @pytest.mark.parametrize("victim, name", [("master", "COMMITTED"), ("agent", "RESULT_WRITTEN"), ("runner", "TASK_BORN")])
 def test_03_04_05_stopped_at_a_point_until_it_is_silent_loses_and_doubles_nothing(cluster, victim, name):
     (number,) = [number for number, point in points_of(victim) if point == name]
-    Deaths(cluster, victim).pause(number, 3)
+    Stops(cluster, victim).pause(number, 3)
