@@ -63,6 +63,20 @@ void attempt_trust(struct core *core, struct attempt *attempt)
     task_show(core, run, attempt->task, (struct slice){0});
 }
 
+/* Whether its own session is the one by which its worker is heard, or not heard. */
+static bool is_of_session(const struct worker *worker, const struct attempt *attempt)
+{
+    return worker->open && attempt->held_in == worker->channel.session;
+}
+
+/* That its worker is not heard says so much of what belongs to the session: of another runner's,
+ * there or on another host, it says nothing. */
+static bool is_silent(
+    const struct core *core, const struct worker *worker, const struct attempt *attempt)
+{
+    return is_of_session(worker, attempt) || core->now_ms >= attempt->unheard_ms + SILENT_AFTER_MS;
+}
+
 void attempts_weigh(struct core *core, const struct worker *worker)
 {
     bool heard = worker_is_heard(worker);
@@ -70,7 +84,8 @@ void attempts_weigh(struct core *core, const struct worker *worker)
         struct attempt *attempt = core->attempts[slot];
         if (heard && !attempt_is_unreachable(core, attempt))
             attempt_trust(core, attempt);
-        else if (!heard && attempt_may_double(core, attempt) && !attempt_is_elder(core, attempt))
+        else if (!heard && is_silent(core, worker, attempt) && attempt_may_double(core, attempt) &&
+                 !attempt_is_elder(core, attempt))
             attempt_doubt(core, attempt);
     }
 }
@@ -80,7 +95,7 @@ void attempts_weigh(struct core *core, const struct worker *worker)
 void attempt_outlive(struct core *core, struct attempt *left)
 {
     const struct worker *worker = core->workers[left->worker];
-    bool silent = worker->open && left->held_in == worker->channel.session;
+    bool silent = is_of_session(worker, left);
     task_move(core, &core->runs[left->run], left->task, TASK_EVENT_BACK, REASON_WORKER_LOST);
     attempt_trust(core, left);
     if (!attempt_is_unreachable(core, left))

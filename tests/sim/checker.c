@@ -403,6 +403,8 @@ static void see_attempt(struct world *world, const struct attempt_row *row)
     else
         check_end(world, seen, row);
     seen->state = row->state;
+    if (!assigned && row->state != ATTEMPT_LOST && world->now_ms > world->moved_ms)
+        world->moved_ms = world->now_ms;
     losses_see_attempt(world, row);
     if (row->round == run->tasks[row->id.task].round)
         see_end(world, run, row);

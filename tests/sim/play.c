@@ -7,8 +7,7 @@
 #include <stdlib.h>
 
 enum {
-    GOOD_MS = 3600000, /* then everything must have ended after so long, each 16 tasks of a run */
-    TASKS_IN_GOOD = 16,
+    GOOD_MS = 3600000, /* so long nothing stands still that can go on */
     HAPPENINGS_MAX = 50000000,
     CLOCK_DRIFT_MAX = 75, /* in a thousand: below the 8% that leases bear */
 };
@@ -31,6 +30,7 @@ static void create(struct world *world, const struct play *play)
         .seed = play->seed,
         .scale = *play->scale,
         .now_ms = WORLD_START_MS,
+        .moved_ms = WORLD_START_MS + FAULTS_MAX_MS,
         .story = play->story,
         .left_out = play->left_out,
         .left_out_count = play->left_out_count,
@@ -74,14 +74,12 @@ uint64_t play_seed(struct world *world, const struct play *play)
     create(world, play);
     if (play->ret_items != NULL)
         *play->ret_items = world->items;
-    uint64_t last_ms =
-        world->now_ms + FAULTS_MAX_MS + (uint64_t)GOOD_MS * world->scale.tasks / TASKS_IN_GOOD;
     for (uint64_t i = 0; world_next(world, &happening); i++) {
         happening.happen(world, &happening);
         free(happening.bytes);
         if (!world_is_bad(world) && checker_all_ended(world))
             break;
-        if (world->now_ms > last_ms || i > HAPPENINGS_MAX)
+        if (world->now_ms > world->moved_ms + GOOD_MS || i > HAPPENINGS_MAX)
             break;
     }
     checker_finish(world);

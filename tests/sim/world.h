@@ -244,6 +244,7 @@ struct world {
     uint64_t seed, dice[DICE_COUNT];
     struct scale scale;
     uint64_t now_ms, order, hash;
+    uint64_t moved_ms;    /* when an attempt ended that was not lost, or the faults were over */
     int64_t wall_jump_ms; /* what people did to the master's wall clock */
     /* What may be left out of a story to make it shorter, by number: see shrink.c. */
     uint32_t items;

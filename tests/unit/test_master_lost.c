@@ -471,6 +471,28 @@ static void lost_idempotent_task_whose_worker_is_back_in_time_goes_on_alone(void
     assert_null(fake_assign(other, 0));
 }
 
+/* A copy of its directory leaves: that says nothing of the host where the attempt runs. */
+static void lost_idempotent_task_is_not_silent_because_a_copy_of_its_worker_leaves(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *fake = world_run_one(world, TWICE, &run);
+    fake->beats = false;
+    struct fake *other = fake_up(world, 1);
+    struct fake *copy = fake_add(world, 1);
+    memcpy(copy->key, fake->key, sizeof copy->key);
+    copy->beats = false;
+    world_restart(world);
+    fake_register(world, other, NULL, 0);
+    fake_register(world, copy, NULL, 0);
+    assert_int_equal(world_task_state(world, run, 0), TASK_UNREACHABLE);
+    fake_say(world, copy, MESSAGE_leave, &(struct msg_leave){0});
+    world_pass(world, SILENT_AFTER_MS - 200);
+    assert_null(fake_assign(other, 0));
+    world_pass(world, 400);
+    assert_int_equal(fake_assign(other, 0)->id.attempt, 2);
+}
+
 static void lost_idempotent_pair_outlives_one_of_them_and_a_restart(void **state)
 {
     struct core_world *world = *state;
@@ -593,6 +615,7 @@ int main(void)
         TEST(lost_idempotent_task_starts_again_as_soon_as_its_worker_is_silent),
         TEST(lost_idempotent_elder_that_ends_first_wins_and_the_other_is_killed),
         TEST(lost_idempotent_task_whose_worker_is_back_in_time_goes_on_alone),
+        TEST(lost_idempotent_task_is_not_silent_because_a_copy_of_its_worker_leaves),
         TEST(lost_idempotent_pair_outlives_one_of_them_and_a_restart),
         TEST(lost_idempotent_pair_is_cancelled_when_both_are_over),
         TEST(lost_idempotent_pair_goes_on_when_one_was_ended_unasked),
