@@ -40,6 +40,7 @@ class Faults(threading.Thread):
         self.kills = collections.Counter()
         self.stopping = threading.Event()
         self.names = ["master", *soak.workers]
+        self.said_before = {}  # {name: starts_said at its last start}
 
     def run(self):
         try:
@@ -54,10 +55,16 @@ class Faults(threading.Thread):
         """Ends with every program at work."""
         self.stopping.set()
 
+    def starts_said(self, name):
+        """How often a program has said that it is at work."""
+        return self.cluster.log_of(name).count("leads with epoch" if name == "master" else "slots, runner")
+
     def start(self, name=None):
         if name is None:
             super().start()
-        elif name == "master":
+            return
+        self.said_before[name] = self.starts_said(name)
+        if name == "master":
             self.cluster.start_master(wait=False)
         else:
             self.cluster.start_worker(name)
@@ -88,8 +95,13 @@ class Faults(threading.Thread):
         victims = self.dice.sample(self.names, self.dice.choice([1, 1, 1, 1, 2, len(self.names)]))
         gentle = self.dice.random() < 0.15
         for name in victims:
-            status = self.cluster.kill(name, signal.SIGTERM if gentle else signal.SIGKILL)
-            if status not in ((0, EXIT_RUNNER_DIED) if gentle else (-signal.SIGKILL, EXIT_RUNNER_DIED)):
+            number = signal.SIGTERM if gentle else signal.SIGKILL
+            allowed = (0, EXIT_RUNNER_DIED) if gentle else (-signal.SIGKILL, EXIT_RUNNER_DIED)
+            # One that is starting may not know SIGTERM yet.
+            if self.starts_said(name) == self.said_before.get(name):
+                allowed += (-number,)
+            status = self.cluster.kill(name, number)
+            if status not in allowed:
                 self.soak.record.complain(f"{name} was to end and gave {status}:\n{self.cluster.log_of(name, 5)}")
             self.kills["stop" if gentle else "master" if name == "master" else "agent"] += 1
         if victims[0] != "master" and self.dice.random() < 0.04:

@@ -19,6 +19,7 @@ MATURE_S = 3          # before that age a process still starts
 RSS_SLACK_KIB = 3072  # noise of allocators; a leak passes any slack in time
 RSS_FACTOR = 1.25
 FDS_SLACK = 6
+BUSY_LEAST = 8        # so many values on either side before the most of one says something about work, not chance
 
 
 def read(name, pid, phase, born):
@@ -61,17 +62,25 @@ def thirds(items):
     return (items[:size], items[-size:]) if size >= 3 else None
 
 
-def grown(name, what, early, late):
-    """Texts about growth from one list of samples to a later one: memory by the median, descriptors, of which there
-    are as many as there is work at the moment, by the most."""
-    wrong = []
+def memory_grown(name, what, early, late):
+    """A text when memory grew from one list of samples to a later one, by the median."""
     rss = [statistics.median(sample.rss_kib for sample in part) for part in (early, late)]
     if rss[1] > rss[0] * RSS_FACTOR and rss[1] > rss[0] + RSS_SLACK_KIB:
-        wrong.append(f"memory of {name} grew {what}: from {rss[0]:.0f} to {rss[1]:.0f} KiB")
+        return [f"memory of {name} grew {what}: from {rss[0]:.0f} to {rss[1]:.0f} KiB"]
+    return []
+
+
+def descriptors_grown(name, what, early, late, least=BUSY_LEAST):
+    """The same for descriptors, by the most: there are as many as there is work at the moment. A short soak has too few
+    values for that; the idle times before and after need none."""
     fds = [max(sample.fds for sample in part) for part in (early, late)]
-    if fds[1] > fds[0] + FDS_SLACK:
-        wrong.append(f"descriptors of {name} grew {what}: from {fds[0]} to {fds[1]}")
-    return wrong
+    if fds[1] > fds[0] + FDS_SLACK and min(len(early), len(late)) >= least:
+        return [f"descriptors of {name} grew {what}: from {fds[0]} to {fds[1]}"]
+    return []
+
+
+def grown(name, what, early, late):
+    return memory_grown(name, what, early, late) + descriptors_grown(name, what, early, late)
 
 
 def named(samples, phase):
@@ -115,6 +124,5 @@ def idle_wrong(samples):
     wrong, before = [], named(samples, "idle before")
     for name, after in named(samples, "idle after").items():
         if before.get(name):
-            wrong += [text for text in grown(name, "from idle to idle", before[name][-3:], after[-3:])
-                      if text.startswith("descriptors")]
+            wrong += descriptors_grown(name, "from idle to idle", before[name][-3:], after[-3:], least=1)
     return wrong

@@ -34,15 +34,20 @@ def pytest_addoption(parser):
     parser.addoption("--part", metavar="I/N", help="of the tests, each Nth from the Ith on: N such runs may go side by side")
 
 
+def weigh(items):
+    marks = [item.get_closest_marker("weight") for item in items]
+    return sum(mark.args[0] if mark else 1 for mark in marks)
+
+
 def share(items, count):
-    """Into so many parts of about one size. Tests of a module with TOGETHER stay in one: they share what is dear to start."""
+    """Into so many parts of about one weight. Tests of a module with TOGETHER stay in one: they share what is dear to start."""
     units = {}
     for item in items:
         together = getattr(item.module, "TOGETHER", False)
         units.setdefault(item.module.__name__ if together else item.nodeid, []).append(item)
     parts = [[] for _ in range(count)]
-    for unit in sorted(units.values(), key=len, reverse=True):
-        min(parts, key=len).extend(unit)
+    for unit in sorted(units.values(), key=weigh, reverse=True):
+        min(parts, key=weigh).extend(unit)
     place = {item: index for index, item in enumerate(items)}
     return [sorted(part, key=place.get) for part in parts]
 

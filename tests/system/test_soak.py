@@ -1,17 +1,26 @@
-"""The checkers of the soak must be able to fail: what it watches for, written by hand, is seen."""
+"""A soak of a minute (FAULTS 34). And its checkers must be able to fail: what it watches for, written by hand, is seen."""
 
 import collections
+import os
 import pathlib
+import signal
+import subprocess
 import sys
+
+import pytest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "soak"))
 
+import faulty  # noqa: E402
 import gauges  # noqa: E402
 import ledger  # noqa: E402
 import people  # noqa: E402
+import reeve  # noqa: E402
 import verdict  # noqa: E402
 import workload  # noqa: E402
 
+SCRIPT = pathlib.Path(gauges.__file__).with_name("soak.py")
+SANITIZED = faulty.built_with("__asan_init") or faulty.built_with("__tsan_init")
 Sample = gauges.Sample
 KIND = workload.Kind("d", None, "success", {"a": "success"}, {"a": []}, {"a"}, {"a": 2}, False)
 
@@ -48,6 +57,13 @@ def test_memory_that_grows_from_restart_to_restart_is_seen():
 def test_descriptors_that_stay_open_are_seen():
     before, after = samples("idle before", [10000] * 5), samples("idle after", [10000] * 5, fds=40)
     assert gauges.idle_wrong(before + after) == ["descriptors of w1 grew from idle to idle: from 20 to 40"]
+
+
+def test_descriptors_that_grow_under_load_are_seen_where_there_are_values_enough():
+    few = [Sample(n, "calm", "w1", 7, 10, 10000, 20 + 10 * (n > 7)) for n in range(12)]
+    assert gauges.calm_wrong(few) == []
+    many = [Sample(n, "calm", "w1", 7, 10, 10000, 20 + 10 * (n > 15)) for n in range(24)]
+    assert gauges.calm_wrong(many) == ["descriptors of w1 grew in the calm: from 20 to 30"]
 
 
 def test_acknowledged_submit_that_vanished_and_run_that_nobody_asked_for_are_seen():
@@ -87,3 +103,21 @@ def test_overlap_is_seen_in_runs_that_were_touched_too():
     for untouched in ({"d/1"}, set()):
         wrong = verdict.check_ledger(KIND, [status(attempts=[attempt(1, "lost"), attempt(2)])], lines, untouched)
         assert wrong == ["d/1/a@2 found processes of another attempt alive"]
+
+
+@pytest.mark.slow
+@pytest.mark.weight(40)
+@pytest.mark.skipif(SANITIZED, reason="memory under a sanitizer says nothing about its growth")
+def test_34_random_kills_under_load_for_a_minute_keep_the_ledger_exact_and_memory_and_descriptors_flat(dice):
+    """Most of the time is faults, the rest a calm. It ends its own cluster; told to end early too."""
+    command = [sys.executable, SCRIPT, "--minutes", "1.2", "--workers", "2", "--seed", str(dice.randrange(10**6))]
+    soak = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, env={**os.environ, "REEVE_BIN": str(reeve.BIN)})
+    try:
+        said, _ = soak.communicate(timeout=900)
+    finally:
+        if soak.poll() is None:
+            soak.send_signal(signal.SIGINT)
+            soak.wait(timeout=60)
+    assert soak.returncode == 0, said
+    assert "nothing wrong" in said.splitlines()[-1], said
