@@ -24,8 +24,9 @@ ALL = 2**31  # from one on none can be had: whoever tries again gets nothing eit
 
 # Ours, the database's, libstdc++'s and the C library's.
 SAID = re.compile(r"out of memory|bad_alloc|cannot allocate memory", re.I)
-# A library that was refused something ends the program in its own words, which may lack the reason.
-LIBRARY_SAID = re.compile(r"Assertion|Fatal|\(src/\w+\.cpp:\d+\)")
+# A library that was refused something ends the program in its own words, which may lack the reason; "Unexpected error" is
+# an assertion that has no memory for more.
+LIBRARY_SAID = re.compile(r"Assertion|Unexpected error|Fatal|\(src/\w+\.cpp:\d+\)")
 OURS = re.compile(r"\b(common|proto|master|worker)/[\w/]+\.[ch]:\d+")
 
 
