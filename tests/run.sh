@@ -101,6 +101,25 @@ install_spark() {
     "$python" -m venv build/pyspark && build/pyspark/bin/python -m pip install -q 'pyspark>=4,<5'
 }
 
+# A virtual machine's programs, and in the build folder a kernel and busybox for it, unpacked and not installed; where
+# they can't be had its tests are skipped by name.
+install_vm() {
+    local folder=build/vm.new names package
+    deploy/packages.sh vm || return
+    [ ! -d build/vm ] || return 0
+    rm -rf "$folder" && mkdir "$folder" || return
+    # What a package stands for is the kernel that it depends on.
+    names=$(sed -n 's/^guest //p' deploy/packages.txt)
+    # shellcheck disable=SC2086 # a list of names
+    names=$(apt-cache depends $names | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p; /^busybox/p' | sort -u)
+    # shellcheck disable=SC2086
+    (cd "$folder" && apt-get download $names) || return
+    for package in "$folder"/*.deb; do
+        dpkg -x "$package" "$folder" && rm "$package" || return
+    done
+    mv "$folder" build/vm
+}
+
 # ---- layout ----
 
 check_format() {
@@ -235,6 +254,7 @@ if ! install_packages >"$install_log" 2>&1 8>&-; then
 fi
 
 [ "$level" = quick ] || install_spark >"$logs/pyspark.log" 2>&1 8>&- || not_run pyspark "it could not be installed"
+[ "$level" = quick ] || install_vm >"$logs/vm.log" 2>&1 8>&- || not_run vm "it could not be installed"
 
 stage format check_format
 stage sizes check_sizes
