@@ -86,9 +86,8 @@ def witness():
 @pytest.fixture
 def machine(cluster):
     """A master, and a machine whose worker has joined it."""
-    port = reeve.free_port()
-    cluster.start_master("--listen", f"tcp://127.0.0.1:{port}", "--advertise", f"tcp://{vm.HOST}:{port}")
-    own = vm.Machine(cluster)
+    own = vm.Machine(cluster, reeve.free_port())
+    cluster.start_master(*own.master)
     own.make(cluster.ok("token", "create", "--role", "worker").split()[0])
     own.boot()
     wait_until(lambda: "vm" in cluster.workers_up(), what="the guest's worker")
@@ -145,3 +144,28 @@ def test_36_machine_brought_back_after_its_lease_changes_no_record_and_is_shown(
     assert audited[f"{run}/b@1"] == first["late"]
     assert [len(witness.heard("start", *which)) for which in (("a", 1), ("b", 1), ("b", 2))] == [1, 1, 1]
     assert [len(witness.heard("end", *which)) for which in (("a", 1), ("b", 1), ("b", 2))] == [1, 0, 1]
+
+
+def test_36_machine_brought_back_within_its_session_changes_no_record(cluster, witness, machine):
+    """It goes on in the session that it had, with a task that has ended since, and now ends otherwise, and without the
+    one that it was given since. In the next session all of that is settled."""
+    first, file = begin(cluster, witness, machine, "a")
+    witness.answers["a"] = "0"
+    cluster.finish(first)
+    (ended,) = cluster.tasks(first)["a"]["attempts"]
+    second = cluster.submit(cluster.dag("second", {"b": witness.task()}))
+    witness.wait_for("tick", "b")
+    wait_until(lambda: cluster.tasks(second)["b"]["state"] == "running", what="the master's view of b")
+    machine.end()
+    witness.answers.update(a="7", b="0")
+    machine.boot_from(file)
+    witness.wait_for("end", "a", count=2)
+    cluster.kill("master")
+    cluster.start_master(*machine.master)
+    cluster.finish(second)
+    works_again(cluster, witness)
+    (record,) = cluster.tasks(first)["a"]["attempts"]
+    assert record == ended
+    attempts = cluster.tasks(second)["b"]["attempts"]
+    assert [a["state"] for a in attempts] == ["lost"] * (len(attempts) - 1) + ["success"], attempts
+    assert len(witness.heard("start", "b")) == 1 and sum(line.task == "b" and line.kind == "end" for line in witness.lines) == 1

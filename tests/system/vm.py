@@ -2,7 +2,8 @@
 which 10.0.2.2 is this host's loopback and nothing else answers. What it was once is a file; a machine begun from that
 file has that memory, that disk and those clocks.
 
-    machine = Machine(cluster)
+    machine = Machine(cluster, port)
+    cluster.start_master(*machine.master)
     machine.make(token)
     machine.boot()
     machine.save(file)                  # and it goes on
@@ -109,8 +110,11 @@ def write_root(root, token):
 
 
 class Machine:
-    def __init__(self, cluster):
+    """`master` are the words by which a master is where the guest looks for it."""
+
+    def __init__(self, cluster, port):
         self.cluster = cluster
+        self.master = ("--listen", f"tcp://127.0.0.1:{port}", "--advertise", f"tcp://{HOST}:{port}")
         self.folder = cluster.folder / "vm"
         self.folder.mkdir()
         self.image, self.console = self.folder / "image", self.folder / "console"
