@@ -258,10 +258,8 @@ struct attempt *attempt_restore(struct core *core, struct run *run, const struct
     attempt->instance = instance;
     attempt->assigned_at = row->assigned_at;
     attempt->started_at = row->started_at;
-    if (row->reason == REASON_WORKER_LOST) {
-        release(core, attempt);
-        attempt->flags |= ATTEMPT_FLAG_EXPIRED;
-    }
+    if (row->reason == REASON_WORKER_LOST)
+        attempt->flags |= ATTEMPT_FLAG_OVERDUE;
     return attempt;
 }
 
@@ -449,8 +447,8 @@ static void arm_lease(struct core *core, struct attempt *attempt)
         wheel_arm(&core->wheel, &attempt->expiry, attempt->lease_ends_ms);
 }
 
-/* Its row says that it waits for a person: a restart does not count its lease again. */
-static void add_held_row(struct core *core, const struct attempt *attempt)
+/* A restart counts neither its lease again nor it among what is active. */
+static void add_expired_row(struct core *core, const struct attempt *attempt)
 {
     struct attempt_row *row = attempt_add_row(core, attempt, ATTEMPT_ASSIGNED);
     row->reason = REASON_WORKER_LOST;
@@ -477,10 +475,11 @@ void attempt_expire(struct core *core, struct attempt *attempt)
     release(core, attempt);
     attempt->flags |= ATTEMPT_FLAG_EXPIRED;
     attempt->flags &= (uint8_t)~ATTEMPT_FLAG_DOUBTED;
-    bool holds = verdict == LOSS_HOLD;
-    if (holds)
-        add_held_row(core, attempt);
-    task_move(core, run, task, holds ? TASK_EVENT_HOLD : TASK_EVENT_BACK, REASON_WORKER_LOST);
+    if ((attempt->flags & ATTEMPT_FLAG_OVERDUE) == 0)
+        add_expired_row(core, attempt);
+    attempt->flags &= (uint8_t)~ATTEMPT_FLAG_OVERDUE;
+    enum task_event event = verdict == LOSS_HOLD ? TASK_EVENT_HOLD : TASK_EVENT_BACK;
+    task_move(core, run, task, event, REASON_WORKER_LOST);
     task_show(core, run, task, (struct slice){0});
 }
 

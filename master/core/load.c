@@ -139,8 +139,7 @@ static void place(struct core *core, struct run *run, uint32_t index, const stru
         task_place(run, index, loaded->end, loaded->end_at);
         task->reason = loaded->reason;
     } else if (last != NULL && last->state == ATTEMPT_ASSIGNED) {
-        bool held = last->reason == REASON_WORKER_LOST;
-        task_place(run, index, held ? TASK_HELD : TASK_ASSIGNED, last->assigned_at);
+        task_place(run, index, TASK_ASSIGNED, last->assigned_at);
         task->reason = (uint8_t)last->reason;
         restore(core, run, loaded);
     } else if (last != NULL && state_of_end(run, index, last) != TASK_WAITING) {
@@ -223,7 +222,8 @@ static uint64_t longest_wait_ms(const struct core *core)
     return longest_ms + LEASE_MARGIN_MS(longest_ms);
 }
 
-/* Every lease counts from here: what the former master acknowledged last is not known. */
+/* Every lease counts from here, but for those that were over: what the former master acknowledged
+ * last is not known. */
 void load_done(struct core *core)
 {
     core->loaded = true;
@@ -231,10 +231,15 @@ void load_done(struct core *core)
         struct attempt *attempt = core->attempts[i];
         if (!attempt->in_use)
             continue;
-        attempt_arm(core, attempt,
-            MUTANT(RESTART_UNWAITED) ? core->now_ms - attempt->lease_ms : core->now_ms);
         core->workers[attempt->worker]->state = WORKER_SILENT;
         core->workers[attempt->worker]->state_at = core->now_wall;
+        attempt_arm(core, attempt,
+            MUTANT(RESTART_UNWAITED) ? core->now_ms - attempt->lease_ms : core->now_ms);
+        if ((attempt->flags & ATTEMPT_FLAG_OVERDUE) != 0) {
+            wheel_disarm(&core->wheel, &attempt->expiry);
+            attempt->lease_ends_ms = core->now_ms;
+            attempt_expire(core, attempt);
+        }
     }
     if (core->restoring)
         wheel_arm(&core->wheel, &core->restore.timer,

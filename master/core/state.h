@@ -122,6 +122,7 @@ enum attempt_flag {
     ATTEMPT_FLAG_NOOP = 1 << 3,
     ATTEMPT_FLAG_DOUBTED = 1 << 4, /* idempotent, and nobody hears of it: its task is ready again,
                                       or has a younger attempt */
+    ATTEMPT_FLAG_OVERDUE = 1 << 5, /* until all is loaded: its row says that it had expired */
 };
 
 /* A live attempt: not in a terminal state. */

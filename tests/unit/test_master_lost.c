@@ -95,6 +95,38 @@ static void lost_fail_ends_a_task_whose_runner_died_at_once(void **state)
     assert_int_equal(world_attempt(world, run, 0, 1)->reason, REASON_WORKER_LOST);
 }
 
+/* What was over when the master ended is over when it starts again: else what was started in its
+ * place under max_active_tasks would be one too many, should it come back. */
+static void lost_lease_that_was_over_is_not_counted_again_after_a_restart(void **state)
+{
+    static const char yaml[] = LEASE "max_active_tasks: 1\ntasks:\n  a: {bash: run}\n";
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *fake = lose(world, yaml, &run);
+    assert_int_equal(world_task_state(world, run, 0), TASK_READY);
+    world_restart(world);
+    assert_int_equal(world_task_state(world, run, 0), TASK_READY);
+    struct held_attempt held = fake_holds(fake, attempt_named(run, 0, 1), HOLDING_RUNNING);
+    fake_register(world, fake, &held, 1);
+    assert_int_equal(fake->registered->keep.count, 0);
+    assert_int_equal(fake_assign(fake, 0)->id.attempt, 2);
+    assert_int_equal(world_attempt(world, run, 0, 1)->state, ATTEMPT_LOST);
+}
+
+/* And still its late result counts, as long as nothing was started in its place. */
+static void lost_result_of_a_lease_that_was_over_counts_after_a_restart(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *fake = lose(world, LEASE "tasks:\n  a: {bash: run}\n", &run);
+    world_restart(world);
+    struct held_attempt held = fake_holds(fake, attempt_named(run, 0, 1), HOLDING_ENDED);
+    fake_register(world, fake, &held, 1);
+    assert_int_equal(fake->registered->keep.count, 1);
+    fake_ended(world, fake, held.id, ATTEMPT_SUCCESS);
+    assert_int_equal(world_run_state(world, run), RUN_SUCCESS);
+}
+
 /* ---- hold ---- */
 
 static void lost_hold_waits_for_a_person_also_after_a_restart(void **state)
@@ -596,6 +628,8 @@ int main(void)
         TEST(lost_fail_ends_the_task_when_the_lease_is_over_and_takes_no_late_result),
         TEST(lost_fail_is_no_try_and_what_never_started_goes_again),
         TEST(lost_fail_ends_a_task_whose_runner_died_at_once),
+        TEST(lost_lease_that_was_over_is_not_counted_again_after_a_restart),
+        TEST(lost_result_of_a_lease_that_was_over_counts_after_a_restart),
         TEST(lost_hold_waits_for_a_person_also_after_a_restart),
         TEST(lost_hold_ends_by_a_mark_or_a_cancel),
         TEST(lost_hold_is_ended_by_the_late_result),
