@@ -360,6 +360,7 @@ void frame_take(struct core *core, uint64_t peer, struct slice bytes)
             return;
         }
         worker->peer = peer;
+        worker->frame_ack = reader.header.ack;
         worker_traffic(core, worker);
         if (!took && worker_takes_work(core, worker))
             worker_refresh(core, worker);

@@ -185,6 +185,7 @@ static void open_session(
     worker->heartbeat_ms = core->now_ms;
     worker->heartbeat_stamp = message->now;
     worker->session_stamp = message->now;
+    worker->behind = 0;
     worker_set_clock(core, worker, message->now);
     worker->traffic_ms = core->now_ms;
     worker->registered_at = core->now_wall;
@@ -240,7 +241,10 @@ static bool runner_died(const struct attempt *attempt, const struct msg_register
 static bool is_gone(const struct attempt *attempt, const struct msg_register *message)
 {
     if (attempt->instance == message->instance || MUTANT(STRANGER_BELIEVED))
-        return message->now > attempt->stamp || MUTANT(STALE_REGISTRATION);
+        /* What this runner is known to have started it would hold, or its end, until that is
+         * settled: if it does not, it is not that runner, but its machine as that once was. */
+        return (message->now > attempt->stamp && attempt->state != ATTEMPT_RUNNING) ||
+               MUTANT(STALE_REGISTRATION);
     return runner_died(attempt, message);
 }
 

@@ -168,6 +168,8 @@ struct worker {
     uint64_t heartbeat_ms;    /* receipt of the last heartbeat that was acked, boot time */
     uint64_t heartbeat_stamp; /* and its stamp: the worker's boot time */
     uint64_t session_stamp;   /* the worker's boot time at its last registration */
+    uint64_t frame_ack;       /* of the frame that is being taken */
+    uint32_t behind;          /* heartbeats in a row that know less than an earlier one did */
     int64_t clock_offset;     /* wall here = the worker's boot time + this */
     uint64_t traffic_ms;      /* the last sign of life */
     int64_t registered_at;

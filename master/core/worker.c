@@ -262,10 +262,14 @@ void worker_fit_hand(const struct core *core, struct worker *worker)
     worker->paced_ms = core->now_ms;
 }
 
+/* One may be overtaken on its way, and be told twice. */
+enum { BEHIND_BEATS = 3 };
+
 void worker_heartbeat(struct core *core, struct worker *worker, const struct msg_heartbeat *message)
 {
     worker_fit_hand(core, worker);
     worker->heartbeat_ms = core->now_ms;
+    worker->behind = worker->frame_ack < worker->channel.acked ? worker->behind + 1 : 0;
     if (message->stamp > worker->heartbeat_stamp) {
         worker->heartbeat_stamp = message->stamp;
         worker_set_clock(core, worker, message->stamp);
@@ -276,6 +280,11 @@ void worker_heartbeat(struct core *core, struct worker *worker, const struct msg
     if (worker->leaving != message->leaving) {
         worker->leaving = message->leaving;
         worker_follow_wishes(core, worker);
+    }
+    /* It knows less of this session than it did: its machine was brought back as it once was. */
+    if (worker->behind >= BEHIND_BEATS) {
+        worker_close(core, worker);
+        return;
     }
     struct msg_heartbeat_ack ack = {.stamp = message->stamp};
     effects_add_send(core->effects, worker->peer,

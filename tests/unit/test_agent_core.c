@@ -574,6 +574,15 @@ static void agent_stop_does_not_wait_for_a_master_that_is_away(void **state)
     assert_true(ended);
 }
 
+/* Its machine was brought back as it once was. */
+static void agent_whose_master_has_heard_more_than_was_said_begins_a_new_session(void **state)
+{
+    struct stage *stage = *state;
+    stage->channel.next_in = 7;
+    stage_ack(stage, stage->now_ms);
+    assert_non_null(ordered(stage, MESSAGE_runner_list));
+}
+
 static void agent_with_a_full_disk_says_so(void **state)
 {
     struct stage *stage = *state;
@@ -642,6 +651,7 @@ int main(void)
         TEST(agent_stop_gives_back_kills_reports_and_ends),
         TEST(agent_stop_does_not_wait_for_a_master_that_is_away),
         TEST(agent_with_a_full_disk_says_so),
+        TEST(agent_whose_master_has_heard_more_than_was_said_begins_a_new_session),
         TEST(agent_whose_disk_became_full_says_so_before_it_gives_anything_back),
         cmocka_unit_test(held_table_forgets_only_what_never_started_or_is_settled),
     };

@@ -473,6 +473,35 @@ static void core_worker_of_another_cluster_is_refused_and_fences_nothing(void **
     assert_true(core_is_fenced(world->core, &text));
 }
 
+/* A machine as it once was speaks with its runner's id, and knows nothing of what came after. */
+static void core_running_attempt_that_its_own_runner_does_not_list_waits_for_its_lease(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *fake = world_run_one(world, ONE, &run);
+    fake_empty(fake);
+    fake_register(world, fake, NULL, 0);
+    assert_non_null(fake->registered);
+    assert_int_equal(world_task_state(world, run, 0), TASK_UNREACHABLE);
+    world_pass(world, LEASE_MS + MARGIN_MS - 500);
+    assert_null(fake_assign(fake, 0));
+    world_pass(world, 1500);
+    assert_int_equal(world_attempt(world, run, 0, 1)->state, ATTEMPT_LOST);
+    assert_int_equal(fake_assign(fake, 0)->id.attempt, 2);
+}
+
+static void core_worker_that_knows_less_than_it_did_registers_again(void **state)
+{
+    struct core_world *world = *state;
+    uint64_t run;
+    struct fake *fake = world_run_one(world, ONE, &run);
+    assert_int_equal(fake->channel.next_in, 2);
+    fake->channel.next_in = 1;
+    fake_empty(fake);
+    world_pass(world, 5000);
+    assert_true(fake->again);
+}
+
 static void core_higher_epoch_stops_dispatch_and_says_why(void **state)
 {
     struct core_world *world = *state;
@@ -522,6 +551,8 @@ int main(void)
         TEST(core_worker_that_acknowledges_nothing_loses_its_session),
         TEST(core_worker_of_another_cluster_is_refused_and_fences_nothing),
         TEST(core_higher_epoch_stops_dispatch_and_says_why),
+        TEST(core_running_attempt_that_its_own_runner_does_not_list_waits_for_its_lease),
+        TEST(core_worker_that_knows_less_than_it_did_registers_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -347,8 +347,14 @@ void session_frame(struct agent *agent, struct slice bytes)
         answer_stranger(agent, reader);
         return;
     }
-    if (more == 0 && agent->phase == SESSION_OPEN && reader.header.session == agent->session)
-        more = channel_acked(&agent->channel, reader.header.ack, &error);
+    if (more == 0 && agent->phase == SESSION_OPEN && reader.header.session == agent->session &&
+        channel_acked(&agent->channel, reader.header.ack, &error) != 0) {
+        /* It has heard what was never said here: this machine was brought back as it once was, and
+         * what each knows of the other's messages is worth nothing. */
+        note(agent, "the master has heard more of this session than was said: it is begun anew");
+        session_begin(agent);
+        return;
+    }
     if (more == ERR_VERSION)
         other_version(agent);
     if (more < 0) {
