@@ -11,7 +11,7 @@ import pathlib
 import statistics
 import time
 
-# rss_kib: resident memory. fds: open descriptors. phase: of the soak.
+# rss_kib: resident memory. fds: open descriptors, by descriptors_of. phase: of the soak.
 Sample = collections.namedtuple("Sample", "at phase name pid age rss_kib fds")
 
 PAGE_KIB = os.sysconf("SC_PAGESIZE") // 1024
@@ -19,7 +19,26 @@ MATURE_S = 3          # before that age a process still starts
 RSS_SLACK_KIB = 3072  # noise of allocators; a leak passes any slack in time
 RSS_FACTOR = 1.25
 FDS_SLACK = 6
+KEPT_LOGS_FDS = 128   # the master leaves 64 logs open (OPEN_LOGS_MAX), each with its index or not yet
 BUSY_LEAST = 8        # so many values on either side before the most of one says something about work, not chance
+
+
+def descriptors_of(links):
+    """How many of them count. The logs that the master leaves open are a store of a fixed size, which is as full as
+    chance has it: only what is beyond that counts."""
+    kept = sum("/logs/" in link and link.endswith((".log", ".idx")) for link in links)
+    return len(links) - min(kept, KEPT_LOGS_FDS)
+
+
+def links_of(folder):
+    """What the descriptors in that folder of /proc are; one may be closed meanwhile."""
+    links = []
+    for entry in os.listdir(folder):
+        try:
+            links.append(os.readlink(folder / entry))
+        except FileNotFoundError:
+            continue
+    return links
 
 
 def read(name, pid, phase, born):
@@ -27,7 +46,7 @@ def read(name, pid, phase, born):
     proc = pathlib.Path(f"/proc/{pid}")
     try:
         rss = int((proc / "statm").read_text().split()[1]) * PAGE_KIB
-        fds = len(os.listdir(proc / "fd"))
+        fds = descriptors_of(links_of(proc / "fd"))
     except OSError:
         return None
     now = time.monotonic()

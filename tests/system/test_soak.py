@@ -54,6 +54,14 @@ def test_memory_that_grows_from_restart_to_restart_is_seen():
         samples("faults", range(10000, 40000, 1000), pids=range(30)))[0]
 
 
+def test_logs_left_open_count_only_beyond_their_bound():
+    logs = [f"/tmp/m/logs/0a/{n}.0.1.log" for n in range(64)]
+    indices = [log.replace(".log", ".idx") for log in logs]
+    others = ["socket:[7]", "/tmp/m/store.db", "/tmp/m/logs"]
+    assert gauges.descriptors_of(others + logs) == gauges.descriptors_of(others + logs + indices) == 3
+    assert gauges.descriptors_of(others + logs + indices + logs[:10]) == 13
+
+
 def test_descriptors_that_stay_open_are_seen():
     before, after = samples("idle before", [10000] * 5), samples("idle after", [10000] * 5, fds=40)
     assert gauges.idle_wrong(before + after) == ["descriptors of w1 grew from idle to idle: from 20 to 40"]
