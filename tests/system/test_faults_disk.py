@@ -176,9 +176,11 @@ def test_06_result_on_a_workers_disk_survives_the_power_cut_of_its_host(cluster,
     with faulty.started_with(cluster, disk.env):
         cluster.start_worker("w1", "--join", str(cluster.data), "--name", "w1", "--slots", "2")
     wait_until(lambda: "registered with the master" in cluster.log_of("w1"), what="a file of results that is made and empty")
-    stop = f"kill -STOP {cluster.processes['master'].pid}"
+    answered = cluster.folder / "answered"
+    stop = f"until [ -e {answered} ]; do sleep 0.02; done; kill -STOP {cluster.processes['master'].pid}"
     before = disk.done("sync")
     run = cluster.submit(cluster.dag("d", {"a": {"bash": ledger.script(path, stop)}}))
+    answered.touch()
     wait_until(lambda: disk.done("sync") > before, what="the sync of the result")
     cluster.kill("master")
     cut_host(cluster, "w1", volumes["w1"])

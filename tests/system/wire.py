@@ -116,7 +116,8 @@ def message(name, /, **values):
     return msgpack.packb([shape.number, *pack_fields(shape.fields, values)])
 
 
-def frame(*messages, version=VERSION, epoch=0, leader=0, session=0, number=0, ack=0):
+def frame(*messages, version=VERSION, epoch=0, leader=0, session=0, number=0, ack=1):
+    """`ack`: all below it has been taken; a worker whose ack goes back is taken for one that was brought back."""
     return msgpack.packb([version, epoch, leader, session, number, ack]) + b"".join(messages)
 
 
