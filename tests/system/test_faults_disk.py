@@ -10,7 +10,7 @@ import pytest
 
 import faulty
 import ledger
-from ledger import lines_in
+from ledger import lines_in, until
 from ordeal import Ordeal
 from reeve import is_alive, is_stopped, program, wait_until
 
@@ -177,7 +177,7 @@ def test_06_result_on_a_workers_disk_survives_the_power_cut_of_its_host(cluster,
         cluster.start_worker("w1", "--join", str(cluster.data), "--name", "w1", "--slots", "2")
     wait_until(lambda: "registered with the master" in cluster.log_of("w1"), what="a file of results that is made and empty")
     answered = cluster.folder / "answered"
-    stop = f"until [ -e {answered} ]; do sleep 0.02; done; kill -STOP {cluster.processes['master'].pid}"
+    stop = f"{until(answered)}; kill -STOP {cluster.processes['master'].pid}"
     before = disk.done("sync")
     run = cluster.submit(cluster.dag("d", {"a": {"bash": ledger.script(path, stop)}}))
     answered.touch()

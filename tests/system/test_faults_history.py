@@ -34,7 +34,9 @@ def test_36_worker_whose_disk_is_restored_to_an_older_snapshot_changes_no_record
     cluster.start(workers=1)
     size = lambda: (folder / "private/results").stat().st_size
     empty, stop = size(), f"kill -STOP {cluster.processes['master'].pid}"
-    first = cluster.submit(cluster.dag("first", {"a": {"bash": ledger.script(path, f"echo said; {stop}")}}))
+    answered = cluster.folder / "answered"
+    first = cluster.submit(cluster.dag("first", {"a": {"bash": ledger.script(path, f"echo said; {until(answered)}; {stop}")}}))
+    answered.touch()
     wait_until(lambda: lines_in(path) == 2, what="the end of a task that nobody hears of")
     wait_until(lambda: size() > empty, what="a saved result")
     shutil.copytree(folder, snapshot, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
