@@ -1,4 +1,5 @@
-"""A virtual machine whose worker is brought back as it once was: memory, disk, clocks and all (FAULTS 36)."""
+"""A virtual machine whose worker is brought back as it once was: memory, disk, clocks and all (FAULTS 36); and one that
+has few processes (FAULTS 18)."""
 
 import collections
 import socketserver
@@ -83,15 +84,19 @@ def witness():
     own.close()
 
 
-@pytest.fixture
-def machine(cluster):
+def begin_machine(cluster, *kernel):
     """A master, and a machine whose worker has joined it."""
-    own = vm.Machine(cluster, reeve.free_port())
+    own = vm.Machine(cluster, reeve.free_port(), *kernel)
     cluster.start_master(*own.master)
     own.make(cluster.ok("token", "create", "--role", "worker").split()[0])
     own.boot()
     wait_until(lambda: "vm" in cluster.workers_up(), what="the guest's worker")
     return own
+
+
+@pytest.fixture
+def machine(cluster):
+    return begin_machine(cluster)
 
 
 def begin(cluster, witness, machine, tasks):
@@ -168,3 +173,22 @@ def test_36_machine_brought_back_within_its_session_changes_no_record(cluster, w
     attempts = cluster.tasks(second)["b"]["attempts"]
     assert [a["state"] for a in attempts] == ["lost"] * (len(attempts) - 1) + ["success"], attempts
     assert len(witness.heard("start", "b")) == 1 and sum(line.task == "b" and line.kind == "end" for line in witness.lines) == 1
+
+
+def test_18_fork_bomb_leaves_the_other_tasks_of_its_machine_room(cluster):
+    """All cgroups of a machine of its own are version 2, and its worker may use them: each task has a half of what the
+    machine has, and all together three quarters."""
+    begin_machine(cluster, "sysctl.kernel.threads-max=400")
+    run = cluster.submit(cluster.dag("bomb", {"a": {"bash": "trap '' TERM; b() { b | b & }; b 2>/dev/null; sleep 600",
+                                                    "kill_grace": "1s"}}))
+    look = """
+        until cat /sys/fs/cgroup/reeve-*/*/pids.events | grep -qv 'max 0'; do sleep 0.2; done
+        cat /sys/fs/cgroup/reeve-*/pids.max
+        cat /sys/fs/cgroup/reeve-*/*/pids.max | sort -u
+        for i in 1 2 3 4 5; do bash -c 'echo beside'; done"""
+    beside = cluster.submit(cluster.dag("beside", {"a": {"bash": look}}))
+    cluster.finish(beside)
+    assert cluster.ok("logs", f"{beside}/a").split() == ["300", "200"] + ["beside"] * 5
+    cluster.ok("cancel", f"{run}/a")
+    cluster.finish(run, status=1)
+    cluster.finish(cluster.submit(cluster.dag("after", {"a": {"bash": "true"}})))

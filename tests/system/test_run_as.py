@@ -6,7 +6,7 @@ import pwd
 
 import pytest
 
-from reeve import Cluster, files_below, wait_until
+from reeve import Cluster, files_below, program, wait_until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="changing user needs root")
 
@@ -69,6 +69,32 @@ tasks:
     assert fleet.ok("logs", f"{run}/a").split() == ["from-own-script", "to-out", "to-err"]
     assert fleet.ok("logs", f"{run}/b").split("\n")[:3] == ["games", "x", "n is 5"]
     wait_until(lambda: not any((fleet.folder / "w1" / "work").iterdir()), what="empty work/")
+
+
+def test_18_fork_bomb_of_another_user_is_bounded_by_three_quarters_of_the_runners_own_limit():
+    """RLIMIT_NPROC, which root's runner is not held to, and its tasks are."""
+    cluster = Cluster()
+    os.chmod(cluster.folder, 0o711)
+    nobody = pwd.getpwnam("nobody").pw_uid
+    count = lambda: sum(own.stat().st_uid == nobody for own in pathlib.Path("/proc").iterdir() if own.name.isdigit())
+    try:
+        cluster.start_master()
+        cluster.spawn("w1", "prlimit", "--nproc=400:500", program("reeve-worker"), "--data", str(cluster.folder / "w1"),
+                      "--join", str(cluster.data), "--name", "w1", "--slots", "2", "--run-as", "nobody,games")
+        wait_until(lambda: cluster.workers_up() == {"w1"}, what="w1 up")
+        bomb = f"trap '' TERM; ulimit -Su; ulimit -Hu; b() {{ b | b & }}; b 2>{cluster.folder}/said; sleep 600"
+        (cluster.folder / "said").touch()
+        (cluster.folder / "said").chmod(0o666)
+        run = cluster.submit(cluster.dag("d", {"a": {"bash": bomb, "kill_grace": "1s"}}))
+        wait_until(lambda: "Resource temporarily unavailable" in (cluster.folder / "said").read_text(), what="a bomb that bursts")
+        assert 150 < count() <= 300
+        assert cluster.ok("logs", f"{run}/a").split() == ["300", "300"]
+        assert log_of(cluster, {"bash": "id -un", "run_as": "games"}, name="beside").strip() == "games"
+        cluster.ok("cancel", f"{run}/a")
+        cluster.finish(run, status=1)
+        wait_until(lambda: count() < 50, what="the end of all of it")
+    finally:
+        cluster.close()
 
 
 def test_38_a_task_reads_neither_the_agents_keys_nor_its_sockets(fleet):

@@ -34,7 +34,8 @@ def test_unit_is_understood_by_systemd(name, tmp_path):
 
 def test_unit_of_a_worker_lets_tasks_outlive_the_agent():
     service = read("reeve-worker")["Service"]
-    wanted = {"KillMode": "process", "Delegate": "yes", "OOMPolicy": "continue", "Restart": "always"}
+    wanted = {"KillMode": "process", "Delegate": "yes", "OOMPolicy": "continue", "Restart": "always",
+              "TasksMax": "75%"}
     assert {key: service[key] for key in wanted} == wanted
     # A worker that was sent away is not started again and again.
     assert "4" in service["RestartPreventExitStatus"].split()

@@ -2,7 +2,7 @@
 which 10.0.2.2 is this host's loopback and nothing else answers. What it was once is a file; a machine begun from that
 file has that memory, that disk and those clocks.
 
-    machine = Machine(cluster, port)
+    machine = Machine(cluster, port, *words of the kernel's command line)
     cluster.start_master(*machine.master)
     machine.make(token)
     machine.boot()
@@ -36,6 +36,7 @@ INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
+mount -t cgroup2 cgroup /sys/fs/cgroup
 mount -t devtmpfs dev /dev
 mkdir -p /dev/shm /tmp
 mount -t tmpfs shm /dev/shm
@@ -112,8 +113,8 @@ def write_root(root, token):
 class Machine:
     """`master` are the words by which a master is where the guest looks for it."""
 
-    def __init__(self, cluster, port):
-        self.cluster = cluster
+    def __init__(self, cluster, port, *kernel):
+        self.cluster, self.kernel = cluster, kernel
         self.master = ("--listen", f"tcp://127.0.0.1:{port}", "--advertise", f"tcp://{HOST}:{port}")
         self.folder = cluster.folder / "vm"
         self.folder.mkdir()
@@ -165,7 +166,7 @@ class Machine:
         self.cluster.spawn(
             self._name(), QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-accel", "tcg",
             "-cpu", "max", "-smp", "1", "-m", str(MEMORY_MIB), "-kernel", found("**/vmlinuz-*"), "-initrd", self.image,
-            "-append", "rdinit=/init console=ttyS0 quiet panic=-1",
+            "-append", " ".join(("rdinit=/init console=ttyS0 quiet panic=-1", *self.kernel)),
             "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
             "-netdev", "user,id=net,ipv6=off", "-device", "virtio-net-pci,netdev=net,romfile=",
             "-qmp", f"unix:{path},server=on,wait=off", *more)

@@ -223,6 +223,26 @@ static void without_cgroups_each_process_is_bounded(void **state)
     (void)close(fd);
 }
 
+static int setup_few_processes(void **state)
+{
+    struct rlimit own;
+    assert_int_equal(getrlimit(RLIMIT_NPROC, &own), 0);
+    const struct rlimit few = {4002, own.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NPROC, &few), 0);
+    int code = setup_no_cgroups(state);
+    assert_int_equal(setrlimit(RLIMIT_NPROC, &own), 0);
+    return code;
+}
+
+static void task_may_have_fewer_processes_than_its_runner(void **state)
+{
+    struct agent *agent = *state;
+    int fd = start_bash(agent, A, "ulimit -Su; ulimit -Hu");
+    assert_line(fd, "3001");
+    assert_line(fd, "3001");
+    (void)close(fd);
+}
+
 static void without_cgroups_the_means_are_said(void **state)
 {
     struct agent *agent = *state;
@@ -300,6 +320,8 @@ int main(void)
         cmocka_unit_test(processors_are_those_that_the_fewest_have),
         BARE(without_cgroups_each_process_is_bounded),
         BARE(without_cgroups_the_means_are_said),
+        cmocka_unit_test_setup_teardown(
+            task_may_have_fewer_processes_than_its_runner, setup_few_processes, teardown),
         REAL(main_process_over_its_limit_is_out_of_memory),
         REAL(process_that_left_its_session_is_bounded_too),
         REAL(limit_of_one_attempt_is_not_the_next_ones),

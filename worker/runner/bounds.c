@@ -1,6 +1,7 @@
 #include "worker/runner/bounds.h"
 
 #include "common/memory.h"
+#include "worker/runner/pids.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,15 +17,21 @@ void bounds_init(struct bounds *bounds, const struct cgroups *cgroups, bool use_
         .memory_v2 = cgroups->fd >= 0 && cgroups->memory,
         .cpu_v2 = cgroups->fd >= 0 && cgroups->cpu,
         .v1 = {-1, -1},
+        .pids_v1 = -1,
     };
     if (use_cgroups && !bounds->memory_v2)
         bounds->v1[CGROUP_V1_MEMORY] = cgroup_v1_open(CGROUP_V1_MEMORY, bounds->instance);
     if (use_cgroups && !bounds->cpu_v2)
         bounds->v1[CGROUP_V1_CPU] = cgroup_v1_open(CGROUP_V1_CPU, bounds->instance);
+    if (use_cgroups && cgroups->pids == 0)
+        bounds->pids_v1 = cgroup_v1_enter_pids(bounds->instance, pids_of_tasks());
 }
 
 void bounds_fini(struct bounds *bounds)
 {
+    if (bounds->pids_v1 >= 0)
+        cgroup_v1_leave_pids(bounds->instance, bounds->pids_v1);
+    bounds->pids_v1 = -1;
     for (int kind = 0; kind < CGROUP_V1_COUNT; kind++) {
         if (bounds->v1[kind] >= 0)
             cgroup_v1_remove_all((enum cgroup_v1_kind)kind, bounds->instance, bounds->v1[kind]);

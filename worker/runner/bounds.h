@@ -1,6 +1,7 @@
 /*
  * bounds.h - by what a task's `memory` and `cpus` are bounded on this machine, and that it is done
- * before the task's first instruction. Of each the first that works here:
+ * before the task's first instruction; how many processes tasks may have is in pids.h. Of each the
+ * first that works here:
  *
  *     cgroup      version 2: the whole tree, with no swap; what goes beyond is killed as a whole
  *     cgroup-v1   the whole tree; the kernel kills its largest process
@@ -19,6 +20,7 @@ struct bounds {
     uint64_t instance;
     bool memory_v2, cpu_v2;
     int v1[CGROUP_V1_COUNT]; /* folders; -1: not used */
+    int pids_v1;             /* the runner's; -1: not used */
     uint32_t made;
     uint16_t pinned[CPU_SETSIZE]; /* so many tasks run on each processor alone or with others */
 };

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "worker/runner/pids.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -182,6 +183,11 @@ static bool controller_give(int base, int instance, const char *controller)
            cgroup_write(instance, "cgroup.subtree_control", "%s", controller) == 0;
 }
 
+static bool pids_bound(int fd, uint64_t pids)
+{
+    return pids > 0 && cgroup_write(fd, "pids.max", "%" PRIu64, pids) == 0;
+}
+
 void cgroups_init(struct cgroups *cgroups, uint64_t instance)
 {
     char name[CGROUP_NAME_MAX];
@@ -199,6 +205,9 @@ void cgroups_init(struct cgroups *cgroups, uint64_t instance)
     bool gives = usable && may_give(own);
     cgroups->memory = gives && controller_give(own, cgroups->fd, "+memory");
     cgroups->cpu = gives && controller_give(own, cgroups->fd, "+cpu");
+    if (gives && controller_give(own, cgroups->fd, "+pids") &&
+        pids_bound(cgroups->fd, pids_of_tasks()))
+        cgroups->pids = pids_of_task();
     (void)close(own);
     if (!usable)
         cgroups_fini(cgroups);
@@ -283,7 +292,8 @@ static struct cgroup *cgroup_create(struct cgroups *cgroups)
     cgroup->number = cgroups->made++;
     cgroup->fd = openat(cgroups->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cgroup->events_fd = openat(cgroup->fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
-    if (cgroup->fd >= 0 && cgroup->events_fd >= 0) {
+    bool bounded = cgroups->pids == 0 || pids_bound(cgroup->fd, cgroups->pids);
+    if (bounded && cgroup->fd >= 0 && cgroup->events_fd >= 0) {
         cgroup->oom_kills = oom_kills_read(cgroup->fd);
         return cgroup;
     }

@@ -40,12 +40,14 @@ struct cgroups {
     int fd; /* of the instance's folder; -1: there are none here */
     uint64_t instance;
     bool memory, cpu; /* its children have these controllers */
+    uint64_t pids;    /* so many processes and threads one may hold; 0: it does not count them */
     struct cgroup **free;
     size_t free_count, free_capacity;
     uint32_t made;
 };
 
-/* Makes the instance's cgroup; fd is -1 when there is no cgroup v2 here that it may use. */
+/* Makes the instance's cgroup, and bounds the pids of all that will be in it; fd is -1 when there
+ * is no cgroup v2 here that it may use. */
 void cgroups_init(struct cgroups *cgroups, uint64_t instance);
 /* Removes all that is empty. None may be taken. */
 void cgroups_fini(struct cgroups *cgroups);

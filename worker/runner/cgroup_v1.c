@@ -11,9 +11,10 @@
 static const struct {
     const char *controller;
     const char *limit; /* what a folder must have */
-} kinds[CGROUP_V1_COUNT] = {
+} kinds[] = {
     [CGROUP_V1_MEMORY] = {"memory", "memory.limit_in_bytes"},
     [CGROUP_V1_CPU] = {"cpu", "cpu.cfs_quota_us"},
+    [CGROUP_V1_PIDS] = {"pids", "pids.max"},
 };
 
 /* The kernel charges pages by the batch: so far below its limit a cgroup may be full. */
@@ -65,6 +66,30 @@ void cgroup_v1_remove_all(enum cgroup_v1_kind kind, uint64_t instance, int fd)
     } else if (fd >= 0) {
         (void)close(fd);
     }
+}
+
+void cgroup_v1_sweep(uint64_t instance)
+{
+    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++)
+        cgroup_v1_remove_all((enum cgroup_v1_kind)kind, instance, -1);
+}
+
+int cgroup_v1_enter_pids(uint64_t instance, uint64_t pids)
+{
+    int fd = pids > 0 ? cgroup_v1_open(CGROUP_V1_PIDS, instance) : -1;
+    if (fd < 0)
+        return -1;
+    if (cgroup_write(fd, "pids.max", "%" PRIu64, pids) == 0 &&
+        cgroup_write(fd, "cgroup.procs", "0") == 0)
+        return fd;
+    cgroup_v1_remove_all(CGROUP_V1_PIDS, instance, fd);
+    return -1;
+}
+
+void cgroup_v1_leave_pids(uint64_t instance, int fd)
+{
+    (void)cgroup_write(fd, "../cgroup.procs", "0");
+    cgroup_v1_remove_all(CGROUP_V1_PIDS, instance, fd);
 }
 
 static int limit_memory(int fd, uint64_t bytes)

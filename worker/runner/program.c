@@ -95,6 +95,10 @@ static void fail_errno(struct spawn_failure *failure, const char *path, int numb
         fail(failure, REASON_NOT_EXECUTABLE, path,
             "no program for this machine, and no script that begins with #!");
         break;
+    case EAGAIN:
+        fail(failure, REASON_WORKER_ERROR, path,
+            "its user has as many processes as it may have (RLIMIT_NPROC)");
+        break;
     case E2BIG:
         fail(failure, REASON_TOO_BIG, path, "its arguments and environment are too long");
         break;

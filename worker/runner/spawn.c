@@ -1,5 +1,6 @@
 #include "worker/runner/spawn.h"
 
+#include "worker/runner/pids.h"
 #include "worker/runner/program.h"
 
 #include <errno.h>
@@ -44,6 +45,7 @@ void spawner_init(struct spawner *spawner)
     struct rlimit raised = spawner->files;
     raised.rlim_cur = raised.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &raised);
+    spawner->pids = pids_of_user();
     int own = oom_score_own();
     int above = (own > 0 ? own : 0) + OOM_SCORE_ABOVE;
     (void)snprintf(
@@ -180,6 +182,7 @@ static int child_main(void *argument)
     files_arrange(birth);
     oom_score_raise(birth->spawner->oom_score);
     (void)setrlimit(RLIMIT_NOFILE, &birth->spawner->files);
+    (void)setrlimit(RLIMIT_NPROC, &birth->spawner->pids);
     if (bounded)
         enter_and_become(birth->order, failure);
     if (birth->failure_fd >= 0)

@@ -60,6 +60,7 @@ struct spawn_order {
 /* Of the process that calls: what its children shall have back. Once, before spawn. */
 struct spawner {
     struct rlimit files; /* RLIMIT_NOFILE as it was before the runner raised its own */
+    struct rlimit pids;  /* RLIMIT_NPROC: less than the runner's own */
     char oom_score[8];   /* for /proc/self/oom_score_adj: above the runner's own */
     void *stack;         /* on which the child of a vfork runs */
 };

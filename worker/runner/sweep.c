@@ -254,8 +254,7 @@ int sweep_instance(uint64_t instance, uint64_t timeout_ms, struct error *error)
         }
         sweep_kill(&sweep, until_ms);
     }
-    for (int kind = 0; kind < CGROUP_V1_COUNT; kind++)
-        cgroup_v1_remove_all((enum cgroup_v1_kind)kind, instance, -1);
+    cgroup_v1_sweep(instance);
     process_list_fini(&sweep.list);
     free(sweep.marked);
     buffer_fini(&sweep.scratch);
