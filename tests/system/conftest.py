@@ -67,7 +67,7 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     cluster = item.funcargs.get("cluster") if hasattr(item, "funcargs") else None
-    if report.when == "call" and report.failed and cluster is not None:
+    if report.when == "call" and report.failed and isinstance(cluster, reeve.Cluster):
         report.sections.append(("logs of the cluster", cluster.logs()))
 
 

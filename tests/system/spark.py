@@ -74,7 +74,7 @@ class Cluster:
         reeve.wait_until(lambda: self.page() is not None, seconds=240)
         self.start("worker.Worker", "--host", "127.0.0.1", "--webui-port", reeve.free_port(), "--cores", 2, "--memory", "2g", "-d",
                    self.folder / "work", f"spark://127.0.0.1:{self.port}")
-        reeve.wait_until(lambda: self.page()["aliveworkers"] == 1, seconds=240)
+        reeve.wait_until(lambda: (self.page() or {}).get("aliveworkers") == 1, seconds=240)
 
     def environment(self, **more):
         return reeve.clean_environment(SPARK_LOCAL_IP="127.0.0.1", SPARK_HOME=self.home, PYSPARK_PYTHON=sys.executable,
@@ -94,6 +94,10 @@ class Cluster:
                 return json.load(answer)
         except (OSError, ValueError):  # its pages come one after another
             return None
+
+    def active_drivers(self):
+        """Its answer may be late, on a busy machine."""
+        return reeve.wait_until(self.page, seconds=120)["activedrivers"]
 
     def is_empty(self):
         """Neither application, nor driver, nor a core in use."""

@@ -98,7 +98,7 @@ def test_18_fork_bomb_of_another_user_is_bounded_by_three_quarters_of_the_runner
         run = cluster.submit(cluster.dag("d", {"a": {"bash": bomb, "kill_grace": "1s"}}))
         wait_until(lambda: "Resource temporarily unavailable" in (cluster.folder / "said").read_text(), what="a bomb that bursts")
         assert 150 < count() <= 300
-        assert cluster.ok("logs", f"{run}/a").split() == ["300", "300"]
+        wait_until(lambda: cluster.ok("logs", f"{run}/a").split() == ["300", "300"], what="what the task found its limits to be")
         assert log_of(cluster, {"bash": "id -un", "run_as": "games"}, name="beside").strip() == "games"
         cluster.ok("cancel", f"{run}/a")
         cluster.finish(run, status=1)

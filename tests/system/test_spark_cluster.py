@@ -122,7 +122,7 @@ def test_21_a_lost_spark_submit_s_driver_is_adopted_and_ended_on_cancel(cluster)
     first.process.wait(30)
     second = cluster.attempt(options, "cluster", number=2, notes=notes_left(first))
     assert note_of(second, "adopted") == "true"
-    (active,) = cluster.page()["activedrivers"]
+    (active,) = cluster.active_drivers()
     assert active["id"] == driver
     second.signal(signal.SIGTERM)
     ended = second.end(180)
@@ -137,7 +137,7 @@ def test_cluster_mode_where_rest_is_off():
         assert cluster.attempt(options, "cluster").end(180).status == 0
         attempt = cluster.attempt({**options, "args": ["sleep"]}, "cluster")
         driver = note_of(attempt, "driver")
-        wait_until(lambda: any(one["state"] == "RUNNING" for one in cluster.page()["activedrivers"]), seconds=120)
+        wait_until(lambda: any(one["state"] == "RUNNING" for one in cluster.active_drivers()), seconds=120)
         attempt.signal(signal.SIGTERM)
         ended = attempt.end(180)
         assert ended.error == f"stopped by a signal; {driver} is KILLED", ended.log
