@@ -12,6 +12,7 @@ spark = SparkSession.builder.getOrCreate()
 employees = spark.createDataFrame(EMPLOYEES, ["name", "department", "salary"])
 averages = employees.groupBy("department").agg(functions.avg("salary").alias("average")).orderBy("department")
 averages.show()
-for row in averages.collect():
+rows = averages.collect()
+spark.stop()  # first, so that Spark's own lines do not come between these
+for row in rows:
     print(f"{row.department}: {row.average:.2f}")
-spark.stop()

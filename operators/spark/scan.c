@@ -111,13 +111,32 @@ static void keep(char *place, size_t size, const char *line)
     place[length] = '\0';
 }
 
-static bool take_line(struct scan *scan)
+/* "26/11/24 01:50:13 INFO SparkContext: …", as Spark's own log4j2.properties writes it. */
+static bool is_log(const char *at)
 {
-    while (scan->length > 0 && isspace((unsigned char)scan->line[scan->length - 1]))
-        scan->length--;
-    scan->line[scan->length] = '\0';
-    const char *line = scan->line;
-    scan->length = 0;
+    static const char shape[] = "00/00/00 00:00:00 ";
+    for (size_t i = 0; shape[i] != '\0'; i++) {
+        if (shape[i] == '0' ? !isdigit((unsigned char)at[i]) : at[i] != shape[i])
+            return false;
+    }
+    at += sizeof shape - 1;
+    size_t level = strspn(at, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    return level >= strlen("INFO") && level <= strlen("ERROR") && at[level] == ' ';
+}
+
+/* Where Spark's log cut into the line, else NULL: Spark runs Python unbuffered, which writes a text
+ * and its end of line apart, and the JVM writes to the same pipe. */
+static const char *find_cut(const char *line)
+{
+    for (const char *at = line; *at != '\0'; at++) {
+        if (at != line && is_log(at))
+            return at;
+    }
+    return NULL;
+}
+
+static bool take_text(struct scan *scan, const char *line)
+{
     bool fresh = take_application(scan, line);
     fresh |= take_driver(scan, line);
     fresh |= take_pod(scan, line);
@@ -129,6 +148,18 @@ static bool take_line(struct scan *scan)
     if (line[strspn(line, " \t")] != '\0')
         keep(scan->last, sizeof scan->last, line);
     return fresh;
+}
+
+/* What stood before a cut stays: the line goes on behind the log's. */
+static bool take_line(struct scan *scan)
+{
+    size_t length = scan->length;
+    while (length > 0 && isspace((unsigned char)scan->line[length - 1]))
+        length--;
+    scan->line[length] = '\0';
+    const char *cut = find_cut(scan->line);
+    scan->length = cut != NULL ? (size_t)(cut - scan->line) : 0;
+    return take_text(scan, cut != NULL ? cut : scan->line);
 }
 
 bool scan_take(struct scan *scan, struct slice bytes)

@@ -82,6 +82,26 @@ static void scan_reason_is_the_last_exception(void **state)
     assert_string_equal(scan_reason(&scan), "pyspark.errors.exceptions.AnalysisException");
 }
 
+static void scan_puts_a_line_together_that_the_log_cut_into(void **state)
+{
+    (void)state;
+    struct scan scan = scanned(
+        "ZeroDivision26/11/24 01:50:13 INFO SparkUI: Bound SparkUI to 0.0.0.0, and started at "
+        "http://h.example.com:4040\n"
+        "Error: 26/11/24 01:50:13 WARN Thing: SomeException: of app-1-0001\n"
+        "division by zero\n"
+        "26/11/24 01:50:14 INFO SparkContext: stopped\n");
+    assert_string_equal(scan.ui, "http://h.example.com:4040");
+    assert_string_equal(scan.application, "app-1-0001");
+    assert_string_equal(scan_reason(&scan), "ZeroDivisionError: division by zero");
+    scan = scanned("KeyError26/11/24 01:50:13 INFO A: b\n: 'rows'\n");
+    assert_string_equal(scan_reason(&scan), "KeyError: 'rows'");
+    scan = scanned("ValueError: on 26/11/24 01:50:13 late\n");
+    assert_string_equal(scan_reason(&scan), "ValueError: on 26/11/24 01:50:13 late");
+    scan = scanned("half of 26/11/24 01:50:13 INFO A: b\n");
+    assert_string_equal(scan_reason(&scan), "26/11/24 01:50:13 INFO A: b");
+}
+
 static void scan_cut_anywhere_hears_the_same(void **state)
 {
     (void)state;
@@ -149,6 +169,7 @@ int main(void)
         cmocka_unit_test(scan_first_id_stands),
         cmocka_unit_test(scan_finds_the_page),
         cmocka_unit_test(scan_reason_is_the_last_exception),
+        cmocka_unit_test(scan_puts_a_line_together_that_the_log_cut_into),
         cmocka_unit_test(scan_cut_anywhere_hears_the_same),
         cmocka_unit_test(scan_of_a_line_without_end_keeps_its_beginning),
         cmocka_unit_test(driver_state_knows_sparks_words),
