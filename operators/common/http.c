@@ -54,12 +54,16 @@ static CURL *request(const char *url, struct http_answer *answer, struct error *
 /* Ends the request, too. */
 static int perform(CURL *curl, const char *url, struct http_answer *answer, struct error *error)
 {
+    curl_off_t connected_us = 0;
     CURLcode code = curl_easy_perform(curl);
+    (void)curl_easy_getinfo(curl, CURLINFO_CONNECT_TIME_T, &connected_us);
     if (code == CURLE_OK)
         (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
     curl_easy_cleanup(curl);
     if (code == CURLE_OK)
         return 0;
+    if (code == CURLE_OPERATION_TIMEDOUT && connected_us > 0)
+        return error_set(error, ERR_TIMEOUT, "%s: no answer in %d s", url, TIMEOUT_MS / 1000);
     return error_set(error, ERR_UNREACHABLE, "%s: %s", url, curl_easy_strerror(code));
 }
 

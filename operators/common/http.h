@@ -12,9 +12,10 @@
 #include <stdbool.h>
 
 /*
- * GET, or an empty POST; blocks for some seconds at most. *ret_document is what came as JSON, to be
- * freed. ERR_UNREACHABLE: nobody answers there; ERR_MALFORMED: what answers is no JSON;
- * ERR_NOT_FOUND, ERR_REFUSED: by its status, 404 or another.
+ * GET, or an empty POST; blocks for five seconds at most. *ret_document is what came as JSON, to be
+ * freed. ERR_UNREACHABLE: nobody listens there; ERR_TIMEOUT: who does has not answered in time;
+ * ERR_MALFORMED: what answers is no JSON; ERR_NOT_FOUND, ERR_REFUSED: by its status, 404 or
+ * another.
  */
 int http_json(const char *url, bool post, json_t **ret_document, struct error *error);
 
@@ -25,7 +26,8 @@ struct http_answer {
 };
 /*
  * GET, with a login where that is not empty; any status is an answer. ERR_UNREACHABLE: nobody
- * answers there, or not by HTTP, or its certificate is not good. http_answer_fini in any case.
+ * listens there, or answers by HTTP, or its certificate is not good; ERR_TIMEOUT: as above.
+ * http_answer_fini in any case.
  */
 int http_get(const char *url, const char *login, const char *password,
     struct http_answer *ret_answer, struct error *error);

@@ -40,8 +40,12 @@ static void add_page(const char *host, int port, struct buffer *reached)
     struct http_answer page = {0};
     json_t *state = NULL;
     (void)snprintf(url, sizeof url, "http://%.253s:%d/json/", host, port);
-    if (http_json(url, false, &state, NULL) != 0 || json_text(state, "status") == NULL) {
-        buffer_printf(reached, "; no page of a master on port %d (webui-port)", port);
+    int rc = http_json(url, false, &state, NULL);
+    if (rc != 0 || json_text(state, "status") == NULL) {
+        buffer_printf(reached,
+            rc == ERR_TIMEOUT ? "; port %d (webui-port) is too slow to say more"
+                              : "; no page of a master on port %d (webui-port)",
+            port);
         json_decref(state);
         return;
     }
@@ -64,11 +68,13 @@ static void add_rest(const char *host, int port, struct buffer *reached)
     char url[400];
     json_t *answer = NULL;
     (void)snprintf(url, sizeof url, "http://%.253s:%d/v1/submissions/status/none", host, port);
-    if (http_json(url, false, &answer, NULL) == 0 &&
-        json_text(answer, "serverSparkVersion") != NULL)
-        buffer_printf(reached, "; REST server on port %d", port);
-    else
-        buffer_printf(reached, "; no REST server on port %d (rest-port)", port);
+    int rc = http_json(url, false, &answer, NULL);
+    bool is_rest = rc == 0 && json_text(answer, "serverSparkVersion") != NULL;
+    buffer_printf(reached,
+        is_rest             ? "; REST server on port %d"
+        : rc == ERR_TIMEOUT ? "; port %d (rest-port) is too slow to say more"
+                            : "; no REST server on port %d (rest-port)",
+        port);
     json_decref(answer);
 }
 

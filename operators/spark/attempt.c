@@ -137,21 +137,38 @@ static int submit(struct attempt *attempt, struct error *error)
 
 /* ---- a driver on a standalone cluster ---- */
 
+/* One look. Those without an answer, or of a master that does not know it, are borne so many times
+ * in a row, `missed`: the driver counts as live meanwhile, without a word. */
+static int look(struct attempt *attempt, const char *driver, int *missed,
+    struct driver_view *ret_view, struct error *error)
+{
+    int rc = standalone_look(&attempt->job, driver, ret_view, error);
+    bool known = rc == 0 && ret_view->state != DRIVER_UNKNOWN;
+    *missed = known ? 0 : *missed + 1;
+    if (!known && *missed <= MISSED_POLLS_MAX) {
+        *ret_view = (struct driver_view){.state = DRIVER_LIVE};
+        return 0;
+    }
+    return rc == 0 ? 0 : error_prefix(error, "%s may still run", driver);
+}
+
 /* Ends it, and waits until it is over. */
 static int end_driver(struct attempt *attempt, const char *driver, struct error *error)
 {
     struct driver_view view = {.state = DRIVER_LIVE};
+    int missed = 0;
     say("ending the driver");
     int rc = standalone_kill(&attempt->job, driver, error);
+    if (rc != 0)
+        return error_prefix(error, "%s may still run", driver);
     while (rc == 0 && view.state == DRIVER_LIVE) {
-        rc = standalone_look(&attempt->job, driver, &view, error);
+        rc = look(attempt, driver, &missed, &view, error);
         if (view.state == DRIVER_LIVE)
             (void)poll(NULL, 0, 200);
     }
-    if (rc == 0)
-        return error_set(error, ERR_AGAIN, "stopped by a signal; %s is %s", driver, view.word);
-    (void)error_prefix(error, "%s may still run", driver);
-    return rc;
+    return rc != 0
+               ? rc
+               : error_set(error, ERR_AGAIN, "stopped by a signal; %s is %s", driver, view.word);
 }
 
 static int judge(const char *driver, const struct driver_view *view, struct error *error)
@@ -167,19 +184,17 @@ static int follow(struct attempt *attempt, const char *driver, struct error *err
     int missed = 0;
     char last[40] = "";
     for (;;) {
-        struct driver_view view = {.state = DRIVER_UNKNOWN};
+        struct driver_view view;
         if (stop_wanted())
             return end_driver(attempt, driver, error);
-        int rc = standalone_look(&attempt->job, driver, &view, error);
-        bool known = rc == 0 && view.state != DRIVER_UNKNOWN;
-        missed = known ? 0 : missed + 1;
-        if (known && view.state != DRIVER_LIVE)
+        int rc = look(attempt, driver, &missed, &view, error);
+        if (rc != 0)
+            return rc;
+        if (view.state == DRIVER_UNKNOWN)
+            return error_set(error, ERR_NOT_FOUND, "%s: the master knows it no more", driver);
+        if (view.state != DRIVER_LIVE)
             return judge(driver, &view, error);
-        if (missed > MISSED_POLLS_MAX)
-            return rc != 0
-                       ? error_prefix(error, "%s may still run", driver)
-                       : error_set(error, ERR_NOT_FOUND, "%s: the master knows it no more", driver);
-        if (known && strcmp(last, view.word) != 0) {
+        if (view.word[0] != '\0' && strcmp(last, view.word) != 0) {
             char text[160];
             (void)snprintf(last, sizeof last, "%s", view.word);
             (void)snprintf(text, sizeof text, "%.80s is %s", driver, view.word);

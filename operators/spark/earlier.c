@@ -15,6 +15,7 @@ enum {
     COMMAND_MS = 120000,
     CLOCKS_APART_S = 3600, /* the cluster's clock and the master's may differ so much */
     GONE_POLLS = 60,
+    LATE_POLLS_MAX = 5, /* in a row, of five seconds each */
 };
 
 /* What one earlier attempt noted. */
@@ -169,18 +170,21 @@ static int settle_one(
     return 0;
 }
 
-/* Drivers in client mode die with their attempt; what is left of them on the master goes too. */
+/* Drivers in client mode die with their attempt; what is left of them on the master goes too. A
+ * page that is slow is asked again. */
 static int end_applications(struct job *job, const struct operator_task *task, struct error *error)
 {
-    int count = 1;
+    int count = 1, late = 0;
     for (int i = 0; i < GONE_POLLS && count > 0 && !stop_wanted(); i++) {
         int rc = standalone_end_tagged(job, task->tag_prefix, &count, error);
-        if (rc != 0) {
+        late = rc == ERR_TIMEOUT ? late + 1 : 0;
+        if (rc != 0 && (late == 0 || late > LATE_POLLS_MAX)) {
             (void)printf(
                 "reeve-op-spark: earlier applications are not looked for: %s\n", error->text);
             (void)fflush(stdout);
             return 0;
         }
+        count = rc == 0 ? count : 1;
         if (count > 0)
             (void)poll(NULL, 0, 500);
     }

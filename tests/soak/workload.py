@@ -31,6 +31,7 @@ class Author:
 
     def write(self, name, tasks, ends="success", special=None, **more):
         """A Kind of tasks as they stand in the file. special: {task: end}, where it is not success."""
+        more.setdefault("default_args", {"max_losses": "none"})  # it is the soak that takes the workers down
         files, said, is_long = more.pop("files", {}), more.pop("said", {}), more.pop("is_long", False)
         parents = {task: keys.get("needs", []) for task, keys in tasks.items()}
         writes = {task for task, keys in tasks.items() if "noop" not in keys}

@@ -133,7 +133,13 @@ def test_spark_master_says_its_version_workers_and_rest_server(cluster, rest):
         version = subprocess.run([sparks.home / "bin" / "spark-submit", "--version"], capture_output=True, text=True,
                                  env=sparks.environment(), check=True).stderr
         version = re.search(r"version (\d\S+)", version).group(1)
-        out = cluster.ok("connections", "test", "spark_default")
+        out = []
+
+        def is_answered():
+            out[:] = [cluster.ok("connections", "test", "spark_default")]
+            return "too slow" not in out[0] and "; Spark, " not in out[0]
+        reeve.wait_until(is_answered, seconds=240, what="pages within the probe's 5 s")
+        (out,) = out
         assert f"127.0.0.1:{sparks.port}" in out
         assert f"; Spark {version}, the master is ALIVE, 1 worker, 2 cores; " in out
         assert (f"; REST server on port {sparks.rest_port}," if rest else f"; no REST server on port {sparks.rest_port} ") in out

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import threading
+import time
 
 import pytest
 
@@ -233,10 +234,12 @@ class Ender(threading.Thread):
 
 
 class Master:
-    """A master's pages: `rest` whether its REST server answers, `states` the driver's, one a look, the last for good."""
+    """A master's pages: `rest` whether its REST server answers, `states` the driver's, one a look, the last for good ("AWAY":
+    no answer), `ends` those once it was told to end the driver, `slow_s` how long its first page takes."""
 
-    def __init__(self, states, rest=True, apps=(), since=0):
+    def __init__(self, states, rest=True, apps=(), since=0, ends=("KILLED",), slow_s=0):
         self.states, self.rest, self.apps, self.since, self.asked = list(states), rest, list(apps), since, []
+        self.ends, self.slow_s = list(ends), slow_s
         own = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -250,9 +253,12 @@ class Master:
             def do_GET(self):
                 own.asked.append(self.path)
                 if self.path == "/json/":
-                    self.answer(own.page())
+                    state, page = own.page()
+                    self.answer(page, 503 if state == "AWAY" else 200)
                 elif own.rest and self.path == f"/v1/submissions/status/{DRIVER}":
-                    self.answer({"driverState": own.look(), "success": True, "message": "Exception: boom\nmore"})
+                    state = own.look()
+                    self.answer({"driverState": state, "success": True, "message": "Exception: boom\nmore"},
+                                503 if state == "AWAY" else 200)
                 else:
                     self.answer({}, 404)
 
@@ -264,7 +270,7 @@ class Master:
                     self.send_header("Location", "/")
                     self.end_headers()
                 elif own.rest and self.path == f"/v1/submissions/kill/{DRIVER}":
-                    own.states = ["KILLED"]
+                    own.states = own.ends
                     self.answer({"success": True})
                 else:
                     self.answer({}, 404)
@@ -280,11 +286,13 @@ class Master:
         return self.states.pop(0) if len(self.states) > 1 else self.states[0]
 
     def page(self):
+        slow_s, self.slow_s = self.slow_s, 0
+        time.sleep(slow_s)
         state = self.look() if not self.rest else self.states[0]
         known = {"id": DRIVER, "starttime": str(self.since), "state": state}
         live = state in ("SUBMITTED", "RUNNING", "RELAUNCHING")
-        return {"activeapps": self.apps, "activedrivers": [known] if live else [],
-                "completeddrivers": [known] if not live and state != "NONE" else []}
+        return state, {"activeapps": self.apps, "activedrivers": [known] if live else [],
+                       "completeddrivers": [known] if not live and state != "NONE" else []}
 
     def connection(self):
         return {"host": "spark://127.0.0.1", "port": 7077,
@@ -367,6 +375,20 @@ def test_cancel_ends_the_driver_over_rest(bench, master):
     assert f"/v1/submissions/kill/{DRIVER}" in server.asked
 
 
+@pytest.mark.parametrize("ends, error", [(["AWAY", "AWAY", "UNKNOWN", "KILLED"], f"stopped by a signal; {DRIVER} is KILLED"),
+                                         (["NONE"], f"stopped by a signal; {DRIVER} is unknown"),
+                                         (["AWAY"], f"{DRIVER} may still run: http://")])
+def test_cancel_bears_ten_looks_in_a_row_without_an_answer(bench, master, ends, error):
+    submitted(bench)
+    server = master(["RUNNING"], ends=ends)
+    attempt = bench.start({"application": "job.jar"}, server.connection())
+    ender = Ender(attempt)
+    wait_until(lambda: any("status" in path for path in server.asked))
+    attempt.signal(signal.SIGTERM)
+    ended = ender.end()
+    assert ended.error.startswith(error), ended.log
+
+
 def test_cancel_ends_the_driver_by_spark_s_client_where_rest_is_off(bench, master):
     submitted(bench)
     server = master(["RUNNING"], rest=False)
@@ -426,10 +448,11 @@ def test_retry_of_one_lost_while_submitting_begins_only_when_no_driver_can_be_it
     assert bench.run({"application": "job.jar"}, older.connection(), number=2, notes=[SUBMITTING]).status == 0
 
 
-def test_retry_in_client_mode_ends_applications_that_carry_its_tag(bench, master):
+@pytest.mark.parametrize("slow_s", [0, pytest.param(7, marks=pytest.mark.slow)])  # 7: longer than one look waits
+def test_retry_in_client_mode_ends_applications_that_carry_its_tag(bench, master, slow_s):
     mine = {"id": "app-20261121030002-0009", "name": f"job.py reeve:{op.KEY}:0:0:1"}
     other = {"id": "app-20261121030002-0008", "name": f"job.py reeve:{op.KEY}:10:0:1"}
-    server = master(["NONE"], apps=[mine, other])
+    server = master(["NONE"], apps=[mine, other], slow_s=slow_s)
     connection = {**server.connection(), "extra": {**server.connection()["extra"], "deploy-mode": "client"}}
     ended = bench.run({"application": "job.py"}, connection, number=2,
                       notes=[noted({"state": "submitting", "mode": "client", "tag": TAG})])

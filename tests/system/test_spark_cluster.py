@@ -95,6 +95,7 @@ def test_cancel_in_client_mode_leaves_no_driver_and_no_executor(cluster, folder)
 def test_21_a_retry_in_client_mode_ends_the_application_that_a_killed_operator_left(cluster, folder):
     first = cluster.attempt({"application": "avg.py", "args": ["sleep"]}, folder=folder)
     left = note_of(first, "application")
+    wait_until(lambda: left in [one["id"] for one in (cluster.page() or {}).get("activeapps", [])], seconds=120)
     first.signal(signal.SIGKILL)
     first.process.wait(30)
     notes = notes_left(first)
