@@ -285,7 +285,7 @@ else
     stage build_fuzz build_preset fuzz
     after build_fuzz compiled_fuzz check_compiled fuzz '*.c'
     [ "$level" = all ] || after build_fuzz fuzzers run_fuzzers 20
-    after build_dev system run_pytest_parts dev 1500
+    after build_dev system run_pytest_parts dev 1800
     after build_asan system_asan run_pytest_parts asan 1800 -m "not slow"
     after build_tsan system_tsan run_pytest_parts tsan 1800 -m "not slow"
     if [ "$level" = all ]; then

@@ -31,8 +31,9 @@ until [ -n "$answer" ] && [ "$answer" != go-on ]; do
     read -rt 0.1 <> <(:) || :
     say tick
 done
+code=$answer
 say end
-exit "$answer"
+exit "$code"
 """
 
 

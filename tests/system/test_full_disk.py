@@ -99,7 +99,7 @@ def test_what_needs_more_than_there_will_be_does_not_come_again_each_second(tigh
     run = tight.submit(file)
     # 4, 8 and 16 MiB of room are waited for in turn, and found; 32 are not.
     wait_until(lambda: tight.log_of("w1", 1000).count("no more tasks are taken") == 4, what="tries")
-    assert "disk" in note_of(tight, "w1")
+    wait_until(lambda: "disk" in note_of(tight, "w1"), what="the note")
     assert len(tight.tasks(run)["a"]["attempts"]) <= 8
 
 

@@ -88,7 +88,7 @@ def test_tasks_within_or_without_a_limit_succeed(limits):
 
 def test_cgroups_of_limits_go_with_their_attempts(limits):
     run(limits, "gone", {f"t{n}": {"exec": ["true"], "memory": "64MiB", "cpus": 0.5} for n in range(20)}, status=0)
-    instance = next((limits.folder / "w1").glob("**/runner-*.sock")).name.removeprefix("runner-").removesuffix(".sock")
+    instance = next((limits.folder / "w1/private").glob("runner-*.sock")).name.removeprefix("runner-").removesuffix(".sock")
 
     def kept():
         return [names for own in cgroups_of(instance) if "unified" not in str(own) and (own / "memory.limit_in_bytes").exists()
@@ -147,7 +147,7 @@ def test_cgroups_are_made_beside_the_leaf_that_holds_agent_and_runner():
                       "w1")
         wait_until(lambda: cluster.workers_up() == {"w1"}, what="the worker")
         _, name = run(cluster, "where", {"own": {"bash": "grep ^0: /proc/self/cgroup"}}, status=0)
-        instance = next((cluster.folder / "w1").glob("**/runner-*.sock")).name[len("runner-"):-len(".sock")]
+        instance = next((cluster.folder / "w1/private").glob("runner-*.sock")).name[len("runner-"):-len(".sock")]
         assert f"/{unit.name}/reeve-{instance}/" in cluster.ok("logs", f"{name}/own")
         cluster.stop_worker("w1")
         assert not (unit / f"reeve-{instance}").exists(), "the runner removed its own"

@@ -177,7 +177,8 @@ static void fill(struct msg_runner_start *start, struct slice *arguments, uint32
     start->stamp = clock_boot_ms();
     if (start->lease_ms == 0)
         start->lease_ms = 300000;
-    start->kill_grace_ms = GRACE_MS;
+    if (start->kill_grace_ms == 0)
+        start->kill_grace_ms = GRACE_MS;
     start->cookie = slice_of("biscuit");
 }
 

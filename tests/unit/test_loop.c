@@ -352,8 +352,10 @@ static void run_source(void *context)
 {
     struct fixture *f = context;
     f->runs++;
-    if (f->runs == 100)
+    if (f->runs == 100) {
         f->source_ready = false;
+        loop_set_timer(f->loop, clock_boot_ms() + 30);
+    }
 }
 
 static void loop_ready_source_keeps_the_loop_awake_until_it_is_done(void **state)
@@ -364,7 +366,6 @@ static void loop_ready_source_keeps_the_loop_awake_until_it_is_done(void **state
     loop_add_source(f->loop, &f->source);
     loop_on_timer(f->loop, on_timer, f);
     loop_on_round(f->loop, count_round, f);
-    loop_set_timer(f->loop, clock_boot_ms() + 30);
     loop_run(f->loop);
     assert_true(f->runs >= 100);
     /* Once a round, and the loop slept when it was no longer ready: a polling loop would have run
