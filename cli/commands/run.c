@@ -212,7 +212,7 @@ static int cancel(struct local *local, const char *run, struct error *error)
 }
 
 /*
- * Follows the run to its end: 0. Ctrl-C cancels it and goes on; the next one, or another signal, is
+ * Follows the run to its end: 0. The first signal cancels it and goes on, the next one is
  * CLIENT_INTERRUPTED. *ret_signal is the last signal, 0 without one.
  */
 static int follow_to_end(struct local *local, struct follow *follow, const char *run,
@@ -225,10 +225,11 @@ static int follow_to_end(struct local *local, struct follow *follow, const char 
             return rc;
         int before = *ret_signal;
         *ret_signal = client_take_signal(local->client);
-        if (before != 0 || *ret_signal != SIGINT)
+        if (before != 0)
             return CLIENT_INTERRUPTED;
         follow_hide(follow);
-        terminal_say("cancelling %s; Ctrl-C again ends it at once", run);
+        terminal_say("cancelling %s; %s ends it at once", run,
+            *ret_signal == SIGINT ? "Ctrl-C again" : "another signal");
         rc = cancel(local, run, error);
         /* It ended by itself meanwhile. */
         if (rc == ERR_REFUSED)

@@ -311,6 +311,28 @@ def test_run_that_is_interrupted_leaves_nothing(cluster, number, status):
     wait_until(lambda: not list(cluster.folder.glob("reeve-*")), what="the end of the private folder")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_run_that_is_interrupted_lets_its_tasks_end_and_a_second_signal_does_not_wait(cluster, number):
+    mark, tidied = cluster.folder / "mark", cluster.folder / "tidied"
+    tidy = cluster.dag("d", {"a": {"bash": f"trap 'touch {tidied}; exit 0' TERM; touch {mark}; while :; do sleep 0.1; done"}})
+    deaf = cluster.dag("e", {"a": {"bash": f"trap '' TERM; touch {mark}; while :; do sleep 0.1; done", "kill_grace": "1h",
+                                    "lease": "4h"}})
+    for file, signals in ((tidy, 1), (deaf, 2)):
+        with subprocess.Popen([reeve.program("reeve"), "run", str(file)], env=cluster.env, stderr=subprocess.PIPE,
+                              text=True) as process:
+            wait_until(mark.exists, what="the task's start")
+            process.send_signal(number)
+            if signals == 2:
+                while "ends it at once" not in process.stderr.readline():
+                    assert process.poll() is None
+                process.send_signal(number)
+            process.stderr.read()
+            assert process.wait(timeout=60) == 128 + number
+        wait_until(lambda: not cluster.processes_left(), what="the end of all processes")
+        mark.unlink()
+    assert tidied.exists()
+
+
 def test_run_with_keep_says_where(cluster):
     result = cluster.reeve("run", "--keep", cluster.dag("d", {"a": {"noop": None}}), XDG_RUNTIME_DIR=cluster.folder)
     assert result.status == 0, result.err
